@@ -1,0 +1,92 @@
+/* ticket.h - tickets, and the validator that judges who may bond
+ * (spec/identity.md "ACL composition", spec/services.md "Ticket issuer").
+ *
+ * A validator is an AclComposition with what it needs at run time: the component's
+ * stable id, the rosters of the issuers it recognises, the time. Each side of a
+ * bond evaluates its own over the other's identity and tickets; nothing is
+ * admitted because somebody else admitted it. */
+#ifndef MOSAIK_TICKET_H
+#define MOSAIK_TICKET_H
+
+#include <mosaik/records.h>
+
+/** What a peer shows: its tickets as it sent them. Lent for the call. */
+struct mk_bearer {
+    struct mk_peer peer;
+    const struct mk_bytes *tickets; /* each pc(Ticket) */
+    size_t n_tickets;
+};
+
+/** What an issuer's root stands for: its roster of the named epoch.
+ * Returns NULL when it is not known ("issuer unknown"); lent for the evaluation. */
+struct mk_issuers {
+    const struct mk_roster *(*roster)(struct mk_issuers *i, const struct mk_id *root, uint64_t epoch);
+    /** Is this jti on a fresh revocation list of that root? */
+    bool (*revoked)(struct mk_issuers *i, const struct mk_id *root, const uint8_t jti[16]);
+};
+
+enum mk_scope { MK_SCOPE_COMMITTEE, MK_SCOPE_WRITE, MK_SCOPE_READ };
+
+struct mk_gate {
+    const struct mk_acl_composition *acl; /* borrowed */
+    struct mk_id stable_id;     /* of the component: a ticket's aud */
+    struct mk_id own_issuer;    /* TICKETS_ROOT of the coalition it was started for, or zero */
+    struct mk_issuers *issuers; /* borrowed; may be NULL */
+};
+
+/** The verdict. When admitted, expires_ms is when to judge again (UINT64_MAX: never). */
+struct mk_verdict {
+    bool admitted;
+    unsigned clause;        /* index of the refusing clause */
+    uint64_t expires_ms;
+    char reason[256];       /* "clause 1 RecogniseOwnIssuer: ticket expired at ..." */
+};
+
+/** Judges a bearer for a scope. OPEN admits everyone; a reader passes unless the
+ * ACL holds GateReaders. Clauses whose evaluators do not exist in this build
+ * refuse and say so. now_ms is unix time; skew of 30 s on nbf only. */
+void mk_gate_judge(const struct mk_gate *g, struct mk_verdict *ret, const struct mk_bearer *bearer,
+                   enum mk_scope scope, uint64_t now_ms);
+
+/* --- tickets themselves -------------------------------------------------------- */
+
+#define MK_TICKET_MAX 8192u      /* bytes of pc(Ticket) */
+#define MK_TICKETS_MAX 8u        /* a bearer may show */
+#define MK_TICKET_DAYS_MAX 90u
+
+struct mk_claims {
+    struct mk_id iss;     /* the issuer's TICKETS_ROOT */
+    struct mk_peer sub;
+    struct mk_id aud;     /* stable id of the component */
+    bool read, write;
+    uint64_t iat, nbf, exp; /* unix seconds */
+    uint8_t jti[16];
+};
+
+/** The claims JSON, canonical key order; and back, strictly (all keys required,
+ * no others, exp - iat at most 90 days). */
+void mk_claims_format(const struct mk_claims *c, struct mk_buf *out);
+int mk_claims_parse(struct mk_claims *ret, struct mk_bytes json, struct mk_fault *reterr);
+
+/** One signer's share over "mosaik.ticket.v1" || root || u64le epoch || claims. */
+void mk_ticket_sign(const struct mk_key *signer, const struct mk_id *root, uint64_t epoch,
+                    struct mk_bytes claims, struct mk_signature *ret);
+/** pc(Ticket) from shares; they are sorted here. */
+int mk_ticket_build(struct mk_buf *out, const struct mk_id *root, uint64_t epoch, struct mk_bytes claims,
+                    const struct mk_peer_signature *shares, size_t n, struct mk_fault *reterr);
+
+/** Checks a ticket whole: class, decoding, epoch's roster, majority of valid
+ * signatures, iss, aud, sub, times, scope. 0 and the claims, or MK_EREFUSED with
+ * the reason. */
+int mk_ticket_check(struct mk_claims *ret, struct mk_bytes ticket, struct mk_issuers *issuers,
+                    const struct mk_id *root, const struct mk_id *aud, const struct mk_peer *sub,
+                    enum mk_scope scope, uint64_t now_ms, struct mk_fault *reterr);
+
+/** A JWT (compact JWS) against the clause RequireJwt: ES256, ES256K, ES384, ES512,
+ * EdDSA; alg must be the clause's; aud = stable id hex, sub = peer hex; exp
+ * required, nbf honoured. class of such a Ticket: id("jwt"); its data is the token. */
+int mk_jwt_check(struct mk_bytes token, struct mk_str issuer, struct mk_str algorithm,
+                 struct mk_bytes key, const struct mk_id *aud, const struct mk_peer *sub,
+                 uint64_t now_ms, uint64_t *ret_exp_ms, struct mk_fault *reterr);
+
+#endif /* MOSAIK_TICKET_H */
