@@ -1,0 +1,49 @@
+/* trie.h - the map behind a Map surface: a trie over the bits of H(key), most
+ * significant first (spec/identity.md, "map state root").
+ *
+ *            node                 root of no leaf:   ZERO
+ *           /    \                one leaf:          H("leaf|" || H(key) || H(value))
+ *        node    leaf             more:              H("node|" || left || right)
+ *        /  \
+ *     leaf  leaf
+ *
+ * Nodes are immutable once shared and reference counted, so a fork is O(1) and a
+ * change copies one path. Hashes are computed when a root is asked for, each
+ * node once. Paths of single children are compressed in memory, not in the
+ * hashes: a node with one empty side hashes with ZERO there only where more than
+ * one leaf lies below it. */
+#ifndef COLLECTIONS_TRIE_H
+#define COLLECTIONS_TRIE_H
+
+#include <mosaik/records.h>
+
+struct mk_trie_node;
+
+/** All zero is an empty map. */
+struct mk_trie {
+    struct mk_trie_node *root;
+    size_t count;
+    size_t bytes; /* of keys and values */
+};
+
+void mk_trie_done(struct mk_trie *t);
+/** dst (empty) becomes a copy of src in O(1). */
+void mk_trie_fork(struct mk_trie *dst, const struct mk_trie *src);
+/** lent until the next change of t. MK_ENOTFOUND. */
+int mk_trie_get(const struct mk_trie *t, struct mk_bytes key, struct mk_bytes *ret_value);
+/** true when the state changed. Copies. */
+bool mk_trie_set(struct mk_trie *t, struct mk_bytes key, struct mk_bytes value);
+bool mk_trie_remove(struct mk_trie *t, struct mk_bytes key);
+/** The state root; computes what is missing. */
+struct mk_id mk_trie_root(struct mk_trie *t);
+/** The first leaf with H(key) > *cursor (or >= zero when first); updates *cursor. */
+bool mk_trie_next(const struct mk_trie *t, struct mk_id *cursor, struct mk_bytes *ret_key, struct mk_bytes *ret_value);
+
+/** Proof of presence or absence; siblings from the root down, lent from arena. */
+void mk_trie_prove(struct mk_trie *t, struct mk_map_proof *ret, struct mk_bytes key, struct mk_arena *arena);
+/** Checks a proof against a certified root. value NULL claims absence. 0 or MK_ESIGNATURE
+ * ("the proof does not add up to the certified root"). */
+int mk_map_proof_check(const struct mk_id *root, struct mk_bytes key, const struct mk_bytes *value,
+                       const struct mk_map_proof *proof, struct mk_fault *reterr);
+
+#endif

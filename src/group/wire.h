@@ -1,0 +1,247 @@
+/* wire.h - the messages of the three protocols of a group, each a datum.
+ *
+ *   "group"    member <-> member: hello, founding, raft, signatures, snapshots, forwarded commands
+ *   "exec"     client -> member: execute and query, answered one by one
+ *   "surface"  reader -> member: a surface's snapshot, commits, certificates, proofs
+ *
+ * A message is one enum value, pc-encoded; the enum's tag is the message type.
+ * Raft messages and snapshot bytes travel as blobs inside. */
+#ifndef GROUP_WIRE_H
+#define GROUP_WIRE_H
+
+#include <mosaik/machine.h>
+#include <mosaik/records.h>
+
+#define MK_WIRE_TICKETS_MAX 8u
+#define MK_WIRE_CHUNK (256u << 10)   /* bytes of a snapshot chunk */
+#define MK_WIRE_RAFT_MAX (900u << 10) /* bytes of one raft message */
+#define MK_WIRE_BATCH_MAX 4096u      /* items in one message */
+
+MK_BLOB_DECLARE(mk_wire_raft)       /* up to MK_WIRE_RAFT_MAX */
+MK_BLOB_DECLARE(mk_wire_command)    /* up to MK_COMMAND_MAX */
+MK_BLOB_DECLARE(mk_wire_chunk)      /* up to MK_WIRE_CHUNK */
+MK_BLOB_DECLARE(mk_wire_ticket)     /* up to MK_TICKET_MAX */
+MK_SEQ_DECLARE(mk_wire_tickets, mk_wire_ticket)
+MK_OPTION_DECLARE(mk_opt_founding, mk_founding)
+MK_OPTION_DECLARE(mk_opt_certificate, mk_certificate)
+
+/* ---- log entries: what a Raft command entry holds after its frame byte ---------- */
+
+#define MK_ENTRY_MARK 1u /* bit of the frame byte: a point to sign */
+
+#define MK_EXECUTE_TABLE(F, S) \
+    F(S, mk_peer, sender)      \
+    F(S, mk_u64, session)      \
+    F(S, mk_u64, number)       \
+    F(S, mk_wire_command, command)
+MK_STRUCT_DECLARE(mk_execute, MK_EXECUTE_TABLE)
+
+#define MK_ENTRY_TABLE(F, S)                   \
+    F(S, Genesis, 0, mk_founding, genesis)     \
+    F(S, Advance, 1, mk_advance, advance)      \
+    F(S, Execute, 2, mk_execute, execute)
+MK_ENUM_DECLARE(mk_entry, MK_ENTRY_TABLE)
+
+/* ---- "group" ------------------------------------------------------------------------ */
+
+/* First message of the conversation, from the lesser peer; the other answers with its own. */
+#define MK_MEMBER_HELLO_TABLE(F, S)  \
+    F(S, mk_id, deployment)          \
+    F(S, mk_id, machine)             \
+    F(S, mk_u64, raft_id)            \
+    F(S, mk_bool, founded)           \
+    F(S, mk_u64, epoch)              \
+    F(S, mk_u64, highest_signed)     \
+    F(S, mk_wire_tickets, tickets)
+MK_STRUCT_DECLARE(mk_member_hello, MK_MEMBER_HELLO_TABLE)
+
+#define MK_HEAD_SIGNATURE_TABLE(F, S) \
+    F(S, mk_head, head)               \
+    F(S, mk_signature, signature)
+MK_STRUCT_DECLARE(mk_head_signature, MK_HEAD_SIGNATURE_TABLE)
+MK_SEQ_DECLARE(mk_head_signatures, mk_head_signature)
+
+#define MK_SNAP_OFFER_TABLE(F, S) \
+    F(S, mk_u64, index)           \
+    F(S, mk_u64, term)            \
+    F(S, mk_u64, bytes)           \
+    F(S, mk_id, hash)
+MK_STRUCT_DECLARE(mk_snap_offer, MK_SNAP_OFFER_TABLE)
+#define MK_SNAP_CHUNK_TABLE(F, S) \
+    F(S, mk_u64, index)           \
+    F(S, mk_u64, offset)          \
+    F(S, mk_wire_chunk, bytes)
+MK_STRUCT_DECLARE(mk_snap_chunk, MK_SNAP_CHUNK_TABLE)
+#define MK_SNAP_WANT_TABLE(F, S) \
+    F(S, mk_u64, index)          \
+    F(S, mk_u64, offset)
+MK_STRUCT_DECLARE(mk_snap_want, MK_SNAP_WANT_TABLE)
+
+/* A command or linearizable query that a follower passes on to the leader, and the answer. */
+#define MK_FORWARD_TABLE(F, S) \
+    F(S, mk_u64, id)           \
+    F(S, mk_bool, query)       \
+    F(S, mk_execute, execute)
+MK_STRUCT_DECLARE(mk_forward, MK_FORWARD_TABLE)
+
+/* ---- "exec" --------------------------------------------------------------------------- */
+
+#define MK_EXEC_HELLO_TABLE(F, S) \
+    F(S, mk_id, deployment)       \
+    F(S, mk_id, stable_id)        \
+    F(S, mk_wire_tickets, tickets)
+MK_STRUCT_DECLARE(mk_exec_hello, MK_EXEC_HELLO_TABLE)
+
+#define MK_EXEC_COMMAND_TABLE(F, S) \
+    F(S, mk_u64, id)                \
+    F(S, mk_u64, session)           \
+    F(S, mk_u64, number)            \
+    F(S, mk_bool, certified)        \
+    F(S, mk_wire_command, command)
+MK_STRUCT_DECLARE(mk_exec_command, MK_EXEC_COMMAND_TABLE)
+#define MK_EXEC_QUERY_TABLE(F, S) \
+    F(S, mk_u64, id)              \
+    F(S, mk_bool, linearizable)   \
+    F(S, mk_wire_command, query)
+MK_STRUCT_DECLARE(mk_exec_query, MK_EXEC_QUERY_TABLE)
+#define MK_EXEC_REQUEST_TABLE(F, S)          \
+    F(S, Execute, 0, mk_exec_command, execute) \
+    F(S, Query, 1, mk_exec_query, query)
+MK_ENUM_DECLARE(mk_exec_request, MK_EXEC_REQUEST_TABLE)
+
+/* A commit that a command made. */
+#define MK_COMMIT_REF_TABLE(F, S) \
+    F(S, mk_id, surface)          \
+    F(S, mk_u64, index)           \
+    F(S, mk_id, commit)
+MK_STRUCT_DECLARE(mk_commit_ref, MK_COMMIT_REF_TABLE)
+MK_SEQ_DECLARE(mk_commit_refs, mk_commit_ref)
+
+/* The proof: the certificate of a head at or after the commit, and what lies between: digest and
+ * H(payload) of each commit after it up to the head. */
+#define MK_LINK_TABLE(F, S) \
+    F(S, mk_id, digest)     \
+    F(S, mk_id, payload)
+MK_STRUCT_DECLARE(mk_chain_link, MK_LINK_TABLE)
+MK_SEQ_DECLARE(mk_chain_links, mk_chain_link)
+#define MK_COMMIT_PROOF_TABLE(F, S) \
+    F(S, mk_commit_ref, commit)     \
+    F(S, mk_certificate, certificate) \
+    F(S, mk_chain_links, between)
+MK_STRUCT_DECLARE(mk_commit_proof, MK_COMMIT_PROOF_TABLE)
+MK_SEQ_DECLARE(mk_commit_proofs, mk_commit_proof)
+
+/* What the machine answered; kept by the session for retries. status is 0 or a MK_E code, negated. */
+#define MK_OUTCOME_TABLE(F, S)   \
+    F(S, mk_u32, status)         \
+    F(S, mk_text, rule)          \
+    F(S, mk_commit_refs, commits) \
+    F(S, mk_blob, answer)
+MK_STRUCT_DECLARE(mk_outcome, MK_OUTCOME_TABLE)
+
+#define MK_FORWARDED_TABLE(F, S) \
+    F(S, mk_u64, id)             \
+    F(S, mk_outcome, outcome)
+MK_STRUCT_DECLARE(mk_forwarded, MK_FORWARDED_TABLE)
+
+/* step 1: committed (certified requests get it too, as progress); step 2: with proofs. */
+#define MK_EXEC_ANSWER_TABLE(F, S) \
+    F(S, mk_u64, id)               \
+    F(S, mk_u8, step)              \
+    F(S, mk_outcome, outcome)      \
+    F(S, mk_commit_proofs, proofs)
+MK_STRUCT_DECLARE(mk_exec_answer, MK_EXEC_ANSWER_TABLE)
+
+#define MK_MEMBER_MESSAGE_TABLE(F, S)                \
+    F(S, Hello, 0, mk_member_hello, hello)           \
+    F(S, Founding, 1, mk_founding, founding)         \
+    F(S, Raft, 2, mk_wire_raft, raft)                \
+    F(S, Signatures, 3, mk_head_signatures, signatures) \
+    F(S, SnapOffer, 4, mk_snap_offer, snap_offer)    \
+    F(S, SnapWant, 5, mk_snap_want, snap_want)       \
+    F(S, SnapChunk, 6, mk_snap_chunk, snap_chunk)    \
+    F(S, Forward, 7, mk_forward, forward)            \
+    F(S, Forwarded, 8, mk_forwarded, forwarded)
+MK_ENUM_DECLARE(mk_member_message, MK_MEMBER_MESSAGE_TABLE)
+
+/* ---- "surface" --------------------------------------------------------------------------- */
+
+/* From: where a follower wants to begin. Snapshot is for maps; a stream's begins at its oldest. */
+#define MK_FROM_AFTER_TABLE(F, S) \
+    F(S, mk_u64, index)           \
+    F(S, mk_id, commit)
+MK_STRUCT_DECLARE(mk_from_after, MK_FROM_AFTER_TABLE)
+#define MK_FROM_TABLE(F, S)              \
+    F(S, Snapshot, 0, mk_unit, snapshot) \
+    F(S, After, 1, mk_from_after, after) \
+    F(S, Oldest, 2, mk_unit, oldest)     \
+    F(S, Newest, 3, mk_unit, newest)     \
+    F(S, Lookups, 4, mk_unit, lookups)
+MK_ENUM_DECLARE(mk_from, MK_FROM_TABLE)
+
+/* First message of a reader. */
+#define MK_SURFACE_HELLO_TABLE(F, S) \
+    F(S, mk_id, deployment)          \
+    F(S, mk_id, stable_id)           \
+    F(S, mk_id, surface)             \
+    F(S, mk_u64, epoch)              \
+    F(S, mk_from, from)              \
+    F(S, mk_wire_tickets, tickets)
+MK_STRUCT_DECLARE(mk_surface_hello, MK_SURFACE_HELLO_TABLE)
+
+#define MK_LOOKUP_TABLE(F, S) \
+    F(S, mk_u64, id)          \
+    F(S, mk_blob, key)
+MK_STRUCT_DECLARE(mk_lookup, MK_LOOKUP_TABLE)
+
+#define MK_WELCOME_TABLE(F, S)      \
+    F(S, mk_u64, index)             \
+    F(S, mk_u64, oldest)            \
+    F(S, mk_u64, epoch)             \
+    F(S, mk_bool, follows)
+MK_STRUCT_DECLARE(mk_welcome, MK_WELCOME_TABLE)
+
+#define MK_SNAP_ITEM_TABLE(F, S) \
+    F(S, mk_blob, key)           \
+    F(S, mk_blob, value)
+MK_STRUCT_DECLARE(mk_snap_item, MK_SNAP_ITEM_TABLE)
+MK_SEQ_DECLARE(mk_snap_items, mk_snap_item)
+
+#define MK_RECORD_TABLE(F, S) \
+    F(S, mk_bool, marker)     \
+    F(S, mk_blob, payload)
+MK_STRUCT_DECLARE(mk_record, MK_RECORD_TABLE)
+MK_SEQ_DECLARE(mk_record_seq, mk_record)
+/* Commits first, first + 1, ... in order. */
+#define MK_RECORDS_TABLE(F, S) \
+    F(S, mk_u64, first)        \
+    F(S, mk_record_seq, records)
+MK_STRUCT_DECLARE(mk_records, MK_RECORDS_TABLE)
+
+/* The snapshot of a map at `index`, whose commit hash is `commit`; then the items; then the end. */
+#define MK_SNAP_BEGIN_TABLE(F, S) \
+    F(S, mk_u64, index)           \
+    F(S, mk_id, commit)           \
+    F(S, mk_u64, count)
+MK_STRUCT_DECLARE(mk_snap_begin, MK_SNAP_BEGIN_TABLE)
+
+/* A key's value (or absence) at a certified head. */
+#define MK_FOUND_TABLE(F, S)          \
+    F(S, mk_u64, id)                  \
+    F(S, mk_opt_blob, value)          \
+    F(S, mk_map_proof, proof)         \
+    F(S, mk_certificate, certificate)
+MK_STRUCT_DECLARE(mk_found, MK_FOUND_TABLE)
+
+#define MK_SURFACE_MESSAGE_TABLE(F, S)                 \
+    F(S, Welcome, 0, mk_welcome, welcome)              \
+    F(S, SnapBegin, 1, mk_snap_begin, snap_begin)      \
+    F(S, SnapItems, 2, mk_snap_items, snap_items)      \
+    F(S, SnapEnd, 3, mk_unit, snap_end)                \
+    F(S, Records, 4, mk_records, records)              \
+    F(S, Certificate, 5, mk_certificate, certificate)  \
+    F(S, Found, 6, mk_found, found)                    \
+    F(S, RosterChange, 7, mk_roster_change, roster_change)
+MK_ENUM_DECLARE(mk_surface_message, MK_SURFACE_MESSAGE_TABLE)
+
+#endif /* GROUP_WIRE_H */
