@@ -25,7 +25,10 @@ struct mk_str {
 #define MK_BYTES(ptr, len) ((struct mk_bytes){(const uint8_t *)(ptr), (len)})
 #define MK_STR(literal) ((struct mk_str){(literal), sizeof(literal) - 1})
 /** For static initialisers (compiled-in configs). */
-#define MK_STR_INIT(literal) {(literal), sizeof(literal) - 1}
+#define MK_STR_INIT(literal)           \
+    {                                  \
+        (literal), sizeof(literal) - 1 \
+    }
 
 struct mk_str mk_str_of(const char *terminated); /* borrowed */
 bool mk_str_eq(struct mk_str a, struct mk_str b);
@@ -41,17 +44,16 @@ struct mk_buf {
     size_t cap; /* allocated */
 };
 
-void mk_buf_done(struct mk_buf *b);                  /* frees; b is empty again */
-void mk_buf_clear(struct mk_buf *b);                 /* n = 0, keeps memory */
-uint8_t *mk_buf_grow(struct mk_buf *b, size_t n);    /* n more bytes, lent until the next call */
-void mk_buf_reserve(struct mk_buf *b, size_t n);     /* room for n more */
+void mk_buf_done(struct mk_buf *b);               /* frees; b is empty again */
+void mk_buf_clear(struct mk_buf *b);              /* n = 0, keeps memory */
+uint8_t *mk_buf_grow(struct mk_buf *b, size_t n); /* n more bytes, lent until the next call */
+void mk_buf_reserve(struct mk_buf *b, size_t n);  /* room for n more */
 void mk_buf_put(struct mk_buf *b, const void *p, size_t n);
 void mk_buf_put_u8(struct mk_buf *b, uint8_t v);
 void mk_buf_put_u32le(struct mk_buf *b, uint32_t v);
 void mk_buf_put_u64le(struct mk_buf *b, uint64_t v);
 void mk_buf_put_str(struct mk_buf *b, const char *terminated); /* without the 0 */
-void mk_buf_printf(struct mk_buf *b, const char *fmt, ...)
-    __attribute__((format(printf, 2, 3)));
+void mk_buf_printf(struct mk_buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void mk_buf_drop_front(struct mk_buf *b, size_t n);
 struct mk_bytes mk_buf_bytes(const struct mk_buf *b); /* lent */
 
@@ -68,7 +70,7 @@ struct mk_str mk_arena_str(struct mk_arena *a, struct mk_str s); /* terminated c
 void mk_arena_done(struct mk_arena *a);
 
 /** malloc family that never return NULL (they end the process). */
-void *mk_alloc(size_t n);       /* zeroed */
+void *mk_alloc(size_t n); /* zeroed */
 void *mk_realloc(void *p, size_t n);
 void *mk_memdup(const void *p, size_t n);
 char *mk_strdup(const char *s);
@@ -81,7 +83,6 @@ int mk_unhex(void *out, size_t n, const char *digits, size_t n_digits);
 
 bool mk_utf8_valid(const void *p, size_t n);
 
-#define mk_container_of(ptr, type, member) \
-    ((type *)(void *)((char *)(ptr) - offsetof(type, member)))
+#define mk_container_of(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
 #endif /* MOSAIK_BYTES_H */

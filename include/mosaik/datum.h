@@ -48,12 +48,12 @@ enum mk_kind {
     MK_KIND_OPTION, /* struct { bool some; T v; } */
     MK_KIND_SEQ,    /* struct { const T *v; size_t n; }, limit items */
     MK_KIND_STRUCT,
-    MK_KIND_ENUM,   /* struct { uint32_t tag; union {...} u; } */
+    MK_KIND_ENUM, /* struct { uint32_t tag; union {...} u; } */
 };
 
-#define MK_SEQ_SORTED 1u   /* by pc of the item, bytewise; implies distinct */
+#define MK_SEQ_SORTED 1u /* by pc of the item, bytewise; implies distinct */
 #define MK_SEQ_NONEMPTY 2u
-#define MK_TEXT_NAME 4u    /* 1..128 bytes, no controls, no '|' (a name, role, tag, ...) */
+#define MK_TEXT_NAME 4u /* 1..128 bytes, no controls, no '|' (a name, role, tag, ...) */
 
 struct mk_type;
 
@@ -66,12 +66,12 @@ struct mk_field {
 
 struct mk_type {
     enum mk_kind kind;
-    const char *name;            /* struct and enum: the name in a layout */
-    size_t size;                 /* of the C type */
-    const struct mk_type *inner; /* option, seq */
-    size_t offset;               /* option: of v */
-    size_t limit;                /* str, bytes: bytes; seq: items */
-    unsigned flags;              /* MK_SEQ_*, MK_TEXT_* */
+    const char *name;              /* struct and enum: the name in a layout */
+    size_t size;                   /* of the C type */
+    const struct mk_type *inner;   /* option, seq */
+    size_t offset;                 /* option: of v */
+    size_t limit;                  /* str, bytes: bytes; seq: items */
+    unsigned flags;                /* MK_SEQ_*, MK_TEXT_* */
     const struct mk_field *fields; /* struct: fields; enum: variants */
     size_t n_fields;
 };
@@ -92,8 +92,8 @@ __extension__ typedef __int128 mk_i128_d;
 typedef bool mk_bool_d;
 typedef float mk_f32_d;
 typedef double mk_f64_d;
-typedef struct mk_str mk_text_d;  /* up to MK_TEXT_MAX bytes */
-typedef struct mk_str mk_name_d;  /* MK_TEXT_NAME */
+typedef struct mk_str mk_text_d;   /* up to MK_TEXT_MAX bytes */
+typedef struct mk_str mk_name_d;   /* MK_TEXT_NAME */
 typedef struct mk_bytes mk_blob_d; /* up to MK_BLOB_MAX bytes */
 typedef struct mk_id mk_id_d;
 typedef struct mk_peer mk_peer_d;
@@ -131,35 +131,36 @@ extern const struct mk_type mk_unit_type;
     };                              \
     typedef struct T T##_d;         \
     extern const struct mk_type T##_type;
-#define MK_STRUCT_DEFINE(T, NAME, TABLE)                                              \
-    static const struct mk_field T##_fields_[] = {TABLE(MK_FIELD_T_, T)};             \
-    const struct mk_type T##_type = {.kind = MK_KIND_STRUCT,                          \
-                                     .name = NAME,                                    \
-                                     .size = sizeof(struct T),                        \
-                                     .fields = T##_fields_,                           \
+#define MK_STRUCT_DEFINE(T, NAME, TABLE)                                  \
+    static const struct mk_field T##_fields_[] = {TABLE(MK_FIELD_T_, T)}; \
+    const struct mk_type T##_type = {.kind = MK_KIND_STRUCT,              \
+                                     .name = NAME,                        \
+                                     .size = sizeof(struct T),            \
+                                     .fields = T##_fields_,               \
                                      .n_fields = sizeof T##_fields_ / sizeof T##_fields_[0]};
 
 /* Enum: TABLE(F, S) lists F(S, Variant, number, token or mk_unit, member of u).
  * Constants are S_Variant, as in mk_map_op_Insert; payloads are in .u.member. */
 #define MK_VARIANT_N_(S, V, number, T, member) S##_##V = number,
 #define MK_VARIANT_C_(S, V, number, T, member) T##_d member;
-#define MK_VARIANT_T_(S, V, number, T, member) {#V, &T##_type, offsetof(struct S, u.member), number},
-#define MK_ENUM_DECLARE(T, TABLE)              \
-    enum T##_tag { TABLE(MK_VARIANT_N_, T) };  \
-    struct T {                                 \
-        uint32_t tag;                          \
-        union {                                \
-            TABLE(MK_VARIANT_C_, T)            \
-        } u;                                   \
-    };                                         \
-    typedef struct T T##_d;                    \
+#define MK_VARIANT_T_(S, V, number, T, member) \
+    {#V, &T##_type, offsetof(struct S, u.member), number},
+#define MK_ENUM_DECLARE(T, TABLE)          \
+    enum T##_tag{TABLE(MK_VARIANT_N_, T)}; \
+    struct T {                             \
+        uint32_t tag;                      \
+        union {                            \
+            TABLE(MK_VARIANT_C_, T)        \
+        } u;                               \
+    };                                     \
+    typedef struct T T##_d;                \
     extern const struct mk_type T##_type;
-#define MK_ENUM_DEFINE(T, NAME, TABLE)                                                \
-    static const struct mk_field T##_fields_[] = {TABLE(MK_VARIANT_T_, T)};           \
-    const struct mk_type T##_type = {.kind = MK_KIND_ENUM,                            \
-                                     .name = NAME,                                    \
-                                     .size = sizeof(struct T),                        \
-                                     .fields = T##_fields_,                           \
+#define MK_ENUM_DEFINE(T, NAME, TABLE)                                      \
+    static const struct mk_field T##_fields_[] = {TABLE(MK_VARIANT_T_, T)}; \
+    const struct mk_type T##_type = {.kind = MK_KIND_ENUM,                  \
+                                     .name = NAME,                          \
+                                     .size = sizeof(struct T),              \
+                                     .fields = T##_fields_,                 \
                                      .n_fields = sizeof T##_fields_ / sizeof T##_fields_[0]};
 
 /* Option and seq of a token; bytes and text with another limit. */
@@ -170,8 +171,8 @@ extern const struct mk_type mk_unit_type;
     };                              \
     typedef struct T T##_d;         \
     extern const struct mk_type T##_type;
-#define MK_OPTION_DEFINE(T, INNER)                       \
-    const struct mk_type T##_type = {.kind = MK_KIND_OPTION, \
+#define MK_OPTION_DEFINE(T, INNER)                             \
+    const struct mk_type T##_type = {.kind = MK_KIND_OPTION,   \
                                      .size = sizeof(struct T), \
                                      .inner = &INNER##_type,   \
                                      .offset = offsetof(struct T, v)};
@@ -182,34 +183,31 @@ extern const struct mk_type mk_unit_type;
     };                           \
     typedef struct T T##_d;      \
     extern const struct mk_type T##_type;
-#define MK_SEQ_DEFINE(T, INNER, LIMIT, FLAGS)              \
-    const struct mk_type T##_type = {.kind = MK_KIND_SEQ,     \
+#define MK_SEQ_DEFINE(T, INNER, LIMIT, FLAGS)                  \
+    const struct mk_type T##_type = {.kind = MK_KIND_SEQ,      \
                                      .size = sizeof(struct T), \
                                      .inner = &INNER##_type,   \
                                      .limit = (LIMIT),         \
                                      .flags = (FLAGS)};
-#define MK_TEXT_DECLARE(T)    \
+#define MK_TEXT_DECLARE(T)       \
     typedef struct mk_str T##_d; \
     extern const struct mk_type T##_type;
-#define MK_TEXT_DEFINE(T, LIMIT, FLAGS)                  \
-    const struct mk_type T##_type = {.kind = MK_KIND_STR,   \
-                                     .size = sizeof(struct mk_str), \
-                                     .limit = (LIMIT),       \
-                                     .flags = (FLAGS)};
-#define MK_BLOB_DECLARE(T)      \
+#define MK_TEXT_DEFINE(T, LIMIT, FLAGS) \
+    const struct mk_type T##_type = {   \
+        .kind = MK_KIND_STR, .size = sizeof(struct mk_str), .limit = (LIMIT), .flags = (FLAGS)};
+#define MK_BLOB_DECLARE(T)         \
     typedef struct mk_bytes T##_d; \
     extern const struct mk_type T##_type;
-#define MK_BLOB_DEFINE(T, LIMIT)                           \
-    const struct mk_type T##_type = {.kind = MK_KIND_BYTES,   \
-                                     .size = sizeof(struct mk_bytes), \
-                                     .limit = (LIMIT)};
+#define MK_BLOB_DEFINE(T, LIMIT)      \
+    const struct mk_type T##_type = { \
+        .kind = MK_KIND_BYTES, .size = sizeof(struct mk_bytes), .limit = (LIMIT)};
 
 /* Common ones. */
 MK_OPTION_DECLARE(mk_opt_id, mk_id)
 MK_OPTION_DECLARE(mk_opt_peer, mk_peer)
 MK_OPTION_DECLARE(mk_opt_blob, mk_blob)
 MK_OPTION_DECLARE(mk_opt_b48, mk_b48)
-MK_SEQ_DECLARE(mk_ids, mk_id)             /* up to 65536, any order */
+MK_SEQ_DECLARE(mk_ids, mk_id) /* up to 65536, any order */
 
 /* --- using types ---------------------------------------------------------- */
 
@@ -252,7 +250,7 @@ struct mk_reader {
 uint8_t mk_read_u8(struct mk_reader *r);
 uint32_t mk_read_u32le(struct mk_reader *r);
 uint64_t mk_read_u64le(struct mk_reader *r);
-uint64_t mk_read_varint(struct mk_reader *r); /* minimal LEB128, at most 64 bits */
+uint64_t mk_read_varint(struct mk_reader *r);                 /* minimal LEB128, at most 64 bits */
 struct mk_bytes mk_read_bytes(struct mk_reader *r, size_t n); /* lent */
 void mk_put_varint(struct mk_buf *b, uint64_t v);
 

@@ -20,7 +20,8 @@ struct mk_bearer {
 /** What an issuer's root stands for: its roster of the named epoch.
  * Returns NULL when it is not known ("issuer unknown"); lent for the evaluation. */
 struct mk_issuers {
-    const struct mk_roster *(*roster)(struct mk_issuers *i, const struct mk_id *root, uint64_t epoch);
+    const struct mk_roster *(*roster)(struct mk_issuers *i, const struct mk_id *root,
+                                      uint64_t epoch);
     /** Is this jti on a fresh revocation list of that root? */
     bool (*revoked)(struct mk_issuers *i, const struct mk_id *root, const uint8_t jti[16]);
 };
@@ -29,7 +30,7 @@ enum mk_scope { MK_SCOPE_COMMITTEE, MK_SCOPE_WRITE, MK_SCOPE_READ };
 
 struct mk_gate {
     const struct mk_acl_composition *acl; /* borrowed */
-    struct mk_id stable_id;     /* of the component: a ticket's aud */
+    struct mk_id stable_id;               /* of the component: a ticket's aud */
     struct mk_id own_issuer;    /* TICKETS_ROOT of the coalition it was started for, or zero */
     struct mk_issuers *issuers; /* borrowed; may be NULL */
 };
@@ -37,9 +38,9 @@ struct mk_gate {
 /** The verdict. When admitted, expires_ms is when to judge again (UINT64_MAX: never). */
 struct mk_verdict {
     bool admitted;
-    unsigned clause;        /* index of the refusing clause */
+    unsigned clause; /* index of the refusing clause */
     uint64_t expires_ms;
-    char reason[256];       /* "clause 1 RecogniseOwnIssuer: ticket expired at ..." */
+    char reason[256]; /* "clause 1 RecogniseOwnIssuer: ticket expired at ..." */
 };
 
 /** Judges a bearer for a scope. OPEN admits everyone; a reader passes unless the
@@ -50,14 +51,14 @@ void mk_gate_judge(const struct mk_gate *g, struct mk_verdict *ret, const struct
 
 /* --- tickets themselves -------------------------------------------------------- */
 
-#define MK_TICKET_MAX 8192u      /* bytes of pc(Ticket) */
-#define MK_TICKETS_MAX 8u        /* a bearer may show */
+#define MK_TICKET_MAX 8192u /* bytes of pc(Ticket) */
+#define MK_TICKETS_MAX 8u   /* a bearer may show */
 #define MK_TICKET_DAYS_MAX 90u
 
 struct mk_claims {
-    struct mk_id iss;     /* the issuer's TICKETS_ROOT */
+    struct mk_id iss; /* the issuer's TICKETS_ROOT */
     struct mk_peer sub;
-    struct mk_id aud;     /* stable id of the component */
+    struct mk_id aud; /* stable id of the component */
     bool read, write;
     uint64_t iat, nbf, exp; /* unix seconds */
     uint8_t jti[16];
@@ -72,8 +73,9 @@ int mk_claims_parse(struct mk_claims *ret, struct mk_bytes json, struct mk_fault
 void mk_ticket_sign(const struct mk_key *signer, const struct mk_id *root, uint64_t epoch,
                     struct mk_bytes claims, struct mk_signature *ret);
 /** pc(Ticket) from shares; they are sorted here. */
-int mk_ticket_build(struct mk_buf *out, const struct mk_id *root, uint64_t epoch, struct mk_bytes claims,
-                    const struct mk_peer_signature *shares, size_t n, struct mk_fault *reterr);
+int mk_ticket_build(struct mk_buf *out, const struct mk_id *root, uint64_t epoch,
+                    struct mk_bytes claims, const struct mk_peer_signature *shares, size_t n,
+                    struct mk_fault *reterr);
 
 /** Checks a ticket whole: class, decoding, epoch's roster, majority of valid
  * signatures, iss, aud, sub, times, scope. 0 and the claims, or MK_EREFUSED with

@@ -8,8 +8,14 @@ struct mk_list {
     struct mk_list *next, *prev;
 };
 
-static inline void mk_list_init(struct mk_list *l) { l->next = l->prev = l; }
-static inline bool mk_list_empty(const struct mk_list *l) { return l->next == l; }
+static inline void mk_list_init(struct mk_list *l)
+{
+    l->next = l->prev = l;
+}
+static inline bool mk_list_empty(const struct mk_list *l)
+{
+    return l->next == l;
+}
 static inline void mk_list_add_tail(struct mk_list *head, struct mk_list *n)
 {
     n->prev = head->prev;
@@ -33,7 +39,7 @@ static inline struct mk_list *mk_list_pop(struct mk_list *head)
     mk_list_del(n);
     return n;
 }
-#define mk_list_each(pos, head) \
+#define mk_list_each(pos, head)                                                      \
     for (struct mk_list *pos = (head)->next, *pos##_next = pos->next; pos != (head); \
          pos = pos##_next, pos##_next = pos->next)
 

@@ -19,16 +19,16 @@ struct mk_discovery;
 
 #define MK_DISCOVERY_ENTRIES_MAX 16384u
 #define MK_DISCOVERY_DEPLOYMENTS_MAX 4096u
-#define MK_DISCOVERY_ENTRY_MAX 8192u     /* encoded bytes */
-#define MK_DISCOVERY_LIFE_MS 120000u     /* default life of an entry */
+#define MK_DISCOVERY_ENTRY_MAX 8192u /* encoded bytes */
+#define MK_DISCOVERY_LIFE_MS 120000u /* default life of an entry */
 
 struct mk_discovery_options {
     struct mk_id network;
-    const struct mk_key *key;            /* borrowed */
-    const char *const *addresses;        /* "host:port" others reach us at; copied */
+    const struct mk_key *key;     /* borrowed */
+    const char *const *addresses; /* "host:port" others reach us at; copied */
     size_t n_addresses;
-    uint32_t life_ms;                    /* 0: the default */
-    bool observe_only;                   /* never publish an entry of our own (a reader) */
+    uint32_t life_ms;  /* 0: the default */
+    bool observe_only; /* never publish an entry of our own (a reader) */
 };
 int mk_discovery_open(struct mk_env *e, struct mk_net *net, struct mk_discovery **ret,
                       const struct mk_discovery_options *o);
@@ -45,17 +45,18 @@ void mk_discovery_offer(struct mk_discovery *d, const struct mk_id *surfaces, si
 
 /** Spreads an operator's Deployment (pc bytes, copied, signature verified).
  * MK_ECONFLICT when another one of the same version is known (both are kept as proof). */
-int mk_discovery_publish(struct mk_discovery *d, struct mk_bytes deployment, struct mk_fault *reterr);
+int mk_discovery_publish(struct mk_discovery *d, struct mk_bytes deployment,
+                         struct mk_fault *reterr);
 
 /** Peers whose fresh entry names this deployment; calls cb for each, in order of peer. */
 void mk_discovery_find(struct mk_discovery *d, const struct mk_id *deployment,
-                       void (*cb)(void *arg, const struct mk_peer *peer, const struct mk_str *addresses,
-                                  size_t n_addresses),
+                       void (*cb)(void *arg, const struct mk_peer *peer,
+                                  const struct mk_str *addresses, size_t n_addresses),
                        void *arg);
 /** The newest Deployment of a stable id signed by that operator; lent until the loop
  * is entered again. MK_ENOTFOUND; MK_ECONFLICT. */
-int mk_discovery_deployment(struct mk_discovery *d, struct mk_deployment *ret, const struct mk_id *stable_id,
-                            const struct mk_peer *operator_);
+int mk_discovery_deployment(struct mk_discovery *d, struct mk_deployment *ret,
+                            const struct mk_id *stable_id, const struct mk_peer *operator_);
 
 /** Something changed (an entry came, went, or a Deployment arrived). */
 struct mk_discovery_watch {

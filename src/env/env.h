@@ -25,8 +25,8 @@ struct mk_env;
 
 /* --- time ------------------------------------------------------------------ */
 
-uint64_t mk_now(struct mk_env *e);      /* monotonic, ns, read once a turn of the loop */
-uint64_t mk_wall_ms(struct mk_env *e);  /* unix ms; may jump */
+uint64_t mk_now(struct mk_env *e);     /* monotonic, ns, read once a turn of the loop */
+uint64_t mk_wall_ms(struct mk_env *e); /* unix ms; may jump */
 
 struct mk_timer {
     void (*cb)(struct mk_timer *t);
@@ -81,9 +81,9 @@ void mk_work_start(struct mk_env *e, struct mk_work *w);
 struct mk_file;
 
 enum mk_open_mode {
-    MK_OPEN_READ,       /* must exist */
-    MK_OPEN_WRITE,      /* read and write, must exist */
-    MK_OPEN_CREATE,     /* read and write, must not exist */
+    MK_OPEN_READ,   /* must exist */
+    MK_OPEN_WRITE,  /* read and write, must exist */
+    MK_OPEN_CREATE, /* read and write, must not exist */
 };
 int mk_file_open(struct mk_env *e, struct mk_file **ret, const char *path, enum mk_open_mode mode);
 void mk_file_close(struct mk_file *f); /* no request may be in flight */
@@ -92,13 +92,14 @@ int mk_file_size(struct mk_file *f, uint64_t *ret);
 int mk_file_read(struct mk_file *f, void *out, size_t n, uint64_t off, size_t *ret_n);
 int mk_file_write(struct mk_file *f, const void *p, size_t n, uint64_t off);
 int mk_file_truncate(struct mk_file *f, uint64_t size);
-int mk_file_sync(struct mk_file *f);            /* fdatasync, blocks: opening only */
+int mk_file_sync(struct mk_file *f); /* fdatasync, blocks: opening only */
 int mk_rename(struct mk_env *e, const char *from, const char *to); /* replaces */
 int mk_unlink(struct mk_env *e, const char *path);
-int mk_mkdir(struct mk_env *e, const char *path); /* 0 when it is there already */
+int mk_mkdir(struct mk_env *e, const char *path);    /* 0 when it is there already */
 int mk_dir_sync(struct mk_env *e, const char *path); /* "" is the env's directory */
 /** Calls cb for each entry, sorted by name. */
-int mk_dir_list(struct mk_env *e, const char *path, void (*cb)(void *arg, const char *name), void *arg);
+int mk_dir_list(struct mk_env *e, const char *path, void (*cb)(void *arg, const char *name),
+                void *arg);
 /** Takes the exclusive lock of the env's directory; MK_EEXISTS when another process has it. */
 int mk_dir_lock(struct mk_env *e);
 
@@ -122,7 +123,8 @@ struct mk_write_sync {
     uint64_t off;
     void *impl;
 };
-void mk_write_sync(struct mk_file *f, struct mk_write_sync *w, const void *p, size_t n, uint64_t off);
+void mk_write_sync(struct mk_file *f, struct mk_write_sync *w, const void *p, size_t n,
+                   uint64_t off);
 
 /* --- byte streams ------------------------------------------------------------ */
 
@@ -177,7 +179,8 @@ struct mk_listener {
 };
 /** address "host:port" (IPv4, or IPv6 in brackets); port 0 picks one.
  * MK_EINVALID, MK_EEXISTS (in use), MK_EIO, with the reason in reterr. */
-int mk_listen(struct mk_env *e, struct mk_listener *l, const char *address, struct mk_fault *reterr);
+int mk_listen(struct mk_env *e, struct mk_listener *l, const char *address,
+              struct mk_fault *reterr);
 uint16_t mk_listener_port(const struct mk_listener *l);
 void mk_listener_close(struct mk_listener *l);
 

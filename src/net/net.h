@@ -26,42 +26,42 @@ struct mk_conv;
 
 /* Limits: everything a stranger can make us hold before he is admitted, and
  * what anybody can make us hold afterwards. */
-#define MK_NET_MESSAGE_MAX (1u << 20)   /* bytes of one message of a conversation */
-#define MK_NET_PROTO_MAX 32u            /* bytes of a protocol's name */
-#define MK_NET_WINDOW (1u << 20)        /* credit a conversation starts with, in bytes */
-#define MK_NET_CONVS_MAX 4096u          /* conversations on one link */
-#define MK_NET_HANDSHAKES_MAX 64u       /* unauthenticated inbound connections at once */
+#define MK_NET_MESSAGE_MAX (1u << 20)     /* bytes of one message of a conversation */
+#define MK_NET_PROTO_MAX 32u              /* bytes of a protocol's name */
+#define MK_NET_WINDOW (1u << 20)          /* credit a conversation starts with, in bytes */
+#define MK_NET_CONVS_MAX 4096u            /* conversations on one link */
+#define MK_NET_HANDSHAKES_MAX 64u         /* unauthenticated inbound connections at once */
 #define MK_NET_HANDSHAKE_BYTES_MAX 16384u /* bytes accepted before a peer is authenticated */
-#define MK_NET_HANDSHAKE_MS 5000u       /* to finish the handshake and say hello */
-#define MK_NET_LINKS_MAX 4096u          /* inbound links; above it the newest is refused "busy" */
-#define MK_NET_LINKS_SOURCE_MAX 256u    /* unauthenticated connections a source address a 10 s */
-#define MK_NET_IDLE_MS 15000u           /* a link with no traffic is pinged; dead after two more */
+#define MK_NET_HANDSHAKE_MS 5000u         /* to finish the handshake and say hello */
+#define MK_NET_LINKS_MAX 4096u            /* inbound links; above it the newest is refused "busy" */
+#define MK_NET_LINKS_SOURCE_MAX 256u      /* unauthenticated connections a source address a 10 s */
+#define MK_NET_IDLE_MS 15000u /* a link with no traffic is pinged; dead after two more */
 
 /** Why a link or conversation ended; travels as a number, prints as a name. */
-#define MK_CLOSE_MAP(X)                                                              \
-    X(NONE, 0, "closed")                                                             \
-    X(SHUTDOWN, 1, "the peer shuts down")                                            \
-    X(IDLE, 2, "nothing heard for too long")                                         \
-    X(LOST, 3, "connection lost")                                                    \
-    X(UNREACHABLE, 4, "nobody answered")                                             \
-    X(WRONG_PEER, 5, "another peer answered than the one that was dialed")           \
-    X(BAD_HANDSHAKE, 6, "handshake failed")                                          \
-    X(BAD_FRAME, 7, "malformed frame")                                               \
-    X(TOO_LONG, 8, "a message or frame over its limit")                              \
-    X(NO_CREDIT, 9, "sent more than it was given credit for")                        \
-    X(BUSY, 10, "too many connections")                                              \
-    X(NO_PROTOCOL, 11, "no such protocol here")                                      \
-    X(REFUSED, 12, "refused by a clause")                                            \
-    X(OTHER_DEPLOYMENT, 13, "the peer runs another deployment")                      \
-    X(OTHER_NETWORK, 14, "the peer is on another network")                           \
-    X(OTHER_VERSION, 15, "the peer speaks another schema version")                   \
-    X(EXPIRED, 16, "a ticket or quote expired")                                      \
-    X(SLOW, 17, "the reader was too slow")                                           \
-    X(RETIRED, 18, "retired")                                                        \
-    X(DUPLICATE, 19, "a second link to the same peer")                               \
-    X(NOT_FOUND, 20, "no such surface here")                                         \
-    X(NOT_READY, 21, "not ready yet")                                                \
-    X(MALFORMED, 22, "malformed message")                                            \
+#define MK_CLOSE_MAP(X)                                                    \
+    X(NONE, 0, "closed")                                                   \
+    X(SHUTDOWN, 1, "the peer shuts down")                                  \
+    X(IDLE, 2, "nothing heard for too long")                               \
+    X(LOST, 3, "connection lost")                                          \
+    X(UNREACHABLE, 4, "nobody answered")                                   \
+    X(WRONG_PEER, 5, "another peer answered than the one that was dialed") \
+    X(BAD_HANDSHAKE, 6, "handshake failed")                                \
+    X(BAD_FRAME, 7, "malformed frame")                                     \
+    X(TOO_LONG, 8, "a message or frame over its limit")                    \
+    X(NO_CREDIT, 9, "sent more than it was given credit for")              \
+    X(BUSY, 10, "too many connections")                                    \
+    X(NO_PROTOCOL, 11, "no such protocol here")                            \
+    X(REFUSED, 12, "refused by a clause")                                  \
+    X(OTHER_DEPLOYMENT, 13, "the peer runs another deployment")            \
+    X(OTHER_NETWORK, 14, "the peer is on another network")                 \
+    X(OTHER_VERSION, 15, "the peer speaks another schema version")         \
+    X(EXPIRED, 16, "a ticket or quote expired")                            \
+    X(SLOW, 17, "the reader was too slow")                                 \
+    X(RETIRED, 18, "retired")                                              \
+    X(DUPLICATE, 19, "a second link to the same peer")                     \
+    X(NOT_FOUND, 20, "no such surface here")                               \
+    X(NOT_READY, 21, "not ready yet")                                      \
+    X(MALFORMED, 22, "malformed message")                                  \
     X(CONFLICT, 23, "conflicting signed statements")
 
 enum mk_close {
@@ -77,9 +77,9 @@ const char *mk_close_text(unsigned code);
 /* --- the net ---------------------------------------------------------------- */
 
 struct mk_net_options {
-    const struct mk_key *key;  /* borrowed; must outlive the net */
-    struct mk_id network;      /* both sides must name the same (MK_UNIVERSE) */
-    bool vouched;              /* simulated world: no TLS, the world vouches */
+    const struct mk_key *key; /* borrowed; must outlive the net */
+    struct mk_id network;     /* both sides must name the same (MK_UNIVERSE) */
+    bool vouched;             /* simulated world: no TLS, the world vouches */
 };
 int mk_net_open(struct mk_env *e, struct mk_net **ret, const struct mk_net_options *o);
 /** Closes every link with MK_CLOSE_SHUTDOWN; conversations get their closed(). */
@@ -93,7 +93,8 @@ uint16_t mk_net_port(const struct mk_net *net); /* of the first listener, 0 with
 struct mk_net_watch {
     void (*up)(struct mk_net_watch *w, struct mk_link *l);
     /** detail: the other side's or our text, lent. */
-    void (*down)(struct mk_net_watch *w, const struct mk_peer *peer, unsigned close, const char *detail);
+    void (*down)(struct mk_net_watch *w, const struct mk_peer *peer, unsigned close,
+                 const char *detail);
     struct mk_list node;
 };
 void mk_net_watch(struct mk_net *net, struct mk_net_watch *w);
@@ -112,7 +113,8 @@ struct mk_dial {
     char last_detail[MK_REASON_MAX];
 };
 /** address "host:port", copied. The peer's certificate must show exactly `peer`. */
-void mk_net_dial(struct mk_net *net, struct mk_dial *d, const struct mk_peer *peer, const char *address);
+void mk_net_dial(struct mk_net *net, struct mk_dial *d, const struct mk_peer *peer,
+                 const char *address);
 void mk_dial_add_address(struct mk_dial *d, const char *address);
 /** Stops dialing; an existing link stays while conversations use it. */
 void mk_net_undial(struct mk_dial *d);
@@ -127,7 +129,8 @@ const struct mk_peer *mk_link_peer(const struct mk_link *l);
 const char *mk_link_remote(const struct mk_link *l);
 uint32_t mk_link_rtt_us(const struct mk_link *l); /* 0 when not known */
 void mk_link_close(struct mk_link *l, unsigned close, const char *detail);
-struct mk_link *mk_net_next_link(struct mk_net *net, const struct mk_link *after); /* iterate; NULL first and last */
+struct mk_link *mk_net_next_link(struct mk_net *net,
+                                 const struct mk_link *after); /* iterate; NULL first and last */
 
 /* --- conversations --------------------------------------------------------------- */
 
@@ -143,7 +146,7 @@ struct mk_conv_cbs {
 
 struct mk_conv {
     const struct mk_conv_cbs *cbs;
-    void *owner;           /* of the side that holds it */
+    void *owner; /* of the side that holds it */
     struct mk_link *link;
 };
 

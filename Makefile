@@ -1,0 +1,55 @@
+# Thin wrappers around meson and the scripts in tools/. On a fresh machine:
+#
+#     make demo     installs what is missing, builds, plays the demonstration
+#     make test     the same, then runs all tests
+#
+# As root they install what they need; otherwise through sudo, or they print
+# the one command to run and end with 2. SETUP=no installs nothing.
+
+BUILD ?= build
+JOBS ?= $(shell nproc 2>/dev/null || echo 2)
+
+.PHONY: all setup build demo test nightly bench check format clean help
+
+all: build
+
+setup:
+	@tools/setup test format
+
+build:
+	@tools/setup test
+	@tools/build $(BUILD) -j $(JOBS)
+
+demo: build
+	@tools/demo $(BUILD)
+
+# ASan and UBSan, in a directory of its own: docs/testing.md.
+test:
+	@tools/setup test
+	@tools/run-tests asan
+
+# The long variants: hours. docs/testing.md lists the variables.
+nightly:
+	@tools/setup test format nightly
+	@SIM_SEEDS=$${SIM_SEEDS:-1000} LIVE_KILLS=$${LIVE_KILLS:-20} \
+	    FUZZ_SECONDS=$${FUZZ_SECONDS:-600} tools/run-tests --long asan tsan valgrind fuzz
+
+# JSON=1 prints one object a row.
+bench:
+	@tools/setup bench
+	@tools/build build-release -j $(JOBS) --buildtype=release
+	@tools/bench build-release $(if $(JSON),--json)
+
+# The checks of the house alone: layers, banned words, layout.
+check:
+	@tools/check-layers && tools/tidy && tools/check-format
+
+format:
+	@tools/setup format
+	@tools/check-format --write
+
+clean:
+	rm -rf build build-asan build-tsan build-fuzz build-release
+
+help:
+	@sed -n 's/^# \{0,1\}//p' Makefile

@@ -1,0 +1,180 @@
+#!/usr/bin/env python3
+"""The checks of the house, checked: each must find what is planted, and let pass what is right.
+
+Builds small trees in a temporary folder, runs tools/check-layers, tools/tidy and the counting of
+tools/run-tests on them. Speaks TAP.
+"""
+import importlib.machinery
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import tempfile
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+LAYERS = """
+include/mosaik: mosaik
+src/base: public
+src/net: public src/base <openssl>
+organisms: public
+test: *
+"""
+
+
+def load(tool):
+    path = os.path.join(ROOT, 'tools', tool)
+    loader = importlib.machinery.SourceFileLoader(tool.replace('-', '_'), path)
+    module = importlib.util.module_from_spec(importlib.util.spec_from_loader(loader.name, loader))
+    sys.dont_write_bytecode = True
+    loader.exec_module(module)
+    return module
+
+
+class Tree:
+    """A throw-away tree with the files given."""
+
+    def __init__(self, files):
+        self.files = files
+
+    def __enter__(self):
+        self.directory = tempfile.TemporaryDirectory()
+        for path, text in dict({'layers.txt': LAYERS}, **self.files).items():
+            full = os.path.join(self.directory.name, path)
+            os.makedirs(os.path.dirname(full), exist_ok=True)
+            with open(full, 'w', encoding='utf-8') as f:
+                f.write(text)
+        return self.directory.name
+
+    def __exit__(self, *error):
+        self.directory.cleanup()
+
+
+def run(tool, root):
+    p = subprocess.run([sys.executable, os.path.join(ROOT, 'tools', tool), '--root', root],
+                       stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    return p.returncode, p.stdout
+
+
+def expect(tool, files, *wanted):
+    """The tool names each of wanted and fails; with none wanted it passes."""
+    with Tree(files) as root:
+        status, out = run(tool, root)
+    for text in wanted:
+        if text not in out:
+            return f'{text!r} is not in {out!r}'
+    if status != (1 if wanted else 0):
+        return f'status {status}: {out!r}'
+    return None
+
+
+BASE = {'src/base/base.h': '#include <mosaik/id.h>\n', 'include/mosaik/id.h': ''}
+
+
+def layers_upward():
+    return expect('check-layers',
+                  dict(BASE, **{'src/net/net.h': '', 'src/base/a.c': '\n#include "net/net.h"\n'}),
+                  'src/base/a.c:2: "net/net.h" belongs to src/net')
+
+
+def layers_privilege():
+    return expect('check-layers',
+                  dict(BASE, **{'src/net/n.c': '#include <uv.h>\n#include <openssl/ssl.h>\n'}),
+                  'src/net/n.c:1: <uv.h> needs the privilege <uv>', '1 offences')
+
+
+def layers_seam():
+    return expect('check-layers', dict(BASE, **{'src/net/n.c': '#include <sys/socket.h>\n'}),
+                  '<sys/socket.h> needs the privilege <os>')
+
+
+def layers_private_door():
+    return expect('check-layers',
+                  dict(BASE, **{'organisms/atlas/atlas.c': '#include "base/base.h"\n'}),
+                  'organisms/atlas/atlas.c:1:', 'which organisms may not use')
+
+
+def layers_public_upward():
+    return expect('check-layers', dict(BASE, **{'include/mosaik/x.h': '#include <coalition/c.h>\n'}),
+                  '<coalition/c.h> is not granted')
+
+
+def layers_unknown_folder():
+    return expect('check-layers', dict(BASE, **{'src/new/n.c': ''}), 'is not in layers.txt')
+
+
+def layers_missing_file():
+    return expect('check-layers', dict(BASE, **{'src/net/n.c': '#include "net/gone.h"\n'}),
+                  'is nowhere in the tree')
+
+
+def layers_good():
+    return expect('check-layers', dict(BASE, **{
+        'src/net/net.h': '#include "base/base.h"\n',
+        'src/net/n.c': '#include "net/net.h"\n#include <mosaik/id.h>\n#include <openssl/ssl.h>\n',
+        'organisms/atlas/a.c': '#include <mosaik/id.h>\n#include "b.h"\n',
+        'organisms/atlas/b.h': '',
+        'test/unit/t.c': '#include <unistd.h>\n#include "net/net.h"\n'}))
+
+
+def tidy_words():
+    return expect('tidy', {'src/a.c': 'int f(void)\n{\n    return atoi("1");\n}\n',
+                           'src/group/b.c': 'static double x;\n',
+                           'organisms/c.c': 't = time(NULL);\n'},
+                  'src/a.c:3: atoi:', 'src/group/b.c:1: double:', 'organisms/c.c:1: time:',
+                  '3 offences')
+
+
+def tidy_notes():
+    return expect('tidy', {'src/a.c': '/* TO' 'DO: later */\n', 'docs/x.md': 'see /wo' 'rk/main\n'},
+                  'src/a.c:1: TO' 'DO', 'docs/x.md:1:', '2 offences')
+
+
+def tidy_lets_pass():
+    return expect('tidy', {
+        'src/a.c': '/* atoi(x) */\nputs_count("atoi(x)");\nx = y->time(z_time);\n'
+                   'free(p); /* tidy: ok, given by a library that used malloc */\n'
+                   '/* tidy: ok, the same */\nfree(q);\nmk_free(r);\nuint64_t at_time;\n',
+        'src/uv/clock.c': 'n = uv_hrtime();\nfd = open(p, 0);\n'})
+
+
+def tidy_wants_a_reason():
+    return expect('tidy', {'src/a.c': 'free(p); /* tidy: ok */\n'}, 'src/a.c:1: free:')
+
+
+def counting():
+    tests = [
+        ({'result': 'OK', 'stdout': '1..2\nok 1 - a\nok 2 - b # SKIP no clang\n'}, (1, 0, 1)),
+        ({'result': 'FAIL', 'stdout': '1..2\nok 1 - a\nnot ok 2 - b\n'}, (1, 1, 0)),
+        ({'result': 'ERROR', 'stdout': '1..2\nok 1 - a\n'}, (1, 1, 0)),
+        ({'result': 'TIMEOUT', 'stdout': ''}, (0, 1, 0)),
+        ({'result': 'SKIP', 'stdout': 'format: skipped\n'}, (0, 0, 1)),
+        ({'result': 'OK', 'stdout': ''}, (1, 0, 0)),
+    ]
+    runner = load('run-tests')
+    for test, want in tests:
+        c = runner.count_test(test)
+        if (c.passed, c.failed, c.skipped) != want:
+            return f'{json.dumps(test)}: {c.line()}, wanted {want}'
+    return None
+
+
+CASES = [layers_upward, layers_privilege, layers_seam, layers_private_door, layers_public_upward,
+         layers_unknown_folder, layers_missing_file, layers_good, tidy_words, tidy_notes,
+         tidy_lets_pass, tidy_wants_a_reason, counting]
+
+
+def main():
+    print(f'1..{len(CASES)}')
+    failed = 0
+    for number, case in enumerate(CASES, 1):
+        complaint = case()
+        failed += complaint is not None
+        print(f'{"not ok" if complaint else "ok"} {number} - {case.__name__}')
+        if complaint:
+            print('# ' + complaint.replace('\n', '\n# '))
+    return 1 if failed else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
