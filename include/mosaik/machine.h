@@ -14,12 +14,12 @@
 #include <mosaik/datum.h>
 #include <mosaik/records.h>
 
-#define MK_COMMAND_MAX (256u << 10)  /* bytes of a command */
-#define MK_ANSWER_MAX (64u << 10)    /* bytes of an answer that is kept for retries */
-#define MK_KEY_MAX 1024u             /* bytes of pc(key) */
-#define MK_VALUE_MAX (128u << 10)    /* bytes of pc(value), or of a stream's item */
-#define MK_SURFACES_MAX 64u          /* of one component */
-#define MK_RULE_MAX 160u             /* bytes of a refusal's text */
+#define MK_COMMAND_MAX (256u << 10) /* bytes of a command */
+#define MK_ANSWER_MAX (64u << 10)   /* bytes of an answer that is kept for retries */
+#define MK_KEY_MAX 1024u            /* bytes of pc(key) */
+#define MK_VALUE_MAX (128u << 10)   /* bytes of pc(value), or of a stream's item */
+#define MK_SURFACES_MAX 64u         /* of one component */
+#define MK_RULE_MAX 160u            /* bytes of a refusal's text */
 
 enum mk_surface_kind {
     MK_SURFACE_STREAM,
@@ -31,9 +31,9 @@ const char *mk_surface_kind_name(enum mk_surface_kind k); /* "stream", "map" */
 /** One declared surface. Borrowed for the component's life (usually static). */
 struct mk_surface_spec {
     enum mk_surface_kind kind;
-    const char *name;              /* 1..128 bytes */
-    const struct mk_type *key;     /* map: K; else NULL */
-    const struct mk_type *value;   /* V, or the stream's type */
+    const char *name;            /* 1..128 bytes */
+    const struct mk_type *key;   /* map: K; else NULL */
+    const struct mk_type *value; /* V, or the stream's type */
     /* How much history is kept for followers (a declared property): a stream's items,
      * a map's changes. 0 takes the defaults: 65,536 commits, 16 MiB. */
     uint32_t retain_commits;
@@ -48,9 +48,11 @@ struct mk_id mk_surface_id(const struct mk_surface_spec *s, const struct mk_id *
 
 struct mk_apply; /* one command being applied; valid during the call */
 
-uint64_t mk_apply_time_ms(const struct mk_apply *a);  /* the machine's time; 0 before a majority has spoken */
-uint64_t mk_apply_index(const struct mk_apply *a);    /* of the log entry */
-const struct mk_peer *mk_apply_sender(const struct mk_apply *a); /* who sent the command; NULL from the group itself */
+uint64_t
+mk_apply_time_ms(const struct mk_apply *a); /* the machine's time; 0 before a majority has spoken */
+uint64_t mk_apply_index(const struct mk_apply *a); /* of the log entry */
+const struct mk_peer *
+mk_apply_sender(const struct mk_apply *a); /* who sent the command; NULL from the group itself */
 const struct mk_roster *mk_apply_roster(const struct mk_apply *a);
 const struct mk_founding *mk_apply_founding(const struct mk_apply *a);
 const struct mk_id *mk_apply_deployment(const struct mk_apply *a);
@@ -64,11 +66,12 @@ void mk_answer(struct mk_apply *a, struct mk_bytes answer);
 /* Surfaces by their number in the machine's list. Keys and values are pc bytes,
  * copied. A mutation that leaves the state as it is makes no commit: returns 0
  * with *ret_changed false. */
-int mk_map_insert(struct mk_apply *a, unsigned surface, struct mk_bytes key, struct mk_bytes value, bool *ret_changed);
+int mk_map_insert(struct mk_apply *a, unsigned surface, struct mk_bytes key, struct mk_bytes value,
+                  bool *ret_changed);
 int mk_map_remove(struct mk_apply *a, unsigned surface, struct mk_bytes key, bool *ret_changed);
 /** expect NULL: the key must be absent. MK_EREFUSED when it does not match. */
-int mk_map_compare_set(struct mk_apply *a, unsigned surface, struct mk_bytes key, const struct mk_bytes *expect,
-                       struct mk_bytes value, bool *ret_changed);
+int mk_map_compare_set(struct mk_apply *a, unsigned surface, struct mk_bytes key,
+                       const struct mk_bytes *expect, struct mk_bytes value, bool *ret_changed);
 int mk_map_clear(struct mk_apply *a, unsigned surface, bool *ret_changed);
 void mk_stream_append(struct mk_apply *a, unsigned surface, struct mk_bytes item);
 
@@ -78,30 +81,33 @@ struct mk_surfaces; /* the component's surfaces as of the last applied command *
 
 const struct mk_surfaces *mk_apply_surfaces(const struct mk_apply *a);
 /** lent until the next mutation. MK_ENOTFOUND. */
-int mk_map_get(const struct mk_surfaces *s, unsigned surface, struct mk_bytes key, struct mk_bytes *ret_value);
+int mk_map_get(const struct mk_surfaces *s, unsigned surface, struct mk_bytes key,
+               struct mk_bytes *ret_value);
 size_t mk_map_count(const struct mk_surfaces *s, unsigned surface);
 /** Iterates in the order of H(key): *cursor zero first. false at the end. */
-bool mk_map_next(const struct mk_surfaces *s, unsigned surface, struct mk_id *cursor, struct mk_bytes *ret_key,
-                 struct mk_bytes *ret_value);
+bool mk_map_next(const struct mk_surfaces *s, unsigned surface, struct mk_id *cursor,
+                 struct mk_bytes *ret_key, struct mk_bytes *ret_value);
 /** Commits so far, and the item of a commit if it is still retained. */
 uint64_t mk_surface_index(const struct mk_surfaces *s, unsigned surface);
-int mk_stream_get(const struct mk_surfaces *s, unsigned surface, uint64_t index, struct mk_bytes *ret_item);
+int mk_stream_get(const struct mk_surfaces *s, unsigned surface, uint64_t index,
+                  struct mk_bytes *ret_item);
 
 /* --- the machine ------------------------------------------------------------------ */
 
 struct mk_machine;
 
 struct mk_machine_ops {
-    const char *name;    /* "atlas" */
-    uint32_t version;    /* folded, with name and surfaces, into the machine signature: members of another one are refused by name */
+    const char *name; /* "atlas" */
+    uint32_t version; /* folded, with name and surfaces, into the machine signature: members of
+                         another one are refused by name */
     const struct mk_surface_spec *surfaces;
     unsigned n_surfaces;
 
     /** 0, or what mk_refuse returned. The command is any bytes an admitted writer sent. */
     int (*apply)(struct mk_machine *m, struct mk_apply *a, struct mk_bytes command);
     /** A read that makes no commit. 0, or MK_EREFUSED / MK_EMALFORMED with reterr. */
-    int (*query)(struct mk_machine *m, const struct mk_surfaces *s, struct mk_bytes query, struct mk_buf *answer,
-                 struct mk_fault *reterr);
+    int (*query)(struct mk_machine *m, const struct mk_surfaces *s, struct mk_bytes query,
+                 struct mk_buf *answer, struct mk_fault *reterr);
     /** State beside the surfaces (they are kept by the group), deterministic bytes. NULL: none. */
     void (*snapshot)(const struct mk_machine *m, struct mk_buf *out);
     int (*restore)(struct mk_machine *m, struct mk_bytes snapshot, struct mk_fault *reterr);

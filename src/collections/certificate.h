@@ -11,7 +11,8 @@
 
 /** Signs "mosaik.head.v1" || pc(Head). */
 void mk_head_sign(const struct mk_key *key, const struct mk_head *head, struct mk_signature *ret);
-int mk_head_verify(const struct mk_head *head, const struct mk_peer *peer, const struct mk_signature *sig);
+int mk_head_verify(const struct mk_head *head, const struct mk_peer *peer,
+                   const struct mk_signature *sig);
 
 struct mk_id mk_roster_id(const struct mk_roster *r); /* H("roster|" || V || "|" || pc(r)) */
 bool mk_roster_has(const struct mk_roster *r, const struct mk_peer *p);
@@ -19,18 +20,21 @@ size_t mk_roster_majority(const struct mk_roster *r);
 
 /** Distinct, sorted peers of the roster, at least a majority, all signatures good, deployment and
  * epoch those of the roster. MK_ESIGNATURE with what is wrong. */
-int mk_certificate_check(const struct mk_certificate *c, const struct mk_roster *roster, struct mk_fault *reterr);
+int mk_certificate_check(const struct mk_certificate *c, const struct mk_roster *roster,
+                         struct mk_fault *reterr);
 
 /** A RosterChange from `old` to change->roster: epoch + 1, previous, majorities of both. */
-int mk_roster_change_check(const struct mk_roster_change *change, const struct mk_roster *old, struct mk_fault *reterr);
+int mk_roster_change_check(const struct mk_roster_change *change, const struct mk_roster *old,
+                           struct mk_fault *reterr);
 
 /* --- proof of conflict -------------------------------------------------------------- */
 
 /** Two certified heads of one (deployment, epoch, surface, index) with different commit or state.
  * When both are valid certificates: MK_ECONFLICT, and the peers that signed both, sorted, in
  * *ret (lent from arena). 0 when there is no conflict. */
-int mk_conflict_check(const struct mk_certificate *a, const struct mk_certificate *b, const struct mk_roster *roster,
-                      struct mk_peers *ret_guilty, struct mk_arena *arena);
+int mk_conflict_check(const struct mk_certificate *a, const struct mk_certificate *b,
+                      const struct mk_roster *roster, struct mk_peers *ret_guilty,
+                      struct mk_arena *arena);
 
 /* --- a reader's memory ----------------------------------------------------------------- */
 
@@ -42,23 +46,30 @@ struct mk_reader_memory;
 struct mk_reader_memory *mk_reader_memory_new(const struct mk_roster *first);
 void mk_reader_memory_free(struct mk_reader_memory *m);
 /** A further epoch; checked. Idempotent for known ones; MK_ECONFLICT for a fork of the chain. */
-int mk_reader_learn(struct mk_reader_memory *m, const struct mk_roster_change *change, struct mk_fault *reterr);
-const struct mk_roster *mk_reader_roster(const struct mk_reader_memory *m, uint64_t epoch); /* NULL: unknown */
+int mk_reader_learn(struct mk_reader_memory *m, const struct mk_roster_change *change,
+                    struct mk_fault *reterr);
+const struct mk_roster *mk_reader_roster(const struct mk_reader_memory *m,
+                                         uint64_t epoch); /* NULL: unknown */
 uint64_t mk_reader_epoch(const struct mk_reader_memory *m);
 
 /** Takes a certificate: checks signatures against its epoch's roster, refuses one of an old epoch
  * beyond that epoch's last head, a lower one as newest (MK_ESTALE), a conflicting one
  * (MK_ECONFLICT: both kept, see mk_reader_conflict). 0: accepted, remembered if newest. */
-int mk_reader_accept(struct mk_reader_memory *m, const struct mk_certificate *c, struct mk_fault *reterr);
+int mk_reader_accept(struct mk_reader_memory *m, const struct mk_certificate *c,
+                     struct mk_fault *reterr);
 /** The newest certificate of a surface; lent. MK_ENOTFOUND. */
-int mk_reader_newest(const struct mk_reader_memory *m, const struct mk_id *surface, const struct mk_certificate **ret);
-/** Is it fresh at now_ms (the reader's wall clock) within max_age_ms? 0, or MK_ESTALE with the age. */
-int mk_reader_fresh(const struct mk_certificate *c, uint64_t now_ms, uint64_t max_age_ms, struct mk_fault *reterr);
+int mk_reader_newest(const struct mk_reader_memory *m, const struct mk_id *surface,
+                     const struct mk_certificate **ret);
+/** Is it fresh at now_ms (the reader's wall clock) within max_age_ms? 0, or MK_ESTALE with the age.
+ */
+int mk_reader_fresh(const struct mk_certificate *c, uint64_t now_ms, uint64_t max_age_ms,
+                    struct mk_fault *reterr);
 /** The stored proof of misbehaviour, if any: both certificates (lent) and the guilty peers. */
-bool mk_reader_conflict(const struct mk_reader_memory *m, const struct mk_certificate **a, const struct mk_certificate **b,
-                        struct mk_peers *ret_guilty);
+bool mk_reader_conflict(const struct mk_reader_memory *m, const struct mk_certificate **a,
+                        const struct mk_certificate **b, struct mk_peers *ret_guilty);
 
 void mk_reader_memory_encode(const struct mk_reader_memory *m, struct mk_buf *out);
-int mk_reader_memory_decode(struct mk_reader_memory **ret, struct mk_bytes in, struct mk_fault *reterr);
+int mk_reader_memory_decode(struct mk_reader_memory **ret, struct mk_bytes in,
+                            struct mk_fault *reterr);
 
 #endif

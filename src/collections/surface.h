@@ -10,8 +10,8 @@
 /** One commit. */
 struct mk_commit {
     uint64_t index;
-    struct mk_id hash;     /* commit hash */
-    struct mk_id digest;   /* schema digest folded (a marker's differs) */
+    struct mk_id hash;       /* commit hash */
+    struct mk_id digest;     /* schema digest folded (a marker's differs) */
     struct mk_bytes payload; /* lent: stream item, or pc(MapOp) */
 };
 
@@ -19,8 +19,8 @@ struct mk_surface {
     const struct mk_surface_spec *spec;
     struct mk_id id;
     struct mk_id schema;
-    uint64_t index;        /* last commit, 0 for none */
-    struct mk_id commit;   /* its hash; the first previous when index is 0 */
+    uint64_t index;      /* last commit, 0 for none */
+    struct mk_id commit; /* its hash; the first previous when index is 0 */
     struct mk_trie map;
     bool retired;
     /* History: a ring of commits, oldest first; private. */
@@ -36,9 +36,10 @@ struct mk_surfaces {
     struct mk_surface *v;
 };
 
-/** commit hash = H("commit|" || V || "|" || previous || u64le index || schema_digest || H(payload)). */
-struct mk_id mk_commit_hash(const struct mk_id *previous, uint64_t index, const struct mk_id *digest,
-                            const struct mk_id *payload_hash);
+/** commit hash = H("commit|" || V || "|" || previous || u64le index || schema_digest ||
+ * H(payload)). */
+struct mk_id mk_commit_hash(const struct mk_id *previous, uint64_t index,
+                            const struct mk_id *digest, const struct mk_id *payload_hash);
 /** The first previous: hash_many(surface id, deployment id). */
 struct mk_id mk_commit_first(const struct mk_id *surface, const struct mk_id *deployment);
 
@@ -55,12 +56,13 @@ void mk_surface_commit(struct mk_surface *s, const struct mk_id *digest, struct 
 int mk_surface_map_op(struct mk_surface *s, const struct mk_map_op *op, bool *ret_changed);
 
 /** The head of a surface as it stands. */
-void mk_surface_head(struct mk_surface *s, struct mk_head *ret, const struct mk_id *deployment, uint64_t epoch,
-                     uint64_t time_ms);
+void mk_surface_head(struct mk_surface *s, struct mk_head *ret, const struct mk_id *deployment,
+                     uint64_t epoch, uint64_t time_ms);
 
 /** Retained history: the commit of an index; MK_ENOTFOUND when it is gone or not there yet. */
 int mk_surface_commit_at(const struct mk_surface *s, uint64_t index, struct mk_commit *ret);
-uint64_t mk_surface_oldest(const struct mk_surface *s); /* index of the oldest retained commit; index+1 when none */
+uint64_t mk_surface_oldest(
+    const struct mk_surface *s); /* index of the oldest retained commit; index+1 when none */
 
 /** Deterministic bytes of all surfaces (maps in the order of H(key), histories), and back into
  * initialised empty ones. Strict; MK_EMALFORMED. */

@@ -37,10 +37,12 @@ bool mk_trie_remove(struct mk_trie *t, struct mk_bytes key);
 /** The state root; computes what is missing. */
 struct mk_id mk_trie_root(struct mk_trie *t);
 /** The first leaf with H(key) > *cursor (or >= zero when first); updates *cursor. */
-bool mk_trie_next(const struct mk_trie *t, struct mk_id *cursor, struct mk_bytes *ret_key, struct mk_bytes *ret_value);
+bool mk_trie_next(const struct mk_trie *t, struct mk_id *cursor, struct mk_bytes *ret_key,
+                  struct mk_bytes *ret_value);
 
 /** Proof of presence or absence; siblings from the root down, lent from arena. */
-void mk_trie_prove(struct mk_trie *t, struct mk_map_proof *ret, struct mk_bytes key, struct mk_arena *arena);
+void mk_trie_prove(struct mk_trie *t, struct mk_map_proof *ret, struct mk_bytes key,
+                   struct mk_arena *arena);
 /** Checks a proof against a certified root. value NULL claims absence. 0 or MK_ESIGNATURE
  * ("the proof does not add up to the certified root"). */
 int mk_map_proof_check(const struct mk_id *root, struct mk_bytes key, const struct mk_bytes *value,

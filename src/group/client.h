@@ -25,15 +25,17 @@ struct mk_component {
 
 /** What happened to a member, for people: "<peer>: dropped: snapshot does not add up ...". */
 struct mk_client_report {
-    void (*said)(struct mk_client_report *r, const struct mk_peer *peer, unsigned close, const char *text);
+    void (*said)(struct mk_client_report *r, const struct mk_peer *peer, unsigned close,
+                 const char *text);
 };
 
 /* --- execute and query -------------------------------------------------------------------- */
 
 struct mk_client;
-int mk_client_open(struct mk_env *e, struct mk_net *net, struct mk_client **ret, const struct mk_component *c,
-                   struct mk_reader_memory *memory /* borrowed, shared by readers of this deployment */,
-                   struct mk_client_report *report /* borrowed, may be NULL */);
+int mk_client_open(
+    struct mk_env *e, struct mk_net *net, struct mk_client **ret, const struct mk_component *c,
+    struct mk_reader_memory *memory /* borrowed, shared by readers of this deployment */,
+    struct mk_client_report *report /* borrowed, may be NULL */);
 void mk_client_close(struct mk_client *c);
 
 enum mk_want { MK_WANT_COMMITTED /* unproven */, MK_WANT_CERTIFIED };
@@ -42,14 +44,15 @@ struct mk_call {
     /** Exactly once. 0: outcome (lent), proven when certified was asked for and the certificate
      * covers its commits; MK_EREFUSED with the rule, or the clause; MK_ETIMEDOUT, MK_ECANCELED: not
      * known; MK_EUNREACHABLE, MK_ENOMAJORITY: text in reterr says which member said what. */
-    void (*cb)(struct mk_call *c, int status, const struct mk_outcome *outcome, const struct mk_fault *fault);
+    void (*cb)(struct mk_call *c, int status, const struct mk_outcome *outcome,
+               const struct mk_fault *fault);
     void *impl;
 };
 /** Retries under one (session, number) until an answer or the deadline: no second commit. */
-int mk_client_execute(struct mk_client *c, struct mk_call *call, struct mk_bytes command, enum mk_want want,
-                      uint32_t timeout_ms);
-int mk_client_query(struct mk_client *c, struct mk_call *call, struct mk_bytes query, bool linearizable,
-                    uint32_t timeout_ms);
+int mk_client_execute(struct mk_client *c, struct mk_call *call, struct mk_bytes command,
+                      enum mk_want want, uint32_t timeout_ms);
+int mk_client_query(struct mk_client *c, struct mk_call *call, struct mk_bytes query,
+                    bool linearizable, uint32_t timeout_ms);
 
 /* --- following a surface -------------------------------------------------------------------- */
 
@@ -63,23 +66,25 @@ struct mk_follow_cbs {
     void (*snapshot)(struct mk_follow *f, uint64_t index);
     /** A newer certificate covers all that was shown. */
     void (*certified)(struct mk_follow *f, const struct mk_certificate *c);
-    /** Commits lost to the follower (the retained history did not reach back): told, never hidden. */
+    /** Commits lost to the follower (the retained history did not reach back): told, never hidden.
+     */
     void (*gap)(struct mk_follow *f, uint64_t from, uint64_t to);
-    /** It cannot go on: MK_ERETIRED, MK_ECONFLICT, MK_EREFUSED, MK_EUNREACHABLE...; the follow is ended by the
-     * owner with mk_follow_close(). */
+    /** It cannot go on: MK_ERETIRED, MK_ECONFLICT, MK_EREFUSED, MK_EUNREACHABLE...; the follow is
+     * ended by the owner with mk_follow_close(). */
     void (*failed)(struct mk_follow *f, int status, const struct mk_fault *fault);
 };
 
 struct mk_follow_options {
     struct mk_id surface;
     enum mk_surface_kind kind;
-    struct mk_id schema;            /* digest of the surface's types */
-    enum mk_from_tag from;          /* mk_from_Snapshot for maps; Oldest, Newest or After for streams */
+    struct mk_id schema;   /* digest of the surface's types */
+    enum mk_from_tag from; /* mk_from_Snapshot for maps; Oldest, Newest or After for streams */
     struct mk_from_after after;
 };
-int mk_follow_open(struct mk_env *e, struct mk_net *net, struct mk_follow **ret, const struct mk_component *c,
-                   struct mk_reader_memory *memory, const struct mk_follow_options *o, const struct mk_follow_cbs *cbs,
-                   void *owner, struct mk_client_report *report);
+int mk_follow_open(struct mk_env *e, struct mk_net *net, struct mk_follow **ret,
+                   const struct mk_component *c, struct mk_reader_memory *memory,
+                   const struct mk_follow_options *o, const struct mk_follow_cbs *cbs, void *owner,
+                   struct mk_client_report *report);
 void mk_follow_close(struct mk_follow *f);
 void *mk_follow_owner(const struct mk_follow *f);
 /** Pauses delivery: credit is not given back, the member's queue for us stays bounded. */
@@ -96,7 +101,7 @@ struct mk_get {
                const struct mk_fault *fault);
     void *impl;
 };
-int mk_client_get(struct mk_client *c, struct mk_get *g, const struct mk_id *surface, struct mk_bytes key,
-                  uint64_t max_age_ms, uint32_t timeout_ms);
+int mk_client_get(struct mk_client *c, struct mk_get *g, const struct mk_id *surface,
+                  struct mk_bytes key, uint64_t max_age_ms, uint32_t timeout_ms);
 
 #endif /* GROUP_CLIENT_H */

@@ -17,39 +17,45 @@
 
 struct mk_group;
 
-#define MK_SESSIONS_MAX 65536u       /* a group remembers */
-#define MK_SESSION_LIFE_MS 3600000u  /* of machine time */
-#define MK_EXECUTING_MAX 4096u       /* commands of one client conversation in flight */
-#define MK_PROPOSED_MAX (8u << 20)   /* bytes proposed and not yet applied; above it, "full" */
-#define MK_FOLLOWERS_MAX 1024u       /* reader conversations of one group */
+#define MK_SESSIONS_MAX 65536u      /* a group remembers */
+#define MK_SESSION_LIFE_MS 3600000u /* of machine time */
+#define MK_EXECUTING_MAX 4096u      /* commands of one client conversation in flight */
+#define MK_PROPOSED_MAX (8u << 20)  /* bytes proposed and not yet applied; above it, "full" */
+#define MK_FOLLOWERS_MAX 1024u      /* reader conversations of one group */
 
 struct mk_group_options {
-    struct mk_id deployment;             /* organism_id or module_id */
+    struct mk_id deployment; /* organism_id or module_id */
     struct mk_id stable_id;
-    const struct mk_roster *roster;      /* the first roster; copied */
-    const struct mk_founding *founding;  /* what the founder founds with: operators; copied. Its
-                                          * raft_ids are ignored. Every member has the same one. */
-    const struct mk_key *key;            /* borrowed */
-    struct mk_machine *machine;          /* taken */
+    const struct mk_roster *roster;       /* the first roster; copied */
+    const struct mk_founding *founding;   /* what the founder founds with: operators; copied. Its
+                                           * raft_ids are ignored. Every member has the same one. */
+    const struct mk_key *key;             /* borrowed */
+    struct mk_machine *machine;           /* taken */
     const struct mk_acl_composition *acl; /* copied */
-    struct mk_id own_issuer;             /* zero without */
-    struct mk_issuers *issuers;          /* borrowed; may be NULL */
-    const struct mk_bytes *tickets;      /* what we show to other members; copied */
+    struct mk_id own_issuer;              /* zero without */
+    struct mk_issuers *issuers;           /* borrowed; may be NULL */
+    const struct mk_bytes *tickets;       /* what we show to other members; copied */
     size_t n_tickets;
-    bool found;                          /* started with --found */
-    unsigned election_ms, heartbeat_ms;  /* 0: the defaults */
-    uint64_t snapshot_entries;           /* take one every so many entries; 0: default */
-    unsigned uncured;                    /* tests: see consensus.h */
+    bool found;                         /* started with --found */
+    unsigned election_ms, heartbeat_ms; /* 0: the defaults */
+    uint64_t snapshot_entries;          /* take one every so many entries; 0: default */
+    unsigned uncured;                   /* tests: see consensus.h */
 };
 
 /** Opens a member on its store (its records are already recovered). The net must be open; protocols
  * are served at once. Never without a store. */
-int mk_group_open(struct mk_env *e, struct mk_net *net, struct mk_store *store, struct mk_group **ret,
-                  const struct mk_group_options *o, struct mk_fault *reterr);
+int mk_group_open(struct mk_env *e, struct mk_net *net, struct mk_store *store,
+                  struct mk_group **ret, const struct mk_group_options *o, struct mk_fault *reterr);
 /** Cancels what is in flight (MK_ECANCELED) and closes conversations. */
 void mk_group_close(struct mk_group *g);
 
-enum mk_group_state { MK_GROUP_BLANK, MK_GROUP_LOST_DISK, MK_GROUP_FOLLOWING, MK_GROUP_LEADING, MK_GROUP_FAILED };
+enum mk_group_state {
+    MK_GROUP_BLANK,
+    MK_GROUP_LOST_DISK,
+    MK_GROUP_FOLLOWING,
+    MK_GROUP_LEADING,
+    MK_GROUP_FAILED
+};
 const char *mk_group_state_name(enum mk_group_state s);
 
 struct mk_group_status {
@@ -57,18 +63,18 @@ struct mk_group_status {
     uint64_t term, commit, applied, last, epoch, snapshot;
     bool has_leader;
     struct mk_peer leader;
-    unsigned links;           /* members we have a conversation with */
-    unsigned refused;         /* members refused by a clause */
-    uint64_t time_ms;         /* machine time */
-    uint64_t certified_ms;    /* machine time of the newest certificate */
+    unsigned links;        /* members we have a conversation with */
+    unsigned refused;      /* members refused by a clause */
+    uint64_t time_ms;      /* machine time */
+    uint64_t certified_ms; /* machine time of the newest certificate */
     uint64_t commits, certificates, executed, answered;
     unsigned readers, clients;
-    char why[256];            /* what it waits for, in words: "no majority: 2 members refused by clause 1" */
+    char why[256]; /* what it waits for, in words: "no majority: 2 members refused by clause 1" */
 };
 void mk_group_status(const struct mk_group *g, struct mk_group_status *ret);
 /** Per member: linked, match index (leader only), refused. Returns false past the end. */
-bool mk_group_member(const struct mk_group *g, unsigned i, struct mk_peer *ret_peer, bool *ret_linked,
-                     uint64_t *ret_match, char ret_detail[MK_REASON_MAX]);
+bool mk_group_member(const struct mk_group *g, unsigned i, struct mk_peer *ret_peer,
+                     bool *ret_linked, uint64_t *ret_match, char ret_detail[MK_REASON_MAX]);
 
 /** Something of the status changed (role, leader, commit, certificate). */
 struct mk_group_watch {
@@ -88,18 +94,20 @@ struct mk_submit {
     void *impl;
 };
 struct mk_outcome;
-/** Commits a command in this member's name (sender = our peer), forwarding to the leader if need be.
- * session, number as in committees.md; the caller retries with the same pair after an unknown
+/** Commits a command in this member's name (sender = our peer), forwarding to the leader if need
+ * be. session, number as in committees.md; the caller retries with the same pair after an unknown
  * outcome. MK_EFULL, MK_ELIMIT, MK_ENOMAJORITY return at once. */
 int mk_group_submit(struct mk_group *g, struct mk_submit *s, uint64_t session, uint64_t number,
                     struct mk_bytes command);
 
-/** Read access to surfaces and certificates of this member. Lent until the loop is entered again. */
+/** Read access to surfaces and certificates of this member. Lent until the loop is entered again.
+ */
 const struct mk_surfaces *mk_group_surfaces(const struct mk_group *g);
-int mk_group_certificate(const struct mk_group *g, const struct mk_id *surface, const struct mk_certificate **ret);
+int mk_group_certificate(const struct mk_group *g, const struct mk_id *surface,
+                         const struct mk_certificate **ret);
 /** Proof of misbehaviour seen by this member: see certificate.h. */
-bool mk_group_conflict(const struct mk_group *g, const struct mk_certificate **a, const struct mk_certificate **b,
-                       struct mk_peers *ret_guilty);
+bool mk_group_conflict(const struct mk_group *g, const struct mk_certificate **a,
+                       const struct mk_certificate **b, struct mk_peers *ret_guilty);
 /** A state hash over machine, sessions, time and surfaces at `applied` (tests, on demand). */
 struct mk_id mk_group_state_hash(struct mk_group *g);
 

@@ -13,14 +13,14 @@
 #include <mosaik/records.h>
 
 #define MK_WIRE_TICKETS_MAX 8u
-#define MK_WIRE_CHUNK (256u << 10)   /* bytes of a snapshot chunk */
+#define MK_WIRE_CHUNK (256u << 10)    /* bytes of a snapshot chunk */
 #define MK_WIRE_RAFT_MAX (900u << 10) /* bytes of one raft message */
-#define MK_WIRE_BATCH_MAX 4096u      /* items in one message */
+#define MK_WIRE_BATCH_MAX 4096u       /* items in one message */
 
-MK_BLOB_DECLARE(mk_wire_raft)       /* up to MK_WIRE_RAFT_MAX */
-MK_BLOB_DECLARE(mk_wire_command)    /* up to MK_COMMAND_MAX */
-MK_BLOB_DECLARE(mk_wire_chunk)      /* up to MK_WIRE_CHUNK */
-MK_BLOB_DECLARE(mk_wire_ticket)     /* up to MK_TICKET_MAX */
+MK_BLOB_DECLARE(mk_wire_raft)    /* up to MK_WIRE_RAFT_MAX */
+MK_BLOB_DECLARE(mk_wire_command) /* up to MK_COMMAND_MAX */
+MK_BLOB_DECLARE(mk_wire_chunk)   /* up to MK_WIRE_CHUNK */
+MK_BLOB_DECLARE(mk_wire_ticket)  /* up to MK_TICKET_MAX */
 MK_SEQ_DECLARE(mk_wire_tickets, mk_wire_ticket)
 MK_OPTION_DECLARE(mk_opt_founding, mk_founding)
 MK_OPTION_DECLARE(mk_opt_certificate, mk_certificate)
@@ -36,22 +36,22 @@ MK_OPTION_DECLARE(mk_opt_certificate, mk_certificate)
     F(S, mk_wire_command, command)
 MK_STRUCT_DECLARE(mk_execute, MK_EXECUTE_TABLE)
 
-#define MK_ENTRY_TABLE(F, S)                   \
-    F(S, Genesis, 0, mk_founding, genesis)     \
-    F(S, Advance, 1, mk_advance, advance)      \
+#define MK_ENTRY_TABLE(F, S)               \
+    F(S, Genesis, 0, mk_founding, genesis) \
+    F(S, Advance, 1, mk_advance, advance)  \
     F(S, Execute, 2, mk_execute, execute)
 MK_ENUM_DECLARE(mk_entry, MK_ENTRY_TABLE)
 
 /* ---- "group" ------------------------------------------------------------------------ */
 
 /* First message of the conversation, from the lesser peer; the other answers with its own. */
-#define MK_MEMBER_HELLO_TABLE(F, S)  \
-    F(S, mk_id, deployment)          \
-    F(S, mk_id, machine)             \
-    F(S, mk_u64, raft_id)            \
-    F(S, mk_bool, founded)           \
-    F(S, mk_u64, epoch)              \
-    F(S, mk_u64, highest_signed)     \
+#define MK_MEMBER_HELLO_TABLE(F, S) \
+    F(S, mk_id, deployment)         \
+    F(S, mk_id, machine)            \
+    F(S, mk_u64, raft_id)           \
+    F(S, mk_bool, founded)          \
+    F(S, mk_u64, epoch)             \
+    F(S, mk_u64, highest_signed)    \
     F(S, mk_wire_tickets, tickets)
 MK_STRUCT_DECLARE(mk_member_hello, MK_MEMBER_HELLO_TABLE)
 
@@ -104,7 +104,7 @@ MK_STRUCT_DECLARE(mk_exec_command, MK_EXEC_COMMAND_TABLE)
     F(S, mk_bool, linearizable)   \
     F(S, mk_wire_command, query)
 MK_STRUCT_DECLARE(mk_exec_query, MK_EXEC_QUERY_TABLE)
-#define MK_EXEC_REQUEST_TABLE(F, S)          \
+#define MK_EXEC_REQUEST_TABLE(F, S)            \
     F(S, Execute, 0, mk_exec_command, execute) \
     F(S, Query, 1, mk_exec_query, query)
 MK_ENUM_DECLARE(mk_exec_request, MK_EXEC_REQUEST_TABLE)
@@ -124,17 +124,18 @@ MK_SEQ_DECLARE(mk_commit_refs, mk_commit_ref)
     F(S, mk_id, payload)
 MK_STRUCT_DECLARE(mk_chain_link, MK_LINK_TABLE)
 MK_SEQ_DECLARE(mk_chain_links, mk_chain_link)
-#define MK_COMMIT_PROOF_TABLE(F, S) \
-    F(S, mk_commit_ref, commit)     \
+#define MK_COMMIT_PROOF_TABLE(F, S)   \
+    F(S, mk_commit_ref, commit)       \
     F(S, mk_certificate, certificate) \
     F(S, mk_chain_links, between)
 MK_STRUCT_DECLARE(mk_commit_proof, MK_COMMIT_PROOF_TABLE)
 MK_SEQ_DECLARE(mk_commit_proofs, mk_commit_proof)
 
-/* What the machine answered; kept by the session for retries. status is 0 or a MK_E code, negated. */
-#define MK_OUTCOME_TABLE(F, S)   \
-    F(S, mk_u32, status)         \
-    F(S, mk_text, rule)          \
+/* What the machine answered; kept by the session for retries. status is 0 or a MK_E code, negated.
+ */
+#define MK_OUTCOME_TABLE(F, S)    \
+    F(S, mk_u32, status)          \
+    F(S, mk_text, rule)           \
     F(S, mk_commit_refs, commits) \
     F(S, mk_blob, answer)
 MK_STRUCT_DECLARE(mk_outcome, MK_OUTCOME_TABLE)
@@ -152,15 +153,15 @@ MK_STRUCT_DECLARE(mk_forwarded, MK_FORWARDED_TABLE)
     F(S, mk_commit_proofs, proofs)
 MK_STRUCT_DECLARE(mk_exec_answer, MK_EXEC_ANSWER_TABLE)
 
-#define MK_MEMBER_MESSAGE_TABLE(F, S)                \
-    F(S, Hello, 0, mk_member_hello, hello)           \
-    F(S, Founding, 1, mk_founding, founding)         \
-    F(S, Raft, 2, mk_wire_raft, raft)                \
+#define MK_MEMBER_MESSAGE_TABLE(F, S)                   \
+    F(S, Hello, 0, mk_member_hello, hello)              \
+    F(S, Founding, 1, mk_founding, founding)            \
+    F(S, Raft, 2, mk_wire_raft, raft)                   \
     F(S, Signatures, 3, mk_head_signatures, signatures) \
-    F(S, SnapOffer, 4, mk_snap_offer, snap_offer)    \
-    F(S, SnapWant, 5, mk_snap_want, snap_want)       \
-    F(S, SnapChunk, 6, mk_snap_chunk, snap_chunk)    \
-    F(S, Forward, 7, mk_forward, forward)            \
+    F(S, SnapOffer, 4, mk_snap_offer, snap_offer)       \
+    F(S, SnapWant, 5, mk_snap_want, snap_want)          \
+    F(S, SnapChunk, 6, mk_snap_chunk, snap_chunk)       \
+    F(S, Forward, 7, mk_forward, forward)               \
     F(S, Forwarded, 8, mk_forwarded, forwarded)
 MK_ENUM_DECLARE(mk_member_message, MK_MEMBER_MESSAGE_TABLE)
 
@@ -194,10 +195,10 @@ MK_STRUCT_DECLARE(mk_surface_hello, MK_SURFACE_HELLO_TABLE)
     F(S, mk_blob, key)
 MK_STRUCT_DECLARE(mk_lookup, MK_LOOKUP_TABLE)
 
-#define MK_WELCOME_TABLE(F, S)      \
-    F(S, mk_u64, index)             \
-    F(S, mk_u64, oldest)            \
-    F(S, mk_u64, epoch)             \
+#define MK_WELCOME_TABLE(F, S) \
+    F(S, mk_u64, index)        \
+    F(S, mk_u64, oldest)       \
+    F(S, mk_u64, epoch)        \
     F(S, mk_bool, follows)
 MK_STRUCT_DECLARE(mk_welcome, MK_WELCOME_TABLE)
 
@@ -226,21 +227,21 @@ MK_STRUCT_DECLARE(mk_records, MK_RECORDS_TABLE)
 MK_STRUCT_DECLARE(mk_snap_begin, MK_SNAP_BEGIN_TABLE)
 
 /* A key's value (or absence) at a certified head. */
-#define MK_FOUND_TABLE(F, S)          \
-    F(S, mk_u64, id)                  \
-    F(S, mk_opt_blob, value)          \
-    F(S, mk_map_proof, proof)         \
+#define MK_FOUND_TABLE(F, S)  \
+    F(S, mk_u64, id)          \
+    F(S, mk_opt_blob, value)  \
+    F(S, mk_map_proof, proof) \
     F(S, mk_certificate, certificate)
 MK_STRUCT_DECLARE(mk_found, MK_FOUND_TABLE)
 
-#define MK_SURFACE_MESSAGE_TABLE(F, S)                 \
-    F(S, Welcome, 0, mk_welcome, welcome)              \
-    F(S, SnapBegin, 1, mk_snap_begin, snap_begin)      \
-    F(S, SnapItems, 2, mk_snap_items, snap_items)      \
-    F(S, SnapEnd, 3, mk_unit, snap_end)                \
-    F(S, Records, 4, mk_records, records)              \
-    F(S, Certificate, 5, mk_certificate, certificate)  \
-    F(S, Found, 6, mk_found, found)                    \
+#define MK_SURFACE_MESSAGE_TABLE(F, S)                \
+    F(S, Welcome, 0, mk_welcome, welcome)             \
+    F(S, SnapBegin, 1, mk_snap_begin, snap_begin)     \
+    F(S, SnapItems, 2, mk_snap_items, snap_items)     \
+    F(S, SnapEnd, 3, mk_unit, snap_end)               \
+    F(S, Records, 4, mk_records, records)             \
+    F(S, Certificate, 5, mk_certificate, certificate) \
+    F(S, Found, 6, mk_found, found)                   \
     F(S, RosterChange, 7, mk_roster_change, roster_change)
 MK_ENUM_DECLARE(mk_surface_message, MK_SURFACE_MESSAGE_TABLE)
 
