@@ -10,6 +10,7 @@
 #define GROUP_WIRE_H
 
 #include <mosaik/machine.h>
+#include <mosaik/outcome.h>
 #include <mosaik/records.h>
 
 #define MK_WIRE_TICKETS_MAX 8u
@@ -109,14 +110,6 @@ MK_STRUCT_DECLARE(mk_exec_query, MK_EXEC_QUERY_TABLE)
     F(S, Query, 1, mk_exec_query, query)
 MK_ENUM_DECLARE(mk_exec_request, MK_EXEC_REQUEST_TABLE)
 
-/* A commit that a command made. */
-#define MK_COMMIT_REF_TABLE(F, S) \
-    F(S, mk_id, surface)          \
-    F(S, mk_u64, index)           \
-    F(S, mk_id, commit)
-MK_STRUCT_DECLARE(mk_commit_ref, MK_COMMIT_REF_TABLE)
-MK_SEQ_DECLARE(mk_commit_refs, mk_commit_ref)
-
 /* The proof: the certificate of a head at or after the commit, and what lies between: digest and
  * H(payload) of each commit after it up to the head. */
 #define MK_LINK_TABLE(F, S) \
@@ -130,15 +123,6 @@ MK_SEQ_DECLARE(mk_chain_links, mk_chain_link)
     F(S, mk_chain_links, between)
 MK_STRUCT_DECLARE(mk_commit_proof, MK_COMMIT_PROOF_TABLE)
 MK_SEQ_DECLARE(mk_commit_proofs, mk_commit_proof)
-
-/* What the machine answered; kept by the session for retries. status is 0 or a MK_E code, negated.
- */
-#define MK_OUTCOME_TABLE(F, S)    \
-    F(S, mk_u32, status)          \
-    F(S, mk_text, rule)           \
-    F(S, mk_commit_refs, commits) \
-    F(S, mk_blob, answer)
-MK_STRUCT_DECLARE(mk_outcome, MK_OUTCOME_TABLE)
 
 #define MK_FORWARDED_TABLE(F, S) \
     F(S, mk_u64, id)             \

@@ -1,0 +1,110 @@
+/* network.h - an agent's handle on the universe, and the components it binds.
+ *
+ *     struct mk_network *net;
+ *     mk_network_open(loop, &net, &(struct mk_network_options){.hints = hints, .n_hints = 1}, &f);
+ *     struct mk_bond *atlas;
+ *     mk_bond_open(net, &atlas, &reference);         // returns at once
+ *     mk_bond_wait(atlas, 10000, &f);                // or watch it from callbacks
+ *     ... mk_map_open(), mk_feed_open(), mk_execute() on the bond ...
+ *
+ * One network handle an agent, however many components it binds; a member that
+ * two coalitions share is bound once. Every call belongs to the loop's thread.
+ * Functions named _wait, and those that say "blocks", run the loop until they are
+ * done or their deadline has passed; they must not be called from a callback. */
+#ifndef MOSAIK_NETWORK_H
+#define MOSAIK_NETWORK_H
+
+#include <mosaik/key.h>
+#include <mosaik/loop.h>
+#include <mosaik/outcome.h>
+#include <mosaik/records.h>
+
+struct mk_network;
+struct mk_bond;
+
+struct mk_network_options {
+    const struct mk_key *key;      /* borrowed; NULL: a fresh one, forgotten at the end */
+    const struct mk_id *universe;  /* NULL: MK_UNIVERSE */
+    const char *listen;            /* "host:port"; NULL: a pure integrator, dials only */
+    const struct mk_str *hints;    /* "<peer hex>@host:port": cold-start contacts; copied */
+    size_t n_hints;
+    const struct mk_bytes *tickets; /* shown wherever we bind; copied */
+    size_t n_tickets;
+    bool vouched;                  /* simulated world only */
+};
+int mk_network_open(struct mk_env *e, struct mk_network **ret, const struct mk_network_options *o,
+                    struct mk_fault *reterr);
+/** Closes the bonds too; each call in flight gets MK_ECANCELED. */
+void mk_network_close(struct mk_network *n);
+const struct mk_peer *mk_network_peer(const struct mk_network *n);
+int mk_network_hint(struct mk_network *n, struct mk_str hint, struct mk_fault *reterr);
+
+/* --- what a configuration knows of a component ------------------------------------------ */
+
+/** A reference as a file or a compiled-in config has it (committees.md, "Binding a
+ * reference"). Its deployment comes from `version0`, or from the highest signed
+ * Deployment of `operator_`, or cannot be bound. Copied. */
+struct mk_reference {
+    struct mk_str label;              /* role or kind, for messages */
+    struct mk_id stable_id;
+    struct mk_opt_id content_hash;    /* a pin: another content is refused by name */
+    bool has_version0;                /* the component's own file was at hand: */
+    struct mk_id deployment;          /*   organism_id or module_id */
+    struct mk_id deployed_content;    /*   its content hash */
+    struct mk_roster roster;          /*   its first roster */
+    struct mk_opt_peer operator_;
+    const struct mk_str *addresses;   /* "<peer hex>@host:port" of committee members, or none */
+    size_t n_addresses;
+};
+
+/* --- bonds ---------------------------------------------------------------------------------- */
+
+enum mk_bond_state {
+    MK_BOND_RESOLVING,  /* no deployment known yet */
+    MK_BOND_CONNECTING, /* no member reached yet */
+    MK_BOND_READY,      /* at least one member is linked */
+    MK_BOND_FAILED,     /* cannot be bound: see the status's text */
+};
+struct mk_bond_status {
+    enum mk_bond_state state;
+    struct mk_id stable_id, deployment, content_hash;
+    uint64_t version;      /* of the Deployment; 0: from a file */
+    uint64_t epoch;        /* newest known */
+    uint64_t certified_ms; /* machine time of the newest certificate seen here; 0: none yet */
+    unsigned members, linked;
+    char text[400];        /* what it waits for, or why it failed: which member said what */
+};
+int mk_bond_open(struct mk_network *n, struct mk_bond **ret, const struct mk_reference *r, struct mk_fault *reterr);
+void mk_bond_close(struct mk_bond *b);
+void mk_bond_status(const struct mk_bond *b, struct mk_bond_status *ret);
+/** Blocks until READY (0), FAILED (its error) or the deadline (MK_EUNREACHABLE): reterr then says
+ * which applies: nobody answered; another deployment (expected, actual); retired, with the
+ * replacement; refused by clause n; no majority. */
+int mk_bond_wait(struct mk_bond *b, uint32_t timeout_ms, struct mk_fault *reterr);
+
+struct mk_bond_watch {
+    void (*changed)(struct mk_bond_watch *w, struct mk_bond *b);
+    struct mk_bond_watch *next; /* private */
+};
+void mk_bond_watch(struct mk_bond *b, struct mk_bond_watch *w);
+void mk_bond_unwatch(struct mk_bond *b, struct mk_bond_watch *w);
+
+/* --- execute and query ------------------------------------------------------------------------- */
+
+enum mk_step { MK_STEP_COMMITTED /* unproven */, MK_STEP_CERTIFIED };
+
+/** One command or query in flight; memory of the caller until cb. */
+struct mk_exec {
+    /** Exactly once. 0: outcome, lent; MK_EREFUSED: fault names the rule or the clause; MK_ETIMEDOUT,
+     * MK_ECANCELED: not known. MK_EUNREACHABLE, MK_ENOMAJORITY: not executed as far as is known; fault
+     * says which member said what. */
+    void (*cb)(struct mk_exec *x, int status, const struct mk_outcome *outcome, const struct mk_fault *fault);
+    void *impl;
+};
+int mk_execute(struct mk_bond *b, struct mk_exec *x, struct mk_bytes command, enum mk_step step, uint32_t timeout_ms);
+int mk_query(struct mk_bond *b, struct mk_exec *x, struct mk_bytes query, bool linearizable, uint32_t timeout_ms);
+/** Blocks. ret (may be NULL) is copied into arena. */
+int mk_execute_wait(struct mk_bond *b, struct mk_outcome *ret, struct mk_bytes command, enum mk_step step,
+                    uint32_t timeout_ms, struct mk_arena *arena, struct mk_fault *reterr);
+
+#endif /* MOSAIK_NETWORK_H */

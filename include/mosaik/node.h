@@ -1,0 +1,88 @@
+/* node.h - a process that runs committee members: one key, one listener, one log for
+ * all its components.
+ *
+ * A component is a machine (machine.h) and, where it needs the outside, a driver. The
+ * node founds, replicates, serves readers and spreads the Deployments; the machine and
+ * the driver know nothing of that. */
+#ifndef MOSAIK_NODE_H
+#define MOSAIK_NODE_H
+
+#include <mosaik/input.h>
+#include <mosaik/machine.h>
+#include <mosaik/network.h>
+
+struct mk_node;
+struct mk_host;   /* one component as it runs here; lent to its driver */
+
+/* --- drivers: a component's hands ------------------------------------------------------ */
+
+struct mk_driver;
+struct mk_driver_ops {
+    /** The component runs (founded or not). 0, or why it cannot. */
+    int (*start)(struct mk_driver *d, struct mk_host *h, struct mk_fault *reterr);
+    /** Leadership, founding or applied state may have changed. May be NULL. */
+    void (*changed)(struct mk_driver *d);
+    /** Lines for `coalition status`: a JSON object's members, without braces. May be NULL. */
+    void (*status)(const struct mk_driver *d, struct mk_buf *json);
+    /** Stop and free; no call comes after it. */
+    void (*stop)(struct mk_driver *d);
+};
+struct mk_driver {
+    const struct mk_driver_ops *ops;
+};
+
+bool mk_host_leads(const struct mk_host *h);
+bool mk_host_founded(const struct mk_host *h);
+struct mk_env *mk_host_loop(const struct mk_host *h);
+const struct mk_surfaces *mk_host_surfaces(const struct mk_host *h); /* lent until the loop is entered again */
+/** Commits a command in this member's name; x as in network.h, step one. In order of submission.
+ * MK_EFULL: too many wait; try again after a callback. */
+int mk_host_execute(struct mk_host *h, struct mk_exec *x, struct mk_bytes command);
+/** A line in the node's log: "label: text". */
+void mk_host_log(struct mk_host *h, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* --- the node ----------------------------------------------------------------------------- */
+
+struct mk_node_options {
+    const struct mk_key *key;       /* borrowed */
+    const struct mk_id *universe;   /* NULL: MK_UNIVERSE */
+    const char *listen;             /* "host:port" */
+    const char *advertise;          /* NULL: what listen says */
+    const struct mk_str *hints;
+    size_t n_hints;
+    const struct mk_bytes *tickets;
+    size_t n_tickets;
+    bool vouched;                   /* simulated world only */
+    /** The node's log, one line at a time; may be NULL. */
+    void (*log)(void *arg, const char *line);
+    void *log_arg;
+};
+/** Locks and opens the loop's directory (the log is recovered before this returns). */
+int mk_node_open(struct mk_env *e, struct mk_node **ret, const struct mk_node_options *o, struct mk_fault *reterr);
+/** Departure is announced, drivers stop, members close, the log is closed. */
+void mk_node_close(struct mk_node *n);
+struct mk_network *mk_node_network(struct mk_node *n);
+uint16_t mk_node_port(const struct mk_node *n);
+
+struct mk_component_options {
+    struct mk_str label;                /* "atlas", "price-feed.eur" */
+    struct mk_id stable_id, content_hash;
+    struct mk_id deployment;
+    const struct mk_roster *roster;     /* the first roster */
+    const struct mk_str *addresses;     /* "<peer hex>@host:port" of every member */
+    size_t n_addresses;
+    const struct mk_founding *founding; /* operators; its raft_ids are ignored; NULL: none */
+    const struct mk_acl_composition *acl;
+    struct mk_id own_issuer;            /* zero: none */
+    struct mk_issuers *issuers;
+    struct mk_machine *machine;         /* taken */
+    struct mk_driver *driver;           /* taken; NULL: none */
+    struct mk_bytes record;             /* pc(Deployment) to spread; empty: none */
+    bool found;                         /* --found */
+};
+int mk_node_add(struct mk_node *n, const struct mk_component_options *o, struct mk_fault *reterr);
+/** One JSON object: peer, components with role, term, indices, members, what each waits for, bonds. The
+ * same that `coalition status` prints; its keys are in docs/cli.md. */
+void mk_node_status(struct mk_node *n, struct mk_buf *json);
+
+#endif /* MOSAIK_NODE_H */
