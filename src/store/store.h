@@ -1,0 +1,184 @@
+/* store.h - one log on disk for all groups of a process; snapshots beside it.
+ *
+ *   log/key            32 random bytes, folded into every checksum
+ *   log/000001.seg     slots: preallocated files, used again and again
+ *   snap/<group>/<index>.snap
+ *
+ *   a slot:   [frame][frame][frame] ... zeros or an older life's bytes
+ *   a frame:  one batch = everything appended while the write before was under way;
+ *             written and synced at once, valid as a whole or not there
+ *   a slot's first frame is a checkpoint: every group's term, vote, facts, snapshot
+ *   reference and extent, and the slots that hold live entries. So a slot whose
+ *   entries are all below their groups' first index can be used again.
+ *
+ * Everything appended in a turn of the loop goes out in one write at its end; while
+ * one is in flight the next batch gathers. Each append returns a sequence number
+ * (lsn); mk_store_wait() tells when everything up to one is durable.
+ *
+ * After a failed write nothing is known about the disk: the store is dead, every
+ * call says MK_EIO, and the owner stops its members (they go on elsewhere).
+ *
+ * A frame cut short by a crash was never reported durable: it is cut off at opening.
+ * A bad frame with a valid later one behind it is damage: MK_ECORRUPT, with file and
+ * offset. */
+#ifndef STORE_STORE_H
+#define STORE_STORE_H
+
+#include "base/list.h"
+#include <mosaik/error.h>
+#include <mosaik/id.h>
+
+struct mk_env;
+struct mk_store;
+struct mk_store_group; /* a group's part; lives as long as the store */
+
+#define MK_STORE_ENTRY_MAX ((1u << 20) + 4096) /* bytes of one entry */
+#define MK_STORE_VALUE_MAX (256u << 10)        /* bytes of one fact or snapshot description */
+#define MK_STORE_KEY_MAX 64u                   /* bytes of a fact's key */
+#define MK_STORE_FACTS_MAX 4096u               /* facts of one group */
+#define MK_STORE_GROUPS_MAX 65536u
+
+/** Zero in a field means its default. */
+struct mk_store_options {
+    uint32_t segment_bytes; /* of a slot at most; default 16 MiB; the first are smaller */
+    bool read_only;         /* nothing is written, the lock is not taken; appends: MK_EINVALID */
+};
+
+/** Takes the directory's lock, recovers, makes what it recovered durable (blocks).
+ *
+ * 0; MK_EEXISTS: another process has the directory; MK_ECORRUPT, MK_EIO, MK_ENOSPACE
+ * with the reason in reterr (which file, at which offset). */
+int mk_store_open(struct mk_env *e, struct mk_store **ret, const struct mk_store_options *o,
+                  struct mk_fault *reterr);
+
+/** Closes without waiting: what is in flight or gathered may be lost, and waits are
+ * not called. cb (may be NULL) when the memory is gone: not before the write in
+ * flight has ended. NULL is fine. */
+void mk_store_close(struct mk_store *s, void (*cb)(void *arg), void *arg);
+
+/** 0, or why the store is dead. */
+int mk_store_status(const struct mk_store *s);
+
+/* --- groups and what was recovered ---------------------------------------------------- */
+
+/** The group's part, made when it is new. The node's own facts are those of
+ * MK_ZERO_ID. */
+struct mk_store_group *mk_store_group(struct mk_store *s, const struct mk_id *id);
+/** Only when it is there already; else NULL. */
+struct mk_store_group *mk_store_find(struct mk_store *s, const struct mk_id *id);
+/** Calls cb for each group that has something, in order of creation. */
+void mk_store_each_group(struct mk_store *s,
+                         void (*cb)(void *arg, struct mk_store_group *g, const struct mk_id *id),
+                         void *arg);
+
+/** As appended last, durable or not yet; after opening: as recovered. */
+struct mk_store_state {
+    uint64_t term;
+    uint64_t vote;
+    uint64_t first_index; /* of the entries kept; last_index + 1 when there are none */
+    uint64_t last_index;
+    uint64_t snapshot_index;  /* 0: none */
+    struct mk_bytes snapshot; /* the description given with it; lent until the next one */
+};
+void mk_store_state(const struct mk_store_group *g, struct mk_store_state *ret);
+
+struct mk_store_entry {
+    uint64_t index;
+    uint64_t term;
+    uint8_t type; /* not 0; else the caller's business */
+    struct mk_bytes bytes;
+};
+/** Recovered entries, first_index to last_index; lent for the call. They are held in
+ * memory until mk_store_forget(). A cb that returns an error ends it. */
+int mk_store_each_entry(struct mk_store_group *g,
+                        int (*cb)(void *arg, const struct mk_store_entry *e), void *arg);
+void mk_store_forget(struct mk_store_group *g);
+
+/** A fact's value, lent until the key is put again. MK_ENOTFOUND. */
+int mk_store_get(const struct mk_store_group *g, struct mk_bytes *ret, const char *key);
+/** In order of key. */
+void mk_store_each_fact(struct mk_store_group *g, const char *prefix,
+                        void (*cb)(void *arg, const char *key, struct mk_bytes value), void *arg);
+
+/* --- appending ------------------------------------------------------------------------- */
+/* All: *ret_lsn may be NULL; bytes are copied. 0; MK_EIO: dead; MK_ELIMIT. */
+
+/** Entry e. It must follow the last one, or lie within first_index..last_index: then it
+ * and everything after it is replaced; or the group has no entries. MK_EINVALID
+ * otherwise. */
+int mk_store_append(struct mk_store_group *g, uint64_t *ret_lsn, const struct mk_store_entry *e);
+int mk_store_set_term(struct mk_store_group *g, uint64_t *ret_lsn, uint64_t term, uint64_t vote);
+/** n = 0 removes the fact. */
+int mk_store_put(struct mk_store_group *g, uint64_t *ret_lsn, const char *key,
+                 struct mk_bytes value);
+/** From now on the group starts from the snapshot at index (its file must be durable;
+ * see below), described by `description`. Entries below first_index are dropped.
+ *
+ *  first_index  at most index + 1; entries from it to the last stay. When the last is
+ *               below index, or `void_log`, all go and the log begins at index + 1.
+ *
+ * When it is durable, older snapshot files of the group are removed. */
+int mk_store_set_snapshot(struct mk_store_group *g, uint64_t *ret_lsn, uint64_t index,
+                          struct mk_bytes description, uint64_t first_index, bool void_log);
+/** Forgets the group: entries, facts, snapshots. g stays valid, and empty. */
+int mk_store_remove(struct mk_store_group *g, uint64_t *ret_lsn);
+
+/** Wait until everything up to lsn is durable.
+ *
+ * Memory of the caller until cb. cb exactly once, never from inside this call: 0, or
+ * MK_EIO/MK_ENOSPACE: the store died. Not called after mk_store_close(). */
+struct mk_store_wait {
+    void (*cb)(struct mk_store_wait *w, int status);
+    uint64_t lsn; /* private from here on */
+    struct mk_list node;
+};
+void mk_store_wait(struct mk_store *s, struct mk_store_wait *w, uint64_t lsn);
+/** cb is not called any more. Safe on a zeroed or finished one. */
+void mk_store_wait_cancel(struct mk_store_wait *w);
+/** The highest lsn known durable. */
+uint64_t mk_store_durable(const struct mk_store *s);
+/** Starts writing what is gathered now, rather than at the end of the turn. */
+void mk_store_flush(struct mk_store *s);
+/** Bytes gathered and not yet durable: the owner's back-pressure. */
+uint64_t mk_store_pending(const struct mk_store *s);
+
+/* --- snapshots --------------------------------------------------------------------------- */
+/* A file of bytes with a BLAKE3 of them at its end, written in chunks off the loop,
+ * synced, renamed into place, its directory synced. Writing one does not reference
+ * it: mk_store_set_snapshot() does. Unreferenced files go at the next opening. */
+
+struct mk_snap_info {
+    uint64_t size; /* bytes of content */
+    struct mk_id hash;
+};
+
+struct mk_snap_writer;
+
+/** Begins a file for the state at index; replaces one of that index. MK_EIO, ENOSPACE. */
+int mk_snap_create(struct mk_store_group *g, struct mk_snap_writer **ret, uint64_t index);
+/** More content, copied. */
+void mk_snap_append(struct mk_snap_writer *w, struct mk_bytes b);
+/** Bytes appended and not yet on disk: the sender's back-pressure. */
+uint64_t mk_snap_pending(const struct mk_snap_writer *w);
+/** The content is complete. cb once, never from inside: the file is durable and in
+ * place (0), or MK_EIO, MK_ENOSPACE, MK_ECORRUPT: content is not what `expect` (may
+ * be NULL) says. w is gone when cb is called. */
+void mk_snap_finish(struct mk_snap_writer *w, const struct mk_snap_info *expect,
+                    void (*cb)(void *arg, int status, const struct mk_snap_info *info), void *arg);
+/** Forgets it; no callback. Not after mk_snap_finish(). */
+void mk_snap_cancel(struct mk_snap_writer *w);
+
+struct mk_snap_reader;
+
+/** For serving it in pieces. MK_ENOTFOUND, MK_ECORRUPT (its end is missing). The hash
+ * is what the file says; mk_snap_load() proves it. */
+int mk_snap_open(struct mk_store_group *g, struct mk_snap_reader **ret, struct mk_snap_info *info,
+                 uint64_t index);
+/** Exactly n bytes at off, blocking. MK_EIO; MK_EINVALID: past the end. */
+int mk_snap_read(struct mk_snap_reader *r, void *out, size_t n, uint64_t off);
+void mk_snap_close(struct mk_snap_reader *r); /* NULL is fine */
+/** The whole content, checked against its hash. MK_ENOTFOUND, MK_ECORRUPT, MK_EIO;
+ * MK_ELIMIT: above max. */
+int mk_snap_load(struct mk_store_group *g, struct mk_buf *out, uint64_t max, uint64_t index);
+
+#endif /* STORE_STORE_H */
