@@ -3,17 +3,17 @@
  * A type is declared once, by a table; struct, encoder, decoder, JSON printer,
  * layout text, schema digest and fuzz target come out of it:
  *
- *     #define MK_HEAD_TABLE(F)     \
- *         F(mk_id,  deployment)    \
- *         F(mk_u64, epoch)         \
- *         F(mk_id,  surface)
+ *     #define MK_HEAD_TABLE(F, S)     \
+ *         F(S, mk_id, deployment)     \
+ *         F(S, mk_u64, epoch)         \
+ *         F(S, mk_id, surface)
  *     MK_STRUCT_DECLARE(mk_head, MK_HEAD_TABLE)          in the header
  *     MK_STRUCT_DEFINE(mk_head, "Head", MK_HEAD_TABLE)   in one .c
  *
  * For a token X of a table, X_d is its C type and X_type its descriptor.
  * Tokens: mk_u8 mk_u16 mk_u32 mk_u64 mk_u128 mk_i8 ... mk_i128 mk_bool mk_f32
- * mk_f64 mk_text (str) mk_blob (bytes) mk_id mk_peer mk_signature mk_member_id
- * mk_b48 mk_b16, and whatever the macros below declare.
+ * mk_f64 mk_text and mk_name (str) mk_blob (bytes) mk_id mk_peer mk_signature
+ * mk_member_id mk_b48 mk_b32 mk_b16, and whatever the macros below declare.
  *
  * Decoded str, bytes and seq items are lent: strings and bytes point into the
  * input, items into the arena. A decoder rejects everything the specification
@@ -54,12 +54,13 @@ enum mk_kind {
 #define MK_SEQ_SORTED 1u /* by pc of the item, bytewise; implies distinct */
 #define MK_SEQ_NONEMPTY 2u
 #define MK_TEXT_NAME 4u /* 1..128 bytes, no controls, no '|' (a name, role, tag, ...) */
+#define MK_SEQ_KEYED 8u /* items are structs, sorted by pc of their first field: distinct keys */
 
 struct mk_type;
 
 struct mk_field {
     const char *name;
-    const struct mk_type *type; /* NULL for an enum variant without payload */
+    const struct mk_type *type; /* &mk_unit_type for an enum variant without payload */
     size_t offset;
     uint32_t tag; /* of an enum variant */
 };
@@ -77,6 +78,7 @@ struct mk_type {
 };
 
 #define MK_TEXT_MAX 65536u
+#define MK_NAME_MAX 128u
 #define MK_BLOB_MAX (1u << 20)
 
 typedef uint8_t mk_u8_d;
@@ -102,16 +104,20 @@ typedef struct mk_member_id mk_member_id_d;
 struct mk_b48 {
     uint8_t b[48];
 };
+struct mk_b32 { /* 32 bytes that are not an id: a Merkle root, a beacon value */
+    uint8_t b[32];
+};
 struct mk_b16 {
     uint8_t b[16];
 };
 typedef struct mk_b48 mk_b48_d;
+typedef struct mk_b32 mk_b32_d;
 typedef struct mk_b16 mk_b16_d;
 
 extern const struct mk_type mk_u8_type, mk_u16_type, mk_u32_type, mk_u64_type, mk_u128_type,
     mk_i8_type, mk_i16_type, mk_i32_type, mk_i64_type, mk_i128_type, mk_bool_type, mk_f32_type,
     mk_f64_type, mk_text_type, mk_name_type, mk_blob_type, mk_id_type, mk_peer_type,
-    mk_signature_type, mk_member_id_type, mk_b48_type, mk_b16_type;
+    mk_signature_type, mk_member_id_type, mk_b48_type, mk_b32_type, mk_b16_type;
 
 /** An enum variant without payload. */
 struct mk_unit {
@@ -140,7 +146,8 @@ extern const struct mk_type mk_unit_type;
                                      .n_fields = sizeof T##_fields_ / sizeof T##_fields_[0]};
 
 /* Enum: TABLE(F, S) lists F(S, Variant, number, token or mk_unit, member of u).
- * Constants are S_Variant, as in mk_map_op_Insert; payloads are in .u.member. */
+ * Constants are S_Variant, as in mk_map_op_Insert; payloads, which are structs,
+ * are in .u.member. */
 #define MK_VARIANT_N_(S, V, number, T, member) S##_##V = number,
 #define MK_VARIANT_C_(S, V, number, T, member) T##_d member;
 #define MK_VARIANT_T_(S, V, number, T, member) \
@@ -231,6 +238,8 @@ int mk_validate(const struct mk_type *t, const void *value, struct mk_fault *ret
  * above 2^53 as decimal strings, options as null, enums as "Variant" or
  * {"Variant": payload}. */
 void mk_print_json(struct mk_buf *out, const struct mk_type *t, const void *value);
+/** Valid UTF-8 as a JSON string, quotes included. */
+void mk_print_json_str(struct mk_buf *out, struct mk_str s);
 
 /** The canonical layout text, and its hash. */
 void mk_layout(struct mk_buf *out, const struct mk_type *t);

@@ -1,0 +1,102 @@
+/* id(), derive, hash_many: the values of the specification's vectors. */
+#include "unit.h"
+
+static void test_id_of_text(void **state)
+{
+    static const char *const cases[][2] = {
+        {"mosaik.universe", "b82b6f3b4a1e53d2d56523f5a7b1974e3842ac37a068cc302286065a8853cf43"},
+        {"coalition.root.v1", "bb8eb9bda9e543d8587c1d10516bef9c6b74c27c4631b46f7876a74171fc9746"},
+        {"", "af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262"},
+        {"searcher-\xce\xb1", "bef1656d284ff93fc3274ebda79097e4c58fb58e5d5f9a10e5a585e7fde35427"},
+        {"abababababababababababababababababababababababababababababababab",
+         "abababababababababababababababababababababababababababababababab"},
+        {"ABABABABABABABABABABABABABABABABABABABABABABABABABABABABABABABAB",
+         "abababababababababababababababababababababababababababababababab"},
+        {"zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz",
+         "99dbab7730feb9a818a88e3d659e0aee23ba3c970e70575b0c6a4651c391e88d"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        unit_assert_id(mk_id_of_text(mk_str_of(cases[i][0])), cases[i][1]);
+    unit_assert_id(MK_UNIVERSE, cases[0][1]);
+    assert_true(mk_id_is_zero(&MK_ZERO_ID));
+    assert_false(mk_id_is_zero(&MK_UNIVERSE));
+}
+
+static void test_derive(void **state)
+{
+    struct mk_id module = mk_derive(&MK_UNIVERSE, MK_STR("module"));
+
+    (void)state;
+    unit_assert_id(module, "a69941a967202b3e0188f4495af1e35fbbe2bb32f1f6d0cd778bd97f241c9c0b");
+    unit_assert_id(mk_derive(&module, MK_STR("atlas")),
+                   "8fb8a683bce39a64be3c7b4ed2655fa5aef4558d884e72a787a8c48e4a06531c");
+    unit_assert_id(mk_derive(&MK_UNIVERSE, MK_STR("tickets")),
+                   "167329697e61ae664660fb34a2ff3f250df73ebd78e851f249854d5585a136f9");
+    /* a segment of 64 digits is text all the same */
+    unit_assert_id(
+        mk_derive(&MK_UNIVERSE,
+                  MK_STR("abababababababababababababababababababababababababababababababab")),
+        "24e1687898fd7263b89df73e3162ade0ce632a5594b957ff573b07c68aeceff0");
+}
+
+static void test_hash_many(void **state)
+{
+    const struct mk_bytes empty[] = {MK_BYTES("", 0)};
+    const struct mk_bytes a_bc[] = {MK_BYTES("a", 1), MK_BYTES("bc", 2)};
+    const struct mk_bytes ab_c[] = {MK_BYTES("ab", 2), MK_BYTES("c", 1)};
+
+    (void)state;
+    unit_assert_id(mk_hash_many(empty, 1),
+                   "71e0a99173564931c0b8acc52d2685a8e39c64dc52e3d02390fdac2a12b155cb");
+    unit_assert_id(mk_hash_many(a_bc, 2),
+                   "405e183e2494cdbe2df89349cc0ffa5b77fb885ad97a1d5660ecd0692ef8142a");
+    unit_assert_id(mk_hash_many(ab_c, 2),
+                   "a0968c014f3fc7bd1a7d9a8d1ad1177eb379bd2f05e56309eb4e20347c5e7eba");
+    unit_assert_id(mk_hash_many(NULL, 0),
+                   "af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262");
+}
+
+static void test_hasher(void **state)
+{
+    struct mk_hasher h;
+    const struct mk_bytes parts[] = {MK_BYTES("a", 1), MK_BYTES("bc", 2)};
+    struct mk_id joined, many = mk_hash_many(parts, 2);
+
+    (void)state;
+    mk_hasher_init(&h);
+    mk_hasher_put_u64le(&h, 1);
+    mk_hasher_put(&h, "a", 1);
+    mk_hasher_put_u64le(&h, 2);
+    mk_hasher_put_str(&h, "bc");
+    joined = mk_hasher_end(&h);
+    assert_true(mk_id_eq(&joined, &many));
+}
+
+static void test_text(void **state)
+{
+    struct mk_id id = unit_id("83612FF2930a210370bbef474e257e8757006bb4b9450ebe009787663512a065");
+    struct mk_member_id m = mk_member_id_of(&id);
+    struct mk_id other = MK_ZERO_ID;
+    char out[MK_ID_HEX];
+
+    (void)state;
+    unit_assert_hex(m.b, sizeof m.b, "83612ff2930a210370bbef474e257e8757006bb4");
+    assert_string_equal(mk_id_hex(&id, out),
+                        "83612ff2930a210370bbef474e257e8757006bb4b9450ebe009787663512a065");
+    assert_int_equal(mk_id_unhex(&other, MK_STR("83")), MK_EMALFORMED);
+    assert_true(mk_id_is_zero(&other));
+    assert_true(mk_id_cmp(&other, &id) < 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_id_of_text), cmocka_unit_test(test_derive),
+        cmocka_unit_test(test_hash_many),  cmocka_unit_test(test_hasher),
+        cmocka_unit_test(test_text),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
