@@ -9,7 +9,11 @@
 
 struct mk_feed;
 
-enum mk_feed_from { MK_FEED_OLDEST /* retained */, MK_FEED_NEWEST /* only what comes */, MK_FEED_AFTER /* a known commit */ };
+enum mk_feed_from {
+    MK_FEED_OLDEST /* retained */,
+    MK_FEED_NEWEST /* only what comes */,
+    MK_FEED_AFTER /* a known commit */
+};
 
 struct mk_feed_cbs {
     /** A certified item, in order. Lent. */
@@ -20,7 +24,7 @@ struct mk_feed_cbs {
 };
 struct mk_feed_options {
     enum mk_feed_from from;
-    uint64_t after_index;        /* MK_FEED_AFTER */
+    uint64_t after_index; /* MK_FEED_AFTER */
     struct mk_id after_commit;
 };
 int mk_feed_open(struct mk_bond *b, struct mk_feed **ret, const struct mk_surface_spec *spec,
@@ -28,8 +32,9 @@ int mk_feed_open(struct mk_bond *b, struct mk_feed **ret, const struct mk_surfac
 void mk_feed_close(struct mk_feed *f);
 void *mk_feed_owner(const struct mk_feed *f);
 void mk_feed_pause(struct mk_feed *f, bool paused);
-/** Blocks for the next item (opened without callbacks): copied into arena. MK_ETIMEDOUT, or why it ended. */
-int mk_feed_next_wait(struct mk_feed *f, struct mk_bytes *ret, uint64_t *ret_index, uint32_t timeout_ms,
-                      struct mk_arena *arena, struct mk_fault *reterr);
+/** Blocks for the next item (opened without callbacks): copied into arena. MK_ETIMEDOUT, or why it
+ * ended. */
+int mk_feed_next_wait(struct mk_feed *f, struct mk_bytes *ret, uint64_t *ret_index,
+                      uint32_t timeout_ms, struct mk_arena *arena, struct mk_fault *reterr);
 
 #endif /* MOSAIK_FEED_H */

@@ -23,14 +23,14 @@ struct mk_network;
 struct mk_bond;
 
 struct mk_network_options {
-    const struct mk_key *key;      /* borrowed; NULL: a fresh one, forgotten at the end */
-    const struct mk_id *universe;  /* NULL: MK_UNIVERSE */
-    const char *listen;            /* "host:port"; NULL: a pure integrator, dials only */
-    const struct mk_str *hints;    /* "<peer hex>@host:port": cold-start contacts; copied */
+    const struct mk_key *key;     /* borrowed; NULL: a fresh one, forgotten at the end */
+    const struct mk_id *universe; /* NULL: MK_UNIVERSE */
+    const char *listen;           /* "host:port"; NULL: a pure integrator, dials only */
+    const struct mk_str *hints;   /* "<peer hex>@host:port": cold-start contacts; copied */
     size_t n_hints;
     const struct mk_bytes *tickets; /* shown wherever we bind; copied */
     size_t n_tickets;
-    bool vouched;                  /* simulated world only */
+    bool vouched; /* simulated world only */
 };
 int mk_network_open(struct mk_env *e, struct mk_network **ret, const struct mk_network_options *o,
                     struct mk_fault *reterr);
@@ -45,15 +45,15 @@ int mk_network_hint(struct mk_network *n, struct mk_str hint, struct mk_fault *r
  * reference"). Its deployment comes from `version0`, or from the highest signed
  * Deployment of `operator_`, or cannot be bound. Copied. */
 struct mk_reference {
-    struct mk_str label;              /* role or kind, for messages */
+    struct mk_str label; /* role or kind, for messages */
     struct mk_id stable_id;
-    struct mk_opt_id content_hash;    /* a pin: another content is refused by name */
-    bool has_version0;                /* the component's own file was at hand: */
-    struct mk_id deployment;          /*   organism_id or module_id */
-    struct mk_id deployed_content;    /*   its content hash */
-    struct mk_roster roster;          /*   its first roster */
+    struct mk_opt_id content_hash; /* a pin: another content is refused by name */
+    bool has_version0;             /* the component's own file was at hand: */
+    struct mk_id deployment;       /*   organism_id or module_id */
+    struct mk_id deployed_content; /*   its content hash */
+    struct mk_roster roster;       /*   its first roster */
     struct mk_opt_peer operator_;
-    const struct mk_str *addresses;   /* "<peer hex>@host:port" of committee members, or none */
+    const struct mk_str *addresses; /* "<peer hex>@host:port" of committee members, or none */
     size_t n_addresses;
 };
 
@@ -72,9 +72,10 @@ struct mk_bond_status {
     uint64_t epoch;        /* newest known */
     uint64_t certified_ms; /* machine time of the newest certificate seen here; 0: none yet */
     unsigned members, linked;
-    char text[400];        /* what it waits for, or why it failed: which member said what */
+    char text[400]; /* what it waits for, or why it failed: which member said what */
 };
-int mk_bond_open(struct mk_network *n, struct mk_bond **ret, const struct mk_reference *r, struct mk_fault *reterr);
+int mk_bond_open(struct mk_network *n, struct mk_bond **ret, const struct mk_reference *r,
+                 struct mk_fault *reterr);
 void mk_bond_close(struct mk_bond *b);
 void mk_bond_status(const struct mk_bond *b, struct mk_bond_status *ret);
 /** Blocks until READY (0), FAILED (its error) or the deadline (MK_EUNREACHABLE): reterr then says
@@ -89,22 +90,27 @@ struct mk_bond_watch {
 void mk_bond_watch(struct mk_bond *b, struct mk_bond_watch *w);
 void mk_bond_unwatch(struct mk_bond *b, struct mk_bond_watch *w);
 
-/* --- execute and query ------------------------------------------------------------------------- */
+/* --- execute and query -------------------------------------------------------------------------
+ */
 
 enum mk_step { MK_STEP_COMMITTED /* unproven */, MK_STEP_CERTIFIED };
 
 /** One command or query in flight; memory of the caller until cb. */
 struct mk_exec {
-    /** Exactly once. 0: outcome, lent; MK_EREFUSED: fault names the rule or the clause; MK_ETIMEDOUT,
-     * MK_ECANCELED: not known. MK_EUNREACHABLE, MK_ENOMAJORITY: not executed as far as is known; fault
-     * says which member said what. */
-    void (*cb)(struct mk_exec *x, int status, const struct mk_outcome *outcome, const struct mk_fault *fault);
+    /** Exactly once. 0: outcome, lent; MK_EREFUSED: fault names the rule or the clause;
+     * MK_ETIMEDOUT, MK_ECANCELED: not known. MK_EUNREACHABLE, MK_ENOMAJORITY: not executed as far
+     * as is known; fault says which member said what. */
+    void (*cb)(struct mk_exec *x, int status, const struct mk_outcome *outcome,
+               const struct mk_fault *fault);
     void *impl;
 };
-int mk_execute(struct mk_bond *b, struct mk_exec *x, struct mk_bytes command, enum mk_step step, uint32_t timeout_ms);
-int mk_query(struct mk_bond *b, struct mk_exec *x, struct mk_bytes query, bool linearizable, uint32_t timeout_ms);
+int mk_execute(struct mk_bond *b, struct mk_exec *x, struct mk_bytes command, enum mk_step step,
+               uint32_t timeout_ms);
+int mk_query(struct mk_bond *b, struct mk_exec *x, struct mk_bytes query, bool linearizable,
+             uint32_t timeout_ms);
 /** Blocks. ret (may be NULL) is copied into arena. */
-int mk_execute_wait(struct mk_bond *b, struct mk_outcome *ret, struct mk_bytes command, enum mk_step step,
-                    uint32_t timeout_ms, struct mk_arena *arena, struct mk_fault *reterr);
+int mk_execute_wait(struct mk_bond *b, struct mk_outcome *ret, struct mk_bytes command,
+                    enum mk_step step, uint32_t timeout_ms, struct mk_arena *arena,
+                    struct mk_fault *reterr);
 
 #endif /* MOSAIK_NETWORK_H */

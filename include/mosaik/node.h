@@ -12,7 +12,7 @@
 #include <mosaik/network.h>
 
 struct mk_node;
-struct mk_host;   /* one component as it runs here; lent to its driver */
+struct mk_host; /* one component as it runs here; lent to its driver */
 
 /* --- drivers: a component's hands ------------------------------------------------------ */
 
@@ -34,7 +34,8 @@ struct mk_driver {
 bool mk_host_leads(const struct mk_host *h);
 bool mk_host_founded(const struct mk_host *h);
 struct mk_env *mk_host_loop(const struct mk_host *h);
-const struct mk_surfaces *mk_host_surfaces(const struct mk_host *h); /* lent until the loop is entered again */
+const struct mk_surfaces *
+mk_host_surfaces(const struct mk_host *h); /* lent until the loop is entered again */
 /** Commits a command in this member's name; x as in network.h, step one. In order of submission.
  * MK_EFULL: too many wait; try again after a callback. */
 int mk_host_execute(struct mk_host *h, struct mk_exec *x, struct mk_bytes command);
@@ -44,45 +45,46 @@ void mk_host_log(struct mk_host *h, const char *fmt, ...) __attribute__((format(
 /* --- the node ----------------------------------------------------------------------------- */
 
 struct mk_node_options {
-    const struct mk_key *key;       /* borrowed */
-    const struct mk_id *universe;   /* NULL: MK_UNIVERSE */
-    const char *listen;             /* "host:port" */
-    const char *advertise;          /* NULL: what listen says */
+    const struct mk_key *key;     /* borrowed */
+    const struct mk_id *universe; /* NULL: MK_UNIVERSE */
+    const char *listen;           /* "host:port" */
+    const char *advertise;        /* NULL: what listen says */
     const struct mk_str *hints;
     size_t n_hints;
     const struct mk_bytes *tickets;
     size_t n_tickets;
-    bool vouched;                   /* simulated world only */
+    bool vouched; /* simulated world only */
     /** The node's log, one line at a time; may be NULL. */
     void (*log)(void *arg, const char *line);
     void *log_arg;
 };
 /** Locks and opens the loop's directory (the log is recovered before this returns). */
-int mk_node_open(struct mk_env *e, struct mk_node **ret, const struct mk_node_options *o, struct mk_fault *reterr);
+int mk_node_open(struct mk_env *e, struct mk_node **ret, const struct mk_node_options *o,
+                 struct mk_fault *reterr);
 /** Departure is announced, drivers stop, members close, the log is closed. */
 void mk_node_close(struct mk_node *n);
 struct mk_network *mk_node_network(struct mk_node *n);
 uint16_t mk_node_port(const struct mk_node *n);
 
 struct mk_component_options {
-    struct mk_str label;                /* "atlas", "price-feed.eur" */
+    struct mk_str label; /* "atlas", "price-feed.eur" */
     struct mk_id stable_id, content_hash;
     struct mk_id deployment;
-    const struct mk_roster *roster;     /* the first roster */
-    const struct mk_str *addresses;     /* "<peer hex>@host:port" of every member */
+    const struct mk_roster *roster; /* the first roster */
+    const struct mk_str *addresses; /* "<peer hex>@host:port" of every member */
     size_t n_addresses;
     const struct mk_founding *founding; /* operators; its raft_ids are ignored; NULL: none */
     const struct mk_acl_composition *acl;
-    struct mk_id own_issuer;            /* zero: none */
+    struct mk_id own_issuer; /* zero: none */
     struct mk_issuers *issuers;
-    struct mk_machine *machine;         /* taken */
-    struct mk_driver *driver;           /* taken; NULL: none */
-    struct mk_bytes record;             /* pc(Deployment) to spread; empty: none */
-    bool found;                         /* --found */
+    struct mk_machine *machine; /* taken */
+    struct mk_driver *driver;   /* taken; NULL: none */
+    struct mk_bytes record;     /* pc(Deployment) to spread; empty: none */
+    bool found;                 /* --found */
 };
 int mk_node_add(struct mk_node *n, const struct mk_component_options *o, struct mk_fault *reterr);
-/** One JSON object: peer, components with role, term, indices, members, what each waits for, bonds. The
- * same that `coalition status` prints; its keys are in docs/cli.md. */
+/** One JSON object: peer, components with role, term, indices, members, what each waits for, bonds.
+ * The same that `coalition status` prints; its keys are in docs/cli.md. */
 void mk_node_status(struct mk_node *n, struct mk_buf *json);
 
 #endif /* MOSAIK_NODE_H */

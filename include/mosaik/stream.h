@@ -20,16 +20,18 @@ struct mk_consumer;
 enum mk_slow { MK_SLOW_CLOSE /* with MK_CLOSE_SLOW */, MK_SLOW_DROP /* and tell the count */ };
 
 struct mk_producer_options {
-    struct mk_id surface;          /* surface id (identity.md), kind stream */
-    struct mk_id stable_id;        /* a ticket's aud */
-    const struct mk_acl_composition *acl; /* who may subscribe, when it holds GateReaders; copied; NULL: OPEN */
+    struct mk_id surface;   /* surface id (identity.md), kind stream */
+    struct mk_id stable_id; /* a ticket's aud */
+    const struct mk_acl_composition
+        *acl; /* who may subscribe, when it holds GateReaders; copied; NULL: OPEN */
     struct mk_issuers *issuers;
-    uint32_t retain_items;         /* 0: 65,536 */
-    uint32_t retain_bytes;         /* 0: 16 MiB */
-    uint32_t subscribers_max;      /* 0: 1,024 */
+    uint32_t retain_items;    /* 0: 65,536 */
+    uint32_t retain_bytes;    /* 0: 16 MiB */
+    uint32_t subscribers_max; /* 0: 1,024 */
     enum mk_slow slow;
 };
-int mk_producer_open(struct mk_network *n, struct mk_producer **ret, const struct mk_producer_options *o);
+int mk_producer_open(struct mk_network *n, struct mk_producer **ret,
+                     const struct mk_producer_options *o);
 /** Subscribers are closed with MK_CLOSE_SHUTDOWN. */
 void mk_producer_close(struct mk_producer *p);
 /** Appends one item (copied) for every subscriber; never blocks, never fails for a slow one.
@@ -46,20 +48,24 @@ void mk_producer_stats(const struct mk_producer *p, struct mk_producer_stats *re
 
 struct mk_consumer_cbs {
     void (*item)(struct mk_consumer *c, uint64_t seq, struct mk_bytes item); /* lent, ascending */
-    /** Items first..last were lost: dropped by the policy, or no longer retained when we came back. */
+    /** Items first..last were lost: dropped by the policy, or no longer retained when we came back.
+     */
     void (*lost)(struct mk_consumer *c, uint64_t first, uint64_t last);
-    /** Link state; the consumer reconnects by itself and resumes after the last item it delivered. */
+    /** Link state; the consumer reconnects by itself and resumes after the last item it delivered.
+     */
     void (*state)(struct mk_consumer *c, bool subscribed, unsigned close, const char *detail);
 };
 struct mk_consumer_options {
     struct mk_id surface;
     struct mk_peer producer;
-    const char *address;          /* "host:port" hint; NULL: discovery */
-    uint64_t after;               /* resume after this sequence number; 0 with from_newest false: the oldest retained */
+    const char *address; /* "host:port" hint; NULL: discovery */
+    uint64_t after;      /* resume after this sequence number; 0 with from_newest false: the oldest
+                            retained */
     bool from_newest;
 };
-int mk_consumer_open(struct mk_network *n, struct mk_consumer **ret, const struct mk_consumer_options *o,
-                     const struct mk_consumer_cbs *cbs, void *owner);
+int mk_consumer_open(struct mk_network *n, struct mk_consumer **ret,
+                     const struct mk_consumer_options *o, const struct mk_consumer_cbs *cbs,
+                     void *owner);
 void mk_consumer_close(struct mk_consumer *c);
 void *mk_consumer_owner(const struct mk_consumer *c);
 /** Stops reading: credit runs out, the producer keeps our cursor. */

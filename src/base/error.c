@@ -12,8 +12,8 @@ const char *mk_strerror(int err)
     switch (err) {
     case 0:
         return "done";
-#define MK_ERR_X(name, code, text)                                                                 \
-    case code:                                                                                     \
+#define MK_ERR_X(name, code, text) \
+    case code:                     \
         return text;
         MK_ERR_MAP(MK_ERR_X)
 #undef MK_ERR_X

@@ -44,9 +44,10 @@
 #define MK_CONSENSUS_APPEND_MAX 4096u          /* entries of one message */
 #define MK_CONSENSUS_INFLIGHT_MAX 4096u        /* entries sent and not yet acknowledged */
 #define MK_CONSENSUS_SUBMIT_MAX 4096u          /* entries of one submit */
-#define MK_CONSENSUS_BACKLOG_BYTES (64u << 20) /* uncommitted bytes above which submit says FULL   \
-                                                */
-#define MK_CONSENSUS_HANDLE_MAX 128u           /* bytes that name a snapshot */
+#define MK_CONSENSUS_BACKLOG_BYTES                                                     \
+    (64u << 20)                      /* uncommitted bytes above which submit says FULL \
+                                      */
+#define MK_CONSENSUS_HANDLE_MAX 128u /* bytes that name a snapshot */
 #define MK_CONSENSUS_MESSAGE_MAX (MK_CONSENSUS_ENTRY_MAX + (128u << 10)) /* encoded */
 
 /* --- blobs: bytes that a log, a message and a machine share ----------------------- */

@@ -7,8 +7,8 @@
 MK_STRUCT_DECLARE(shape_circle, SHAPE_CIRCLE_TABLE)
 MK_STRUCT_DEFINE(shape_circle, "Circle", SHAPE_CIRCLE_TABLE)
 
-#define SHAPE_TABLE(F, S)                                                                          \
-    F(S, Nothing, 0, mk_unit, none)                                                                \
+#define SHAPE_TABLE(F, S)           \
+    F(S, Nothing, 0, mk_unit, none) \
     F(S, Circle, 3, shape_circle, circle)
 MK_ENUM_DECLARE(shape, SHAPE_TABLE)
 MK_ENUM_DEFINE(shape, "Shape", SHAPE_TABLE)
@@ -30,28 +30,28 @@ MK_STRUCT_DEFINE(pair, "Pair", PAIR_TABLE)
 MK_SEQ_DECLARE(pairs, pair)
 MK_SEQ_DEFINE(pairs, pair, 8, MK_SEQ_KEYED)
 
-#define ALL_TABLE(F, S)                                                                            \
-    F(S, mk_u8, a)                                                                                 \
-    F(S, mk_u16, b)                                                                                \
-    F(S, mk_u32, c)                                                                                \
-    F(S, mk_u64, d)                                                                                \
-    F(S, mk_u128, e)                                                                               \
-    F(S, mk_i8, f)                                                                                 \
-    F(S, mk_i16, g)                                                                                \
-    F(S, mk_i32, h)                                                                                \
-    F(S, mk_i64, i)                                                                                \
-    F(S, mk_i128, j)                                                                               \
-    F(S, mk_bool, k)                                                                               \
-    F(S, mk_f32, l)                                                                                \
-    F(S, mk_f64, m)                                                                                \
-    F(S, mk_text, n)                                                                               \
-    F(S, mk_blob, o)                                                                               \
-    F(S, mk_id, p)                                                                                 \
-    F(S, mk_member_id, q)                                                                          \
-    F(S, opt_shape, r)                                                                             \
-    F(S, shapes, s)                                                                                \
-    F(S, set, t)                                                                                   \
-    F(S, mk_name, u)                                                                               \
+#define ALL_TABLE(F, S)   \
+    F(S, mk_u8, a)        \
+    F(S, mk_u16, b)       \
+    F(S, mk_u32, c)       \
+    F(S, mk_u64, d)       \
+    F(S, mk_u128, e)      \
+    F(S, mk_i8, f)        \
+    F(S, mk_i16, g)       \
+    F(S, mk_i32, h)       \
+    F(S, mk_i64, i)       \
+    F(S, mk_i128, j)      \
+    F(S, mk_bool, k)      \
+    F(S, mk_f32, l)       \
+    F(S, mk_f64, m)       \
+    F(S, mk_text, n)      \
+    F(S, mk_blob, o)      \
+    F(S, mk_id, p)        \
+    F(S, mk_member_id, q) \
+    F(S, opt_shape, r)    \
+    F(S, shapes, s)       \
+    F(S, set, t)          \
+    F(S, mk_name, u)      \
     F(S, mk_peer, v)
 MK_STRUCT_DECLARE(all, ALL_TABLE)
 MK_STRUCT_DEFINE(all, "All", ALL_TABLE)
