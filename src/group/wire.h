@@ -37,7 +37,7 @@ MK_OPTION_DECLARE(mk_opt_certificate, mk_certificate)
     F(S, mk_wire_command, command)
 MK_STRUCT_DECLARE(mk_execute, MK_EXECUTE_TABLE)
 
-#define MK_LOGGED_TABLE(F, S)               \
+#define MK_LOGGED_TABLE(F, S)              \
     F(S, Genesis, 0, mk_founding, genesis) \
     F(S, Advance, 1, mk_advance, advance)  \
     F(S, Execute, 2, mk_execute, execute)
