@@ -129,7 +129,10 @@ MK_SEQ_DECLARE(mk_commit_proofs, mk_commit_proof)
     F(S, mk_outcome, outcome)
 MK_STRUCT_DECLARE(mk_forwarded, MK_FORWARDED_TABLE)
 
-/* step 1: committed (certified requests get it too, as progress); step 2: with proofs. */
+/* step 0: not yet, outcome.rule says what it waits for ("no majority: ..."); comes once a second
+ * at most. step 1: committed (certified requests get it too, as progress); step 2: with proofs.
+ * A status of MK_ETIMEDOUT, MK_ENOTLEADER or MK_EFULL in step 1 means: ask again (the same session
+ * and number). */
 #define MK_EXEC_ANSWER_TABLE(F, S) \
     F(S, mk_u64, id)               \
     F(S, mk_u8, step)              \
@@ -146,7 +149,8 @@ MK_STRUCT_DECLARE(mk_exec_answer, MK_EXEC_ANSWER_TABLE)
     F(S, SnapWant, 5, mk_snap_want, snap_want)          \
     F(S, SnapChunk, 6, mk_snap_chunk, snap_chunk)       \
     F(S, Forward, 7, mk_forward, forward)               \
-    F(S, Forwarded, 8, mk_forwarded, forwarded)
+    F(S, Forwarded, 8, mk_forwarded, forwarded)         \
+    F(S, Advance, 9, mk_advance, advance)
 MK_ENUM_DECLARE(mk_member_message, MK_MEMBER_MESSAGE_TABLE)
 
 /* ---- "surface" --------------------------------------------------------------------------- */
