@@ -46,8 +46,4 @@ int mk_map_lookup_wait(struct mk_bond *b, const struct mk_surface_spec *spec, st
                        uint64_t max_age_ms, uint32_t timeout_ms, struct mk_bytes *ret,
                        struct mk_arena *arena, struct mk_fault *reterr);
 
-/** Members that were dropped for what they served, newest first: the line that names one and why.
- * false past the last. */
-bool mk_map_dropped(const struct mk_map *m, unsigned i, struct mk_str *ret);
-
 #endif /* MOSAIK_MAP_H */

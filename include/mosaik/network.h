@@ -26,6 +26,7 @@ struct mk_network_options {
     const struct mk_key *key;     /* borrowed; NULL: a fresh one, forgotten at the end */
     const struct mk_id *universe; /* NULL: MK_UNIVERSE */
     const char *listen;           /* "host:port"; NULL: a pure integrator, dials only */
+    const char *advertise;         /* where others reach us; NULL: what listen says */
     const struct mk_str *hints;   /* "<peer hex>@host:port": cold-start contacts; copied */
     size_t n_hints;
     const struct mk_bytes *tickets; /* shown wherever we bind; copied */
@@ -37,6 +38,7 @@ int mk_network_open(struct mk_env *e, struct mk_network **ret, const struct mk_n
 /** Closes the bonds too; each call in flight gets MK_ECANCELED. */
 void mk_network_close(struct mk_network *n);
 const struct mk_peer *mk_network_peer(const struct mk_network *n);
+uint16_t mk_network_port(const struct mk_network *n); /* listened on; 0 when not */
 int mk_network_hint(struct mk_network *n, struct mk_str hint, struct mk_fault *reterr);
 
 /* --- what a configuration knows of a component ------------------------------------------ */
@@ -83,6 +85,10 @@ void mk_bond_status(const struct mk_bond *b, struct mk_bond_status *ret);
  * replacement; refused by clause n; no majority. */
 int mk_bond_wait(struct mk_bond *b, uint32_t timeout_ms, struct mk_fault *reterr);
 
+/** What was said about members that refused, lied or fell silent, newest first; lent until the
+ * loop is entered again. false past the last. */
+bool mk_bond_said(const struct mk_bond *b, unsigned i, struct mk_str *ret);
+
 struct mk_bond_watch {
     void (*changed)(struct mk_bond_watch *w, struct mk_bond *b);
     struct mk_bond_watch *next; /* private */
@@ -112,5 +118,7 @@ int mk_query(struct mk_bond *b, struct mk_exec *x, struct mk_bytes query, bool l
 int mk_execute_wait(struct mk_bond *b, struct mk_outcome *ret, struct mk_bytes command,
                     enum mk_step step, uint32_t timeout_ms, struct mk_arena *arena,
                     struct mk_fault *reterr);
+int mk_query_wait(struct mk_bond *b, struct mk_outcome *ret, struct mk_bytes query, bool linearizable,
+                  uint32_t timeout_ms, struct mk_arena *arena, struct mk_fault *reterr);
 
 #endif /* MOSAIK_NETWORK_H */

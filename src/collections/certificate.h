@@ -60,6 +60,8 @@ int mk_reader_accept(struct mk_reader_memory *m, const struct mk_certificate *c,
 /** The newest certificate of a surface; lent. MK_ENOTFOUND. */
 int mk_reader_newest(const struct mk_reader_memory *m, const struct mk_id *surface,
                      const struct mk_certificate **ret);
+/** The highest time_ms of any certificate accepted; 0 for none. */
+uint64_t mk_reader_newest_ms(const struct mk_reader_memory *m);
 /** Is it fresh at now_ms (the reader's wall clock) within max_age_ms? 0, or MK_ESTALE with the age.
  */
 int mk_reader_fresh(const struct mk_certificate *c, uint64_t now_ms, uint64_t max_age_ms,
