@@ -26,7 +26,7 @@ struct mk_network_options {
     const struct mk_key *key;     /* borrowed; NULL: a fresh one, forgotten at the end */
     const struct mk_id *universe; /* NULL: MK_UNIVERSE */
     const char *listen;           /* "host:port"; NULL: a pure integrator, dials only */
-    const char *advertise;         /* where others reach us; NULL: what listen says */
+    const char *advertise;        /* where others reach us; NULL: what listen says */
     const struct mk_str *hints;   /* "<peer hex>@host:port": cold-start contacts; copied */
     size_t n_hints;
     const struct mk_bytes *tickets; /* shown wherever we bind; copied */
@@ -118,7 +118,8 @@ int mk_query(struct mk_bond *b, struct mk_exec *x, struct mk_bytes query, bool l
 int mk_execute_wait(struct mk_bond *b, struct mk_outcome *ret, struct mk_bytes command,
                     enum mk_step step, uint32_t timeout_ms, struct mk_arena *arena,
                     struct mk_fault *reterr);
-int mk_query_wait(struct mk_bond *b, struct mk_outcome *ret, struct mk_bytes query, bool linearizable,
-                  uint32_t timeout_ms, struct mk_arena *arena, struct mk_fault *reterr);
+int mk_query_wait(struct mk_bond *b, struct mk_outcome *ret, struct mk_bytes query,
+                  bool linearizable, uint32_t timeout_ms, struct mk_arena *arena,
+                  struct mk_fault *reterr);
 
 #endif /* MOSAIK_NETWORK_H */
