@@ -8,6 +8,7 @@
 #ifndef MOSAIK_TICKET_H
 #define MOSAIK_TICKET_H
 
+#include <mosaik/key.h>
 #include <mosaik/records.h>
 
 /** What a peer shows: its tickets as it sent them. Lent for the call. */
