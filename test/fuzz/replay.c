@@ -2,6 +2,7 @@
  *
  *   fuzz_replay CORPUS            each target: its corpus, made inputs, mutations of both (TAP)
  *   fuzz_replay --list            the names of the targets
+ *   fuzz_replay --decoders        those that a fuzzer is run on, where `datum` stands for all types
  *   fuzz_replay --run NAME FILE   one input
  *   fuzz_replay --seed NAME DIR   writes made inputs there, for a fuzzer to start from
  *
@@ -243,9 +244,10 @@ int main(int argc, char **argv)
 {
     if (__sanitizer_set_death_callback)
         __sanitizer_set_death_callback(show_input);
-    if (argc == 2 && strcmp(argv[1], "--list") == 0) {
+    if (argc == 2 && (strcmp(argv[1], "--list") == 0 || strcmp(argv[1], "--decoders") == 0)) {
         for (size_t i = 0; i < fuzz_n_targets; i++)
-            puts(fuzz_targets[i].name);
+            if (strcmp(argv[1], "--list") == 0 || fuzz_targets[i].type == NULL)
+                puts(fuzz_targets[i].name);
         return 0;
     }
     if (argc == 2 && argv[1][0] != '-')
@@ -255,6 +257,8 @@ int main(int argc, char **argv)
         return run_file(argv[3]);
     if (current && strcmp(argv[1], "--seed") == 0)
         return write_seeds(argv[3]);
-    fprintf(stderr, "usage: fuzz_replay CORPUS | --list | --run NAME FILE | --seed NAME DIR\n");
+    fprintf(
+        stderr,
+        "usage: fuzz_replay CORPUS | --list | --decoders | --run NAME FILE | --seed NAME DIR\n");
     return 2;
 }

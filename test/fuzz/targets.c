@@ -15,6 +15,25 @@ const struct fuzz_target fuzz_targets[] = {FUZZ_TARGET_TABLE(FUZZ_TARGET_ROW)
                                                FUZZ_DATUM_TABLE(FUZZ_DATUM_ROW)};
 const size_t fuzz_n_targets = sizeof fuzz_targets / sizeof fuzz_targets[0];
 
+static const struct mk_type *const types[] = {
+#define FUZZ_TYPE(T) &T##_type,
+    FUZZ_DATUM_TABLE(FUZZ_TYPE)};
+#define N_TYPES (sizeof types / sizeof types[0])
+_Static_assert(N_TYPES <= 256, "the first byte of an input names its type");
+
+bool fuzz_any_datum(const uint8_t *p, size_t n)
+{
+    return n > 0 && fuzz_datum(types[p[0] % N_TYPES], p + 1, n - 1);
+}
+
+void fuzz_make_any_datum(struct fuzz_random *r, struct mk_buf *out)
+{
+    uint8_t i = (uint8_t)fuzz_below(r, N_TYPES);
+
+    mk_buf_put_u8(out, i);
+    fuzz_make_datum(types[i], r, out);
+}
+
 const struct fuzz_target *fuzz_find(const char *name)
 {
     for (size_t i = 0; i < fuzz_n_targets; i++)

@@ -14,9 +14,10 @@
  *
  *     void fuzz_make_frame(struct fuzz_random *r, struct mk_buf *out)
  *
- * (NULL otherwise). Three programs feed the targets: fuzz_replay (any compiler,
- * in `make test`: the corpus, made inputs, mutations of both) and fuzz (clang's
- * libFuzzer, in `make nightly`). Interesting inputs live in corpus/<target>/,
+ * (NULL otherwise). Two programs feed the targets: fuzz_replay (any compiler, in
+ * `make test`: the corpus, made inputs, mutations of both) and fuzz (clang's
+ * libFuzzer, in `make nightly`, where the target `datum` stands for all types: its
+ * inputs' first byte names one). Interesting inputs live in corpus/<target>/,
  * named by their hash; tools/run-tests fuzz adds none by itself. */
 #ifndef FUZZ_TARGETS_H
 #define FUZZ_TARGETS_H
@@ -56,11 +57,14 @@ void fuzz_broken(const char *what, const char *file, int line) __attribute__((no
 #define FUZZ_CHECK(cond) ((cond) ? (void)0 : fuzz_broken(#cond, __FILE__, __LINE__))
 
 /* name, run, make */
-#define FUZZ_TARGET_TABLE(X) X(hex, fuzz_hex, fuzz_make_hex)
+#define FUZZ_TARGET_TABLE(X)                      \
+    X(datum, fuzz_any_datum, fuzz_make_any_datum) \
+    X(hex, fuzz_hex, fuzz_make_hex)
 
 #define FUZZ_DECLARE_RUN(name, run, make) bool run(const uint8_t *p, size_t n);
 FUZZ_TARGET_TABLE(FUZZ_DECLARE_RUN)
 #undef FUZZ_DECLARE_RUN
+void fuzz_make_any_datum(struct fuzz_random *r, struct mk_buf *out);
 void fuzz_make_hex(struct fuzz_random *r, struct mk_buf *out);
 
 #endif /* FUZZ_TARGETS_H */
