@@ -23,8 +23,10 @@ struct mk_bearer {
 struct mk_issuers {
     const struct mk_roster *(*roster)(struct mk_issuers *i, const struct mk_id *root,
                                       uint64_t epoch);
-    /** Is this jti on a fresh revocation list of that root? */
-    bool (*revoked)(struct mk_issuers *i, const struct mk_id *root, const uint8_t jti[16]);
+    /** Is this jti on a revocation list of that root that is fresh at now_ms? May
+     * be NULL: no lists. */
+    bool (*revoked)(struct mk_issuers *i, const struct mk_id *root, const uint8_t jti[16],
+                    uint64_t now_ms);
 };
 
 enum mk_scope { MK_SCOPE_COMMITTEE, MK_SCOPE_WRITE, MK_SCOPE_READ };
