@@ -146,6 +146,9 @@ def counting():
     tests = [
         ({'result': 'OK', 'stdout': '1..2\nok 1 - a\nok 2 - b # SKIP no clang\n'}, (1, 0, 1)),
         ({'result': 'FAIL', 'stdout': '1..2\nok 1 - a\nnot ok 2 - b\n'}, (1, 1, 0)),
+        ({'result': 'FAIL', 'returncode': 0, 'stdout': '1..2\nok 1 - a\nnot ok 2 # SKIP b\n'},
+         (1, 0, 1)),
+        ({'result': 'FAIL', 'returncode': 1, 'stdout': '1..1\nnot ok 1 # SKIP b\n'}, (0, 1, 1)),
         ({'result': 'ERROR', 'stdout': '1..2\nok 1 - a\n'}, (1, 1, 0)),
         ({'result': 'TIMEOUT', 'stdout': ''}, (0, 1, 0)),
         ({'result': 'SKIP', 'stdout': 'format: skipped\n'}, (0, 0, 1)),
