@@ -21,6 +21,8 @@ def main():
                 if name.endswith(('.c', '.h')):
                     with open(os.path.join(directory, name), encoding='utf-8') as f:
                         names.update(DEFINE.findall(f.read()))
+    if not names:
+        sys.exit('list_types: no type found in ' + ' '.join(folders))
     rows = ''.join(f' \\\n    X({name})' for name in sorted(names))
     text = f'/* written by list_types.py */\n#define FUZZ_DATUM_TABLE(X){rows}\n'
     if os.path.exists(out):
