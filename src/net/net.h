@@ -166,6 +166,8 @@ struct mk_service {
 };
 int mk_net_serve(struct mk_net *net, struct mk_service *s); /* MK_EEXISTS */
 void mk_net_unserve(struct mk_service *s);
+/** Who serves a protocol on this net: lent until it is unserved; NULL: nobody. */
+struct mk_service *mk_net_served(struct mk_net *net, const char *proto);
 
 /** Queues one message (copied). 0; MK_EFULL: not queued, no credit or the link's
  * queue is full: wait for writable(); MK_ELIMIT over MK_NET_MESSAGE_MAX. */
