@@ -27,7 +27,16 @@ int mk_certificate_check(const struct mk_certificate *c, const struct mk_roster 
 int mk_roster_change_check(const struct mk_roster_change *change, const struct mk_roster *old,
                            struct mk_fault *reterr);
 
+/** What both majorities sign: "mosaik.roster.v1" || H(pc of the change with both lists empty). */
+void mk_roster_change_message(struct mk_buf *out, const struct mk_roster_change *change);
+
 /* --- proof of conflict -------------------------------------------------------------- */
+
+/** One (deployment, epoch, surface, index), different commit or state. Signatures apart. */
+bool mk_heads_conflict(const struct mk_head *a, const struct mk_head *b);
+/** The peers whose signatures are in both, sorted, lent from arena. */
+void mk_signed_both(const struct mk_certificate *a, const struct mk_certificate *b,
+                    struct mk_peers *ret, struct mk_arena *arena);
 
 /** Two certified heads of one (deployment, epoch, surface, index) with different commit or state.
  * When both are valid certificates: MK_ECONFLICT, and the peers that signed both, sorted, in
@@ -45,16 +54,26 @@ struct mk_reader_memory;
 
 struct mk_reader_memory *mk_reader_memory_new(const struct mk_roster *first);
 void mk_reader_memory_free(struct mk_reader_memory *m);
-/** A further epoch; checked. Idempotent for known ones; MK_ECONFLICT for a fork of the chain. */
+/** A further epoch; checked. Idempotent for known ones; MK_ECONFLICT for a fork of the chain,
+ * MK_ENOTFOUND when an epoch between is not known yet. */
 int mk_reader_learn(struct mk_reader_memory *m, const struct mk_roster_change *change,
                     struct mk_fault *reterr);
 const struct mk_roster *mk_reader_roster(const struct mk_reader_memory *m,
                                          uint64_t epoch); /* NULL: unknown */
 uint64_t mk_reader_epoch(const struct mk_reader_memory *m);
 
-/** Takes a certificate: checks signatures against its epoch's roster, refuses one of an old epoch
- * beyond that epoch's last head, a lower one as newest (MK_ESTALE), a conflicting one
- * (MK_ECONFLICT: both kept, see mk_reader_conflict). 0: accepted, remembered if newest. */
+#define MK_READER_SURFACES_MAX 4096u /* remembered for one deployment */
+#define MK_READER_EPOCHS_MAX 65536u
+
+/** Takes a certificate, its signatures checked against its epoch's roster.
+ *   0             accepted; it is the newest of its surface now.
+ *   MK_ESTALE     it proves what it covers, but a higher one (index, then time) is known.
+ *   MK_ECONFLICT  it is valid and so is another one that says otherwise. Both are kept, see
+ *                 mk_reader_conflict(); from then on nothing is accepted any more.
+ *   MK_ENOTFOUND  of an epoch beyond the chain that is known here.
+ *   MK_ESIGNATURE not valid: signatures, roster, deployment, or of an old epoch and beyond the head
+ *                 that this epoch ended with.
+ *   MK_ELIMIT     too many surfaces. */
 int mk_reader_accept(struct mk_reader_memory *m, const struct mk_certificate *c,
                      struct mk_fault *reterr);
 /** The newest certificate of a surface; lent. MK_ENOTFOUND. */

@@ -7,6 +7,8 @@
 #include "collections/trie.h"
 #include <mosaik/machine.h>
 
+#define MK_PAYLOAD_MAX (2 * MK_VALUE_MAX + MK_KEY_MAX + 16u) /* bytes of a commit: a CompareSet */
+
 /** One commit. */
 struct mk_commit {
     uint64_t index;
@@ -49,10 +51,15 @@ void mk_surfaces_done(struct mk_surfaces *s);
 /** By surface id; NULL when it is none of ours. */
 struct mk_surface *mk_surfaces_find(struct mk_surfaces *s, const struct mk_id *id);
 
+/** Applies a decoded MapOp to a trie, here or at a reader: MK_EREFUSED for a CompareSet that does
+ * not match, else *ret_changed says whether the state moved. */
+int mk_map_apply(struct mk_trie *t, const struct mk_map_op *op, bool *ret_changed);
+
 /** One commit on a stream or, with the op already applied to the map, on a map. */
 void mk_surface_commit(struct mk_surface *s, const struct mk_id *digest, struct mk_bytes payload);
 /** Applies a decoded MapOp: changes the map and commits pc(op). MK_EREFUSED for a CompareSet
- * that does not match; *ret_changed false and no commit where nothing changed. */
+ * that does not match, MK_ERETIRED after the marker; *ret_changed false and no commit where nothing
+ * changed. */
 int mk_surface_map_op(struct mk_surface *s, const struct mk_map_op *op, bool *ret_changed);
 
 /** The head of a surface as it stands. */
@@ -61,8 +68,10 @@ void mk_surface_head(struct mk_surface *s, struct mk_head *ret, const struct mk_
 
 /** Retained history: the commit of an index; MK_ENOTFOUND when it is gone or not there yet. */
 int mk_surface_commit_at(const struct mk_surface *s, uint64_t index, struct mk_commit *ret);
-uint64_t mk_surface_oldest(
-    const struct mk_surface *s); /* index of the oldest retained commit; index+1 when none */
+/** The commit hash at an index, from the one before the oldest retained commit on; MK_ENOTFOUND. */
+int mk_surface_hash_at(const struct mk_surface *s, uint64_t index, struct mk_id *ret);
+/** Index of the oldest retained commit; index + 1 when none is. */
+uint64_t mk_surface_oldest(const struct mk_surface *s);
 
 /** Deterministic bytes of all surfaces (maps in the order of H(key), histories), and back into
  * initialised empty ones. Strict; MK_EMALFORMED. */

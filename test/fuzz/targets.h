@@ -59,12 +59,16 @@ void fuzz_broken(const char *what, const char *file, int line) __attribute__((no
 /* name, run, make */
 #define FUZZ_TARGET_TABLE(X)                      \
     X(datum, fuzz_any_datum, fuzz_make_any_datum) \
-    X(hex, fuzz_hex, fuzz_make_hex)
+    X(hex, fuzz_hex, fuzz_make_hex)               \
+    X(memory, fuzz_memory, fuzz_make_memory)      \
+    X(surfaces, fuzz_surfaces, fuzz_make_surfaces)
 
 #define FUZZ_DECLARE_RUN(name, run, make) bool run(const uint8_t *p, size_t n);
 FUZZ_TARGET_TABLE(FUZZ_DECLARE_RUN)
 #undef FUZZ_DECLARE_RUN
 void fuzz_make_any_datum(struct fuzz_random *r, struct mk_buf *out);
 void fuzz_make_hex(struct fuzz_random *r, struct mk_buf *out);
+void fuzz_make_memory(struct fuzz_random *r, struct mk_buf *out);
+void fuzz_make_surfaces(struct fuzz_random *r, struct mk_buf *out);
 
 #endif /* FUZZ_TARGETS_H */

@@ -1,0 +1,40 @@
+/* history.h - the retained commits of one surface, oldest first, in a ring that
+ * grows to the surface's declared limits and then loses its oldest. */
+#ifndef COLLECTIONS_HISTORY_H
+#define COLLECTIONS_HISTORY_H
+
+#include <mosaik/id.h>
+
+#define MK_RETAIN_COMMITS 65536u /* where a surface declares 0 */
+#define MK_RETAIN_BYTES (16u << 20)
+
+struct mk_past {
+    struct mk_id hash; /* of the commit */
+    uint8_t *payload;
+    uint32_t n_payload;
+    bool marker; /* its digest is the retirement marker's */
+};
+
+struct mk_history {
+    struct mk_id before; /* commit hash that the oldest one continues */
+    struct mk_past *ring;
+    size_t cap;   /* a power of two, or 0 */
+    size_t start; /* of the oldest */
+    size_t n;
+    size_t bytes; /* of payloads */
+    size_t commits_max, bytes_max;
+};
+
+/** before: the commit hash that the first push continues. */
+struct mk_history *mk_history_new(const struct mk_id *before, uint32_t commits_max,
+                                  uint32_t bytes_max);
+void mk_history_free(struct mk_history *h);
+/** Copies the payload. Drops the oldest where a limit is passed, but never the one pushed. */
+void mk_history_push(struct mk_history *h, const struct mk_id *hash, struct mk_bytes payload,
+                     bool marker);
+/** i from 0, the oldest; lent until the next push. */
+const struct mk_past *mk_history_at(const struct mk_history *h, size_t i);
+/** Nothing is retained any more; the next push continues `before`. */
+void mk_history_reset(struct mk_history *h, const struct mk_id *before);
+
+#endif

@@ -1,0 +1,431 @@
+/* surface.c - commits, heads and snapshots of a component's surfaces.
+ *
+ * A commit is one mutation of one surface: H(payload) is folded, with the index
+ * and the schema digest, into the hash of the commit before, so one signed head
+ * vouches for all that came earlier. What is kept of the past is the declared
+ * window; the state of a map is kept whole, in its trie.
+ *
+ * A snapshot holds, per surface: index, the commit hash before the oldest
+ * retained commit, the retained commits, the map in the order of H(key). On the
+ * way back the retained hashes are computed again from that first one and must
+ * end at the surface's own, and a map must come in order: so damaged bytes are
+ * noticed here, and there is one snapshot only for one state. */
+#include "collections/surface.h"
+
+#include "base/assert.h"
+#include "collections/history.h"
+
+#include <string.h>
+
+#define SCHEMA_VERSION 0x01u
+
+const char *mk_surface_kind_name(enum mk_surface_kind k)
+{
+    switch (k) {
+    case MK_SURFACE_STREAM:
+        return "stream";
+    case MK_SURFACE_MAP:
+        return "map";
+    }
+    return "unknown";
+}
+
+struct mk_id mk_surface_schema(const struct mk_surface_spec *s)
+{
+    if (s->kind == MK_SURFACE_MAP)
+        return mk_schema_digest_pair(s->key, s->value);
+    return mk_schema_digest(s->value);
+}
+
+struct mk_id mk_surface_id(const struct mk_surface_spec *s, const struct mk_id *stable_id)
+{
+    static const uint8_t tag[] = {'s', 'u', 'r', 'f', 'a', 'c', 'e', '|', SCHEMA_VERSION};
+    struct mk_str kind = mk_str_of(mk_surface_kind_name(s->kind)), name = mk_str_of(s->name);
+    struct mk_id schema = mk_surface_schema(s);
+    struct mk_bytes parts[] = {MK_BYTES(tag, sizeof tag), MK_ID_BYTES(stable_id),
+                               MK_BYTES(kind.p, kind.n), MK_BYTES(name.p, name.n),
+                               MK_ID_BYTES(&schema)};
+
+    return mk_hash_many(parts, sizeof parts / sizeof parts[0]);
+}
+
+struct mk_id mk_commit_hash(const struct mk_id *previous, uint64_t index,
+                            const struct mk_id *digest, const struct mk_id *payload_hash)
+{
+    uint8_t x[9 + 32 + 8 + 32 + 32] = {'c', 'o', 'm', 'm', 'i', 't', '|', SCHEMA_VERSION, '|'};
+
+    memcpy(x + 9, previous->b, 32);
+    for (unsigned i = 0; i < 8; i++)
+        x[41 + i] = (uint8_t)(index >> 8 * i);
+    memcpy(x + 49, digest->b, 32);
+    memcpy(x + 81, payload_hash->b, 32);
+    return mk_hash(MK_BYTES(x, sizeof x));
+}
+
+struct mk_id mk_commit_first(const struct mk_id *surface, const struct mk_id *deployment)
+{
+    struct mk_bytes parts[] = {MK_ID_BYTES(surface), MK_ID_BYTES(deployment)};
+
+    return mk_hash_many(parts, 2);
+}
+
+static struct mk_id marker_digest(void)
+{
+    return mk_schema_digest(&mk_retirement_marker_type);
+}
+
+/* --- a component's surfaces ------------------------------------------------------- */
+
+void mk_surfaces_init(struct mk_surfaces *s, const struct mk_surface_spec *specs, unsigned n,
+                      const struct mk_id *stable_id, const struct mk_id *deployment)
+{
+    *s = (struct mk_surfaces){.deployment = *deployment, .n = n};
+    MK_ASSERT(n <= MK_SURFACES_MAX);
+    s->v = mk_alloc(n * sizeof *s->v);
+    for (unsigned i = 0; i < n; i++) {
+        struct mk_surface *v = &s->v[i];
+
+        v->spec = &specs[i];
+        v->schema = mk_surface_schema(&specs[i]);
+        v->id = mk_surface_id(&specs[i], stable_id);
+        v->commit = mk_commit_first(&v->id, deployment);
+        v->history = mk_history_new(&v->commit, specs[i].retain_commits, specs[i].retain_bytes);
+    }
+}
+
+void mk_surfaces_done(struct mk_surfaces *s)
+{
+    for (unsigned i = 0; i < s->n; i++) {
+        mk_trie_done(&s->v[i].map);
+        mk_history_free(s->v[i].history);
+    }
+    mk_free(s->v);
+    *s = (struct mk_surfaces){.n = 0};
+}
+
+struct mk_surface *mk_surfaces_find(struct mk_surfaces *s, const struct mk_id *id)
+{
+    for (unsigned i = 0; i < s->n; i++)
+        if (mk_id_eq(&s->v[i].id, id))
+            return &s->v[i];
+    return NULL;
+}
+
+static const struct mk_surface *surface_at(const struct mk_surfaces *s, unsigned surface)
+{
+    MK_ASSERT(surface < s->n);
+    return &s->v[surface];
+}
+
+int mk_map_get(const struct mk_surfaces *s, unsigned surface, struct mk_bytes key,
+               struct mk_bytes *ret_value)
+{
+    return mk_trie_get(&surface_at(s, surface)->map, key, ret_value);
+}
+
+size_t mk_map_count(const struct mk_surfaces *s, unsigned surface)
+{
+    return surface_at(s, surface)->map.count;
+}
+
+bool mk_map_next(const struct mk_surfaces *s, unsigned surface, struct mk_id *cursor,
+                 struct mk_bytes *ret_key, struct mk_bytes *ret_value)
+{
+    return mk_trie_next(&surface_at(s, surface)->map, cursor, ret_key, ret_value);
+}
+
+uint64_t mk_surface_index(const struct mk_surfaces *s, unsigned surface)
+{
+    return surface_at(s, surface)->index;
+}
+
+int mk_stream_get(const struct mk_surfaces *s, unsigned surface, uint64_t index,
+                  struct mk_bytes *ret_item)
+{
+    struct mk_commit c;
+    int rv = mk_surface_commit_at(surface_at(s, surface), index, &c);
+
+    if (rv == 0)
+        *ret_item = c.payload;
+    return rv;
+}
+
+/* --- commits ------------------------------------------------------------------------ */
+
+void mk_surface_commit(struct mk_surface *s, const struct mk_id *digest, struct mk_bytes payload)
+{
+    struct mk_id payload_hash = mk_hash(payload);
+    bool marker = !mk_id_eq(digest, &s->schema);
+
+    MK_ASSERT(!s->retired);
+    s->index++;
+    s->commit = mk_commit_hash(&s->commit, s->index, digest, &payload_hash);
+    s->retired = marker;
+    mk_history_push(s->history, &s->commit, payload, marker);
+}
+
+int mk_map_apply(struct mk_trie *t, const struct mk_map_op *op, bool *ret_changed)
+{
+    struct mk_bytes now = {0};
+    bool there;
+
+    switch ((enum mk_map_op_tag)op->tag) {
+    case mk_map_op_Insert:
+        *ret_changed = mk_trie_set(t, op->u.insert.key, op->u.insert.value);
+        return 0;
+    case mk_map_op_Remove:
+        *ret_changed = mk_trie_remove(t, op->u.remove.key);
+        return 0;
+    case mk_map_op_CompareSet:
+        there = mk_trie_get(t, op->u.compare_set.key, &now) == 0;
+        if (there != op->u.compare_set.expect.some ||
+            (there && !mk_bytes_eq(now, op->u.compare_set.expect.v)))
+            return MK_EREFUSED;
+        *ret_changed = mk_trie_set(t, op->u.compare_set.key, op->u.compare_set.value);
+        return 0;
+    case mk_map_op_Clear:
+        *ret_changed = t->count > 0;
+        mk_trie_done(t);
+        return 0;
+    }
+    MK_ASSERT(!"a map op that does not exist");
+    return MK_EINVALID;
+}
+
+int mk_surface_map_op(struct mk_surface *s, const struct mk_map_op *op, bool *ret_changed)
+{
+    struct mk_buf payload = {0};
+    bool changed = false;
+    int rv;
+
+    MK_ASSERT(s->spec->kind == MK_SURFACE_MAP);
+    if (s->retired)
+        return MK_ERETIRED;
+    rv = mk_map_apply(&s->map, op, &changed);
+    if (rv != 0)
+        return rv;
+    if (changed) {
+        mk_encode(&payload, &mk_map_op_type, op);
+        mk_surface_commit(s, &s->schema, mk_buf_bytes(&payload));
+        mk_buf_done(&payload);
+    }
+    *ret_changed = changed;
+    return 0;
+}
+
+void mk_surface_head(struct mk_surface *s, struct mk_head *ret, const struct mk_id *deployment,
+                     uint64_t epoch, uint64_t time_ms)
+{
+    *ret = (struct mk_head){.deployment = *deployment,
+                            .epoch = epoch,
+                            .surface = s->id,
+                            .index = s->index,
+                            .commit = s->commit,
+                            .state = mk_trie_root(&s->map), /* ZERO for a stream */
+                            .time_ms = time_ms};
+}
+
+uint64_t mk_surface_oldest(const struct mk_surface *s)
+{
+    return s->index - s->history->n + 1;
+}
+
+int mk_surface_commit_at(const struct mk_surface *s, uint64_t index, struct mk_commit *ret)
+{
+    const struct mk_past *p;
+
+    if (index > s->index || index < mk_surface_oldest(s))
+        return MK_ENOTFOUND;
+    p = mk_history_at(s->history, index - mk_surface_oldest(s));
+    *ret = (struct mk_commit){.index = index,
+                              .hash = p->hash,
+                              .digest = p->marker ? marker_digest() : s->schema,
+                              .payload = MK_BYTES(p->payload, p->n_payload)};
+    return 0;
+}
+
+int mk_surface_hash_at(const struct mk_surface *s, uint64_t index, struct mk_id *ret)
+{
+    uint64_t oldest = mk_surface_oldest(s);
+
+    if (index > s->index || index + 1 < oldest)
+        return MK_ENOTFOUND;
+    *ret =
+        index + 1 == oldest ? s->history->before : mk_history_at(s->history, index - oldest)->hash;
+    return 0;
+}
+
+struct mk_id mk_surfaces_hash(struct mk_surfaces *s)
+{
+    struct mk_hasher h;
+
+    mk_hasher_init(&h);
+    for (unsigned i = 0; i < s->n; i++) {
+        struct mk_id root = mk_trie_root(&s->v[i].map);
+
+        mk_hasher_put_u64le(&h, s->v[i].index);
+        mk_hasher_put(&h, s->v[i].commit.b, sizeof s->v[i].commit.b);
+        mk_hasher_put(&h, root.b, sizeof root.b);
+    }
+    return mk_hasher_end(&h);
+}
+
+/* --- snapshots ------------------------------------------------------------------------ */
+
+static void put_slice(struct mk_buf *out, struct mk_bytes b)
+{
+    mk_put_varint(out, b.n);
+    mk_buf_put(out, b.p, b.n);
+}
+
+static void snapshot_one(const struct mk_surface *s, struct mk_buf *out)
+{
+    struct mk_id cursor = MK_ZERO_ID;
+    struct mk_bytes key, value;
+
+    mk_buf_put(out, s->id.b, sizeof s->id.b);
+    mk_put_varint(out, s->index);
+    mk_buf_put(out, s->commit.b, sizeof s->commit.b);
+    mk_put_varint(out, s->head_index);
+    mk_put_varint(out, s->head_time_ms);
+    mk_put_varint(out, s->map.count);
+    while (mk_trie_next(&s->map, &cursor, &key, &value)) {
+        put_slice(out, key);
+        put_slice(out, value);
+    }
+    mk_buf_put(out, s->history->before.b, sizeof s->history->before.b);
+    mk_put_varint(out, s->history->n);
+    for (size_t i = 0; i < s->history->n; i++) {
+        const struct mk_past *p = mk_history_at(s->history, i);
+
+        mk_buf_put_u8(out, p->marker);
+        put_slice(out, MK_BYTES(p->payload, p->n_payload));
+    }
+}
+
+void mk_surfaces_snapshot(struct mk_surfaces *s, struct mk_buf *out)
+{
+    mk_put_varint(out, s->n);
+    for (unsigned i = 0; i < s->n; i++)
+        snapshot_one(&s->v[i], out);
+}
+
+static struct mk_bytes read_slice(struct mk_reader *r, size_t limit)
+{
+    uint64_t n = mk_read_varint(r);
+
+    if (n > limit || n > r->n) {
+        r->failed = true;
+        return MK_BYTES(NULL, 0);
+    }
+    return mk_read_bytes(r, (size_t)n);
+}
+
+static struct mk_id read_id(struct mk_reader *r)
+{
+    struct mk_bytes b = mk_read_bytes(r, sizeof(struct mk_id));
+    struct mk_id id = MK_ZERO_ID;
+
+    if (!r->failed)
+        memcpy(id.b, b.p, sizeof id.b);
+    return id;
+}
+
+static const char *restore_map(struct mk_surface *s, struct mk_reader *r)
+{
+    uint64_t count = mk_read_varint(r);
+    struct mk_id before = MK_ZERO_ID;
+
+    if (count > r->n / 2)
+        return "the count of a map exceeds the snapshot";
+    if (count > 0 && s->spec->kind != MK_SURFACE_MAP)
+        return "a stream has keyed state";
+    for (uint64_t i = 0; i < count; i++) {
+        struct mk_bytes key = read_slice(r, MK_KEY_MAX), value = read_slice(r, MK_VALUE_MAX);
+        struct mk_id path;
+
+        if (r->failed)
+            return "a key or value is cut off or over its limit";
+        path = mk_hash(key);
+        if (mk_id_cmp(&path, &before) <= 0)
+            return "keys are not in the order of their hashes";
+        before = path;
+        mk_trie_set(&s->map, key, value);
+    }
+    return NULL;
+}
+
+static const char *restore_history(struct mk_surface *s, struct mk_reader *r,
+                                   const struct mk_id *first)
+{
+    struct mk_id marker = marker_digest(), hash = read_id(r);
+    uint64_t n = mk_read_varint(r);
+    bool retired = false;
+
+    if (n > s->index || n > s->history->commits_max || n > r->n / 2)
+        return "more commits are retained than there can be";
+    if ((n == 0) != (s->index == 0))
+        return "the last commit is not retained";
+    if (n == s->index && !mk_id_eq(&hash, first))
+        return "the first commit hash is another one";
+    mk_history_reset(s->history, &hash);
+    for (uint64_t i = 0; i < n; i++) {
+        uint8_t is_marker = mk_read_u8(r);
+        struct mk_bytes payload = read_slice(r, MK_PAYLOAD_MAX);
+        struct mk_id payload_hash;
+
+        if (r->failed || is_marker > 1 || retired)
+            return "a retained commit is cut off or over its limit";
+        retired = is_marker == 1;
+        payload_hash = mk_hash(payload);
+        hash = mk_commit_hash(&hash, s->index - n + i + 1, retired ? &marker : &s->schema,
+                              &payload_hash);
+        mk_history_push(s->history, &hash, payload, retired);
+        if (s->history->n != i + 1)
+            return "more bytes are retained than the surface declares";
+    }
+    if (!mk_id_eq(&hash, &s->commit))
+        return "the retained commits do not end at the commit hash";
+    s->retired = retired;
+    return NULL;
+}
+
+static const char *restore_one(struct mk_surface *s, struct mk_reader *r)
+{
+    struct mk_id first = s->commit, id = read_id(r);
+    const char *rule;
+
+    if (!mk_id_eq(&id, &s->id))
+        return "another surface stands here";
+    s->index = mk_read_varint(r);
+    s->commit = read_id(r);
+    s->head_index = mk_read_varint(r);
+    s->head_time_ms = mk_read_varint(r);
+    if (r->failed)
+        return "it is cut off";
+    if (s->head_index > s->index)
+        return "the last head is beyond the last commit";
+    rule = restore_map(s, r);
+    return rule != NULL ? rule : restore_history(s, r, &first);
+}
+
+int mk_surfaces_restore(struct mk_surfaces *s, struct mk_bytes snapshot, struct mk_fault *reterr)
+{
+    struct mk_reader r = {.p = snapshot.p, .n = snapshot.n};
+    const char *rule = NULL;
+
+    if (mk_read_varint(&r) != s->n || r.failed)
+        return mk_fault(reterr, MK_EMALFORMED, "snapshot: another number of surfaces");
+    for (unsigned i = 0; i < s->n && rule == NULL; i++) {
+        MK_ASSERT(s->v[i].index == 0 && s->v[i].map.count == 0);
+        rule = restore_one(&s->v[i], &r);
+        if (rule == NULL && r.failed)
+            rule = "it is cut off";
+        if (rule != NULL)
+            return mk_fault(reterr, MK_EMALFORMED, "snapshot, surface %s: %s", s->v[i].spec->name,
+                            rule);
+    }
+    if (r.n > 0)
+        return mk_fault(reterr, MK_EMALFORMED, "snapshot: bytes after its end");
+    return 0;
+}

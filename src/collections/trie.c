@@ -1,0 +1,457 @@
+/* trie.c - the map's trie, in memory a crit-bit tree over H(key).
+ *
+ * A branch stands only where two leaves part, and remembers the bit at which
+ * they do; a run of single children between two branches is not stored. So a map
+ * of n keys has n leaves and n - 1 branches, whatever the keys are, and a change
+ * touches one path. The root that the specification names does have the runs in
+ * it: a branch at bit b under a parent at bit p is hashed at b and then lifted,
+ * once with ZERO beside it for each bit between. The lifted hash is kept in the
+ * node together with the depth it was lifted to, because a change above can put
+ * the same (shared) node under another parent.
+ *
+ * Sharing: a node with one reference may be changed in place; any other is
+ * copied first, which gives its children one more reference each, so that they
+ * are copied in turn when the change goes on downwards. Freeing and hashing are
+ * recursive; the depth is at most 256, the bits of a hash.
+ *
+ * Proofs: siblings of all levels from the root down to where the key's leaf
+ * stands or would stand. Three ends are possible there: its own leaf, another
+ * single leaf (then that one is shown), nothing (then the proof starts from
+ * ZERO). Since leaf and node have different tags, and a real trie has one node
+ * at each place, no second set of siblings adds up to the same root. */
+#include "collections/trie.h"
+
+#include "base/assert.h"
+
+#include <string.h>
+
+#define DEPTH_MAX 256u /* bits of H(key) */
+#define NO_DEPTH UINT16_MAX
+
+struct mk_trie_node {
+    uint32_t refs;
+    uint16_t bit;    /* branch: where its children part; leaf: DEPTH_MAX */
+    uint16_t lifted; /* the depth that `hash` is the root of; NO_DEPTH: not computed */
+    struct mk_id hash;
+};
+
+struct branch {
+    struct mk_trie_node node;
+    struct mk_trie_node *child[2];
+    struct mk_id own; /* hash at its own bit; valid where node.lifted is */
+};
+
+struct leaf {
+    struct mk_trie_node node;
+    struct mk_id path; /* H(key) */
+    uint32_t n_key;
+    uint32_t n_value;
+    uint8_t bytes[]; /* key, value */
+};
+
+static bool is_leaf(const struct mk_trie_node *n)
+{
+    return n->bit == DEPTH_MAX;
+}
+
+static struct branch *as_branch(const struct mk_trie_node *n)
+{
+    MK_ASSERT(!is_leaf(n));
+    return mk_container_of(n, struct branch, node);
+}
+
+static struct leaf *as_leaf(const struct mk_trie_node *n)
+{
+    MK_ASSERT(is_leaf(n));
+    return mk_container_of(n, struct leaf, node);
+}
+
+static unsigned bit_at(const struct mk_id *path, unsigned bit)
+{
+    MK_ASSERT(bit < DEPTH_MAX);
+    return path->b[bit / 8] >> (7 - bit % 8) & 1u;
+}
+
+/* The first bit in which two paths differ; DEPTH_MAX when they are equal. */
+static unsigned first_difference(const struct mk_id *a, const struct mk_id *b)
+{
+    for (unsigned i = 0; i < sizeof a->b; i++) {
+        unsigned x = a->b[i] ^ b->b[i];
+
+        if (x != 0)
+            return i * 8 + (unsigned)__builtin_clz(x) - (unsigned)(sizeof x - 1) * 8;
+    }
+    return DEPTH_MAX;
+}
+
+static struct mk_bytes leaf_key(const struct leaf *l)
+{
+    return MK_BYTES(l->bytes, l->n_key);
+}
+
+static struct mk_bytes leaf_value(const struct leaf *l)
+{
+    return MK_BYTES(l->bytes + l->n_key, l->n_value);
+}
+
+static struct mk_trie_node *leaf_new(const struct mk_id *path, struct mk_bytes key,
+                                     struct mk_bytes value)
+{
+    struct leaf *l = mk_alloc(sizeof *l + key.n + value.n);
+
+    l->node = (struct mk_trie_node){.refs = 1, .bit = DEPTH_MAX, .lifted = NO_DEPTH};
+    l->path = *path;
+    l->n_key = (uint32_t)key.n;
+    l->n_value = (uint32_t)value.n;
+    if (key.n > 0)
+        memcpy(l->bytes, key.p, key.n);
+    if (value.n > 0)
+        memcpy(l->bytes + key.n, value.p, value.n);
+    return &l->node;
+}
+
+static void unref(struct mk_trie_node *n)
+{
+    if (n == NULL || --n->refs > 0)
+        return;
+    if (is_leaf(n)) {
+        mk_free(as_leaf(n));
+        return;
+    }
+    unref(as_branch(n)->child[0]);
+    unref(as_branch(n)->child[1]);
+    mk_free(as_branch(n));
+}
+
+/* Makes the branch in *slot ours alone, to be changed; its hash is void then. */
+static struct branch *own_branch(struct mk_trie_node **slot)
+{
+    struct branch *b = as_branch(*slot);
+    struct branch *copy;
+
+    if (b->node.refs == 1) {
+        b->node.lifted = NO_DEPTH;
+        return b;
+    }
+    copy = mk_alloc(sizeof *copy);
+    *copy = *b;
+    copy->node.refs = 1;
+    copy->node.lifted = NO_DEPTH;
+    copy->child[0]->refs++;
+    copy->child[1]->refs++;
+    b->node.refs--;
+    *slot = &copy->node;
+    return copy;
+}
+
+/* The leaf that shares the longest path with `path`, as far as branches can tell. */
+static struct leaf *nearest(const struct mk_trie *t, const struct mk_id *path)
+{
+    struct mk_trie_node *n = t->root;
+
+    MK_ASSERT(n != NULL);
+    while (!is_leaf(n))
+        n = as_branch(n)->child[bit_at(path, n->bit)];
+    return as_leaf(n);
+}
+
+void mk_trie_done(struct mk_trie *t)
+{
+    unref(t->root);
+    *t = (struct mk_trie){0};
+}
+
+void mk_trie_fork(struct mk_trie *dst, const struct mk_trie *src)
+{
+    *dst = *src;
+    if (dst->root != NULL)
+        dst->root->refs++;
+}
+
+int mk_trie_get(const struct mk_trie *t, struct mk_bytes key, struct mk_bytes *ret_value)
+{
+    struct mk_id path = mk_hash(key);
+    const struct leaf *l;
+
+    if (t->root == NULL)
+        return MK_ENOTFOUND;
+    l = nearest(t, &path);
+    if (!mk_id_eq(&l->path, &path))
+        return MK_ENOTFOUND;
+    *ret_value = leaf_value(l);
+    return 0;
+}
+
+/* Puts a leaf in the place of the one with the same path. */
+static void replace(struct mk_trie *t, const struct mk_id *path, struct mk_trie_node *fresh)
+{
+    struct mk_trie_node **slot = &t->root;
+
+    while (!is_leaf(*slot)) {
+        struct branch *b = own_branch(slot);
+
+        slot = &b->child[bit_at(path, b->node.bit)];
+    }
+    unref(*slot);
+    *slot = fresh;
+}
+
+/* Puts a leaf beside what stands where its path parts from all others, at bit d. */
+static void insert(struct mk_trie *t, const struct mk_id *path, unsigned d,
+                   struct mk_trie_node *fresh)
+{
+    struct mk_trie_node **slot = &t->root;
+    struct branch *b;
+
+    while ((*slot)->bit < d) {
+        b = own_branch(slot);
+        slot = &b->child[bit_at(path, b->node.bit)];
+    }
+    MK_ASSERT((*slot)->bit > d);
+    b = mk_alloc(sizeof *b);
+    b->node = (struct mk_trie_node){.refs = 1, .bit = (uint16_t)d, .lifted = NO_DEPTH};
+    b->child[bit_at(path, d)] = fresh;
+    b->child[!bit_at(path, d)] = *slot;
+    *slot = &b->node;
+}
+
+bool mk_trie_set(struct mk_trie *t, struct mk_bytes key, struct mk_bytes value)
+{
+    struct mk_id path = mk_hash(key);
+    const struct leaf *l;
+    unsigned d;
+
+    if (t->root == NULL) {
+        t->root = leaf_new(&path, key, value);
+        t->count = 1;
+        t->bytes = key.n + value.n;
+        return true;
+    }
+    l = nearest(t, &path);
+    d = first_difference(&l->path, &path);
+    if (d < DEPTH_MAX) {
+        insert(t, &path, d, leaf_new(&path, key, value));
+        t->count++;
+        t->bytes += key.n + value.n;
+        return true;
+    }
+    if (mk_bytes_eq(leaf_value(l), value))
+        return false;
+    t->bytes = t->bytes - l->n_value + value.n;
+    replace(t, &path, leaf_new(&path, key, value));
+    return true;
+}
+
+bool mk_trie_remove(struct mk_trie *t, struct mk_bytes key)
+{
+    struct mk_id path = mk_hash(key);
+    struct mk_trie_node **slot = &t->root, **parent = NULL, *rest;
+    struct branch *b;
+    const struct leaf *l;
+
+    if (t->root == NULL)
+        return false;
+    l = nearest(t, &path);
+    if (!mk_id_eq(&l->path, &path))
+        return false;
+    t->count--;
+    t->bytes -= (size_t)l->n_key + l->n_value;
+    while (!is_leaf(*slot)) {
+        b = own_branch(slot);
+        parent = slot;
+        slot = &b->child[bit_at(&path, b->node.bit)];
+    }
+    if (parent == NULL) {
+        unref(t->root);
+        t->root = NULL;
+        return true;
+    }
+    b = as_branch(*parent); /* ours alone, so its other child just moves up */
+    rest = b->child[!bit_at(&path, b->node.bit)];
+    unref(*slot);
+    *parent = rest;
+    mk_free(b);
+    return true;
+}
+
+/* --- hashes --------------------------------------------------------------------- */
+
+static struct mk_id hash_tagged(const char tag[5], const struct mk_id *a, const struct mk_id *b)
+{
+    uint8_t x[5 + 2 * sizeof a->b];
+
+    memcpy(x, tag, 5);
+    memcpy(x + 5, a->b, sizeof a->b);
+    memcpy(x + 5 + sizeof a->b, b->b, sizeof b->b);
+    return mk_hash(MK_BYTES(x, sizeof x));
+}
+
+static struct mk_id hash_node(const struct mk_id *zero_side, const struct mk_id *one_side)
+{
+    return hash_tagged("node|", zero_side, one_side);
+}
+
+/* The root of the level above, when `below` stands on the side that `path` takes there. */
+static struct mk_id hash_up(const struct mk_id *path, unsigned depth, const struct mk_id *below,
+                            const struct mk_id *beside)
+{
+    return bit_at(path, depth) == 0 ? hash_node(below, beside) : hash_node(beside, below);
+}
+
+static const struct leaf *any_leaf(const struct mk_trie_node *n)
+{
+    while (!is_leaf(n))
+        n = as_branch(n)->child[0];
+    return as_leaf(n);
+}
+
+/* The root of what lies below n, seen from `depth`. A single leaf has no depth. */
+static const struct mk_id *hash_at(struct mk_trie_node *n, unsigned depth)
+{
+    const struct mk_id *path;
+    struct branch *b;
+    struct mk_id h;
+
+    if (n->lifted == depth || (is_leaf(n) && n->lifted != NO_DEPTH))
+        return &n->hash;
+    if (is_leaf(n)) {
+        struct leaf *l = as_leaf(n);
+        struct mk_id value = mk_hash(leaf_value(l));
+
+        n->hash = hash_tagged("leaf|", &l->path, &value);
+        n->lifted = 0;
+        return &n->hash;
+    }
+    b = as_branch(n);
+    MK_ASSERT(depth <= n->bit);
+    if (n->lifted == NO_DEPTH) {
+        const struct mk_id *zero_side = hash_at(b->child[0], n->bit + 1u);
+        const struct mk_id *one_side = hash_at(b->child[1], n->bit + 1u);
+
+        b->own = hash_node(zero_side, one_side);
+    }
+    h = b->own;
+    path = &any_leaf(n)->path;
+    for (unsigned d = n->bit; d > depth; d--)
+        h = hash_up(path, d - 1, &h, &MK_ZERO_ID);
+    n->hash = h;
+    n->lifted = (uint16_t)depth;
+    return &n->hash;
+}
+
+struct mk_id mk_trie_root(struct mk_trie *t)
+{
+    return t->root == NULL ? MK_ZERO_ID : *hash_at(t->root, 0);
+}
+
+/* --- order ----------------------------------------------------------------------- */
+
+bool mk_trie_next(const struct mk_trie *t, struct mk_id *cursor, struct mk_bytes *ret_key,
+                  struct mk_bytes *ret_value)
+{
+    const struct mk_trie_node *n = t->root, *greater = NULL;
+    const struct leaf *l;
+    unsigned d;
+
+    if (n == NULL)
+        return false;
+    d = first_difference(&nearest(t, cursor)->path, cursor);
+    while (n->bit < d) {
+        unsigned side = bit_at(cursor, n->bit);
+
+        if (side == 0)
+            greater = as_branch(n)->child[1];
+        n = as_branch(n)->child[side];
+    }
+    /* All below n agree with the cursor up to d and differ from it there. */
+    if (d < DEPTH_MAX && bit_at(cursor, d) == 0)
+        greater = n;
+    if (greater == NULL)
+        return false;
+    l = any_leaf(greater); /* leftmost */
+    *cursor = l->path;
+    *ret_key = leaf_key(l);
+    *ret_value = leaf_value(l);
+    return true;
+}
+
+/* --- proofs ----------------------------------------------------------------------- */
+
+struct siblings {
+    struct mk_id v[DEPTH_MAX];
+    size_t n;
+};
+
+/* Walks to the place of path; returns the leaf that stands there, NULL for none. */
+static struct leaf *walk(struct mk_trie *t, const struct mk_id *path, struct siblings *s)
+{
+    struct mk_trie_node *n = t->root;
+    unsigned d;
+
+    if (n == NULL)
+        return NULL;
+    d = first_difference(&nearest(t, path)->path, path);
+    while (!is_leaf(n)) {
+        struct branch *b = as_branch(n);
+        unsigned side;
+
+        if (d < n->bit) { /* the key would part from a run: it stands alone there */
+            while (s->n < d)
+                s->v[s->n++] = MK_ZERO_ID;
+            s->v[s->n] = *hash_at(n, (unsigned)s->n + 1);
+            s->n++;
+            return NULL;
+        }
+        while (s->n < n->bit)
+            s->v[s->n++] = MK_ZERO_ID;
+        side = bit_at(path, n->bit);
+        s->v[s->n++] = *hash_at(b->child[!side], n->bit + 1u);
+        n = b->child[side];
+    }
+    return as_leaf(n);
+}
+
+void mk_trie_prove(struct mk_trie *t, struct mk_map_proof *ret, struct mk_bytes key,
+                   struct mk_arena *arena)
+{
+    struct mk_id path = mk_hash(key);
+    struct siblings s = {.n = 0};
+    const struct leaf *l = walk(t, &path, &s);
+
+    *ret = (struct mk_map_proof){0};
+    ret->siblings.v = s.n == 0 ? NULL : mk_arena_copy(arena, s.v, s.n * sizeof s.v[0]);
+    ret->siblings.n = s.n;
+    if (l != NULL && !mk_id_eq(&l->path, &path)) {
+        ret->other.some = true;
+        ret->other.v.key = l->path;
+        ret->other.v.value = mk_hash(leaf_value(l));
+    }
+}
+
+int mk_map_proof_check(const struct mk_id *root, struct mk_bytes key, const struct mk_bytes *value,
+                       const struct mk_map_proof *proof, struct mk_fault *reterr)
+{
+    struct mk_id path = mk_hash(key), h = MK_ZERO_ID;
+
+    if (proof->siblings.n > DEPTH_MAX)
+        return mk_fault(reterr, MK_ESIGNATURE, "the proof has more than 256 levels");
+    if (value != NULL && proof->other.some)
+        return mk_fault(reterr, MK_ESIGNATURE, "the proof shows another leaf beside a present key");
+    if (value != NULL) {
+        struct mk_id hv = mk_hash(*value);
+
+        h = hash_tagged("leaf|", &path, &hv);
+    } else if (proof->other.some) {
+        unsigned d = first_difference(&path, &proof->other.v.key);
+
+        if (d == DEPTH_MAX || d < proof->siblings.n)
+            return mk_fault(reterr, MK_ESIGNATURE,
+                            "the proof shows a leaf that does not stand where the key would");
+        h = hash_tagged("leaf|", &proof->other.v.key, &proof->other.v.value);
+    }
+    for (size_t i = proof->siblings.n; i > 0; i--)
+        h = hash_up(&path, (unsigned)i - 1, &h, &proof->siblings.v[i - 1]);
+    if (!mk_id_eq(&h, root))
+        return mk_fault(reterr, MK_ESIGNATURE, "the proof does not add up to the certified root");
+    return 0;
+}
