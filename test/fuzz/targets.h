@@ -10,11 +10,12 @@
  *
  * returns whether the bytes were accepted, and must break nothing on any input;
  * what must hold for an accepted one is stated with FUZZ_CHECK. Where it is easy
- * to make inputs that must be accepted, a second function is named beside it:
+ * to make inputs that must be accepted, a second function makes them; elsewhere it
+ * leaves out empty, and random bytes are fed:
  *
  *     void fuzz_make_frame(struct fuzz_random *r, struct mk_buf *out)
  *
- * (NULL otherwise). Two programs feed the targets: fuzz_replay (any compiler, in
+ * Two programs feed the targets: fuzz_replay (any compiler, in
  * `make test`: the corpus, made inputs, mutations of both) and fuzz (clang's
  * libFuzzer, in `make nightly`, where the target `datum` stands for all types: its
  * inputs' first byte names one). Interesting inputs live in corpus/<target>/,
@@ -37,7 +38,7 @@ uint64_t fuzz_odd_number(struct fuzz_random *r);
 struct fuzz_target {
     const char *name;
     bool (*run)(const uint8_t *p, size_t n);                 /* NULL for a datum */
-    void (*make)(struct fuzz_random *r, struct mk_buf *out); /* may be NULL */
+    void (*make)(struct fuzz_random *r, struct mk_buf *out); /* NULL for a datum */
     const struct mk_type *type;                              /* of a datum */
 };
 extern const struct fuzz_target fuzz_targets[];
@@ -49,6 +50,9 @@ bool fuzz_feed(const struct fuzz_target *t, const uint8_t *p, size_t n);
 /** Makes an input that must be accepted; false when the target makes none. */
 bool fuzz_make(const struct fuzz_target *t, struct fuzz_random *r, struct mk_buf *out);
 
+/** For targets that make nothing. */
+void fuzz_make_none(struct fuzz_random *r, struct mk_buf *out);
+
 bool fuzz_datum(const struct mk_type *t, const uint8_t *p, size_t n);
 void fuzz_make_datum(const struct mk_type *t, struct fuzz_random *r, struct mk_buf *out);
 
@@ -56,19 +60,21 @@ void fuzz_make_datum(const struct mk_type *t, struct fuzz_random *r, struct mk_b
 void fuzz_broken(const char *what, const char *file, int line) __attribute__((noreturn));
 #define FUZZ_CHECK(cond) ((cond) ? (void)0 : fuzz_broken(#cond, __FILE__, __LINE__))
 
-/* name, run, make */
-#define FUZZ_TARGET_TABLE(X)                      \
-    X(datum, fuzz_any_datum, fuzz_make_any_datum) \
-    X(hex, fuzz_hex, fuzz_make_hex)               \
-    X(memory, fuzz_memory, fuzz_make_memory)      \
+/* name, run, make (fuzz_make_none) */
+#define FUZZ_TARGET_TABLE(X)                          \
+    X(datum, fuzz_any_datum, fuzz_make_any_datum)     \
+    X(hex, fuzz_hex, fuzz_make_hex)                   \
+    X(key, fuzz_key, fuzz_make_key)                   \
+    X(base64url, fuzz_base64url, fuzz_make_base64url) \
+    X(jws, fuzz_jws, fuzz_make_jws)                   \
+    X(claims, fuzz_claims, fuzz_make_claims)          \
+    X(memory, fuzz_memory, fuzz_make_memory)          \
     X(surfaces, fuzz_surfaces, fuzz_make_surfaces)
 
-#define FUZZ_DECLARE_RUN(name, run, make) bool run(const uint8_t *p, size_t n);
-FUZZ_TARGET_TABLE(FUZZ_DECLARE_RUN)
-#undef FUZZ_DECLARE_RUN
-void fuzz_make_any_datum(struct fuzz_random *r, struct mk_buf *out);
-void fuzz_make_hex(struct fuzz_random *r, struct mk_buf *out);
-void fuzz_make_memory(struct fuzz_random *r, struct mk_buf *out);
-void fuzz_make_surfaces(struct fuzz_random *r, struct mk_buf *out);
+#define FUZZ_DECLARE(name, run, make)     \
+    bool run(const uint8_t *p, size_t n); \
+    void make(struct fuzz_random *r, struct mk_buf *out);
+FUZZ_TARGET_TABLE(FUZZ_DECLARE)
+#undef FUZZ_DECLARE
 
 #endif /* FUZZ_TARGETS_H */
