@@ -70,9 +70,9 @@ static bool model_set(struct model *m, const char *key, const char *value)
     if (i == NULL) {
         i = &m->v[m->n++];
         i->path = mk_hash(text(key));
-        strcpy(i->key, key);
+        snprintf(i->key, sizeof i->key, "%s", key);
     }
-    strcpy(i->value, value);
+    snprintf(i->value, sizeof i->value, "%s", value);
     qsort(m->v, m->n, sizeof m->v[0], by_path);
     return changed;
 }
@@ -174,7 +174,7 @@ static void run_model(uint64_t seed)
     assert_same(&t, &m);
     assert_same(&fork, &at_fork);
     while (m.n > 0) {
-        strcpy(key, m.v[m.n / 2].key);
+        memcpy(key, m.v[m.n / 2].key, sizeof key);
         assert_true(mk_trie_remove(&t, text(key)));
         model_remove(&m, key);
     }
