@@ -178,16 +178,24 @@ MK_ENUM_DECLARE(mk_from, MK_FROM_TABLE)
     F(S, mk_wire_tickets, tickets)
 MK_STRUCT_DECLARE(mk_surface_hello, MK_SURFACE_HELLO_TABLE)
 
+/* What a reader sends after its first message. */
 #define MK_LOOKUP_TABLE(F, S) \
     F(S, mk_u64, id)          \
     F(S, mk_blob, key)
 MK_STRUCT_DECLARE(mk_lookup, MK_LOOKUP_TABLE)
 
+/* Where the member stands, and where what it sends from now on begins. It comes again when the
+ * reader fell behind what is retained. index: of the newest certified head; oldest: retained;
+ * next: the first commit that will be sent, and before: the commit hash that it continues.
+ * follows: next continues at the point that the reader asked for; else a map's snapshot comes
+ * (which says where it stands), or commits of a stream are lost to this reader. */
 #define MK_WELCOME_TABLE(F, S) \
     F(S, mk_u64, index)        \
     F(S, mk_u64, oldest)       \
     F(S, mk_u64, epoch)        \
-    F(S, mk_bool, follows)
+    F(S, mk_bool, follows)     \
+    F(S, mk_u64, next)         \
+    F(S, mk_id, before)
 MK_STRUCT_DECLARE(mk_welcome, MK_WELCOME_TABLE)
 
 #define MK_SNAP_ITEM_TABLE(F, S) \
