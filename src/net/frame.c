@@ -169,6 +169,14 @@ int mk_frame_parse(const uint8_t *p, size_t n, struct mk_frame *ret, size_t *ret
     return 0;
 }
 
+void mk_frame_text(const struct mk_frame *f, char out[MK_REASON_MAX])
+{
+    MK_ASSERT(f->text.n < MK_REASON_MAX);
+    for (size_t i = 0; i < f->text.n; i++)
+        out[i] = (uint8_t)f->text.p[i] < ' ' || f->text.p[i] == 0x7f ? '?' : f->text.p[i];
+    out[f->text.n] = 0;
+}
+
 void mk_frame_put_header(struct mk_buf *out, unsigned type, uint32_t conv, size_t body_len)
 {
     uint8_t *p = mk_buf_grow(out, MK_FRAME_HEADER);

@@ -46,13 +46,13 @@ enum mk_frame_type {
 /** A parsed frame; everything in it is lent from the input. */
 struct mk_frame {
     enum mk_frame_type type;
-    bool more;             /* OPEN, DATA */
-    uint32_t conv;         /* OPEN, DATA, CREDIT, CLOSE */
-    struct mk_bytes body;  /* OPEN, DATA: of the message */
-    struct mk_str text;    /* OPEN: protocol; CLOSE, GOAWAY: reason */
-    uint32_t number;       /* HELLO: version; CREDIT: bytes; CLOSE, GOAWAY: code */
-    uint64_t token;        /* PING, PONG */
-    struct mk_id network;  /* HELLO */
+    bool more;            /* OPEN, DATA */
+    uint32_t conv;        /* OPEN, DATA, CREDIT, CLOSE */
+    struct mk_bytes body; /* OPEN, DATA: of the message */
+    struct mk_str text;   /* OPEN: protocol; CLOSE, GOAWAY: reason */
+    uint32_t number;      /* HELLO: version; CREDIT: bytes; CLOSE, GOAWAY: code */
+    uint64_t token;       /* PING, PONG */
+    struct mk_id network; /* HELLO */
     uint8_t instance[MK_FRAME_INSTANCE];
 };
 
@@ -63,6 +63,9 @@ struct mk_frame {
  * in reterr. A HELLO of another version is returned with its version alone. */
 int mk_frame_parse(const uint8_t *p, size_t n, struct mk_frame *ret, size_t *ret_used,
                    struct mk_fault *reterr);
+
+/** The text of a CLOSE or GOAWAY as one line: control characters become '?'. */
+void mk_frame_text(const struct mk_frame *f, char out[256]);
 
 /* Writers: append one frame. */
 void mk_frame_put_header(struct mk_buf *out, unsigned type, uint32_t conv, size_t body_len);

@@ -182,9 +182,14 @@ void mk_conv_consumed(struct mk_conv *c, size_t n);
 void mk_conv_close(struct mk_conv *c, unsigned close, const char *detail);
 
 /** Counters for status and metrics. */
+#define MK_NET_CLOSES 32u
 struct mk_net_stats {
     uint64_t bytes_in, bytes_out, messages_in, messages_out;
     uint64_t links, dials, handshakes_refused, links_refused;
+    uint64_t handshakes;                    /* inbound, under way now */
+    uint64_t unfinished_bytes;              /* of messages that have come in part */
+    uint64_t refused_by[MK_NET_CLOSES];     /* inbound connections that never came up, by code */
+    char last_refusal[MK_REASON_MAX + 128]; /* "host:port: CODE: text" of the last of them */
 };
 void mk_net_stats(const struct mk_net *net, struct mk_net_stats *ret);
 

@@ -1,0 +1,69 @@
+/* source.c - how many connections a source address has made lately without saying
+ * who it is. A fixed table: the source seen longest ago gives its place. */
+#include "net/net_int.h"
+
+#include <string.h>
+
+/* "host:port" without the port. */
+static void source_host(const char *remote, char host[64])
+{
+    const char *colon = strrchr(remote, ':');
+    size_t n = colon != NULL ? (size_t)(colon - remote) : strlen(remote);
+
+    if (n > 63)
+        n = 63;
+    memcpy(host, remote, n);
+    host[n] = 0;
+}
+
+static struct net_source *source_find(struct mk_net *net, const char *host)
+{
+    for (size_t i = 0; i < NET_SOURCES; i++)
+        if (net->sources[i].n > 0 && strcmp(net->sources[i].host, host) == 0)
+            return &net->sources[i];
+    return NULL;
+}
+
+static struct net_source *source_oldest(struct mk_net *net)
+{
+    struct net_source *s = &net->sources[0];
+
+    for (size_t i = 0; i < NET_SOURCES; i++) {
+        if (net->sources[i].n == 0)
+            return &net->sources[i];
+        if (net->sources[i].since_ns < s->since_ns)
+            s = &net->sources[i];
+    }
+    return s;
+}
+
+bool source_admit(struct mk_net *net, const char *remote)
+{
+    uint64_t now = mk_now(net->env);
+    struct net_source *s;
+    char host[64];
+
+    source_host(remote, host);
+    s = source_find(net, host);
+    if (s == NULL || now - s->since_ns >= NET_SOURCE_MS * MK_MS) {
+        if (s == NULL)
+            s = source_oldest(net);
+        *s = (struct net_source){.since_ns = now};
+        memcpy(s->host, host, sizeof s->host);
+    }
+    if (s->n >= MK_NET_LINKS_SOURCE_MAX)
+        return false;
+    s->n++;
+    return true;
+}
+
+void source_known(struct mk_net *net, const char *remote)
+{
+    struct net_source *s;
+    char host[64];
+
+    source_host(remote, host);
+    s = source_find(net, host);
+    if (s != NULL)
+        s->n--;
+}
