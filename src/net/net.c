@@ -142,6 +142,11 @@ int mk_net_serve(struct mk_net *net, struct mk_service *s)
     return 0;
 }
 
+struct mk_service *mk_net_served(struct mk_net *net, const char *proto)
+{
+    return net_service(net, mk_str_of(proto));
+}
+
 void mk_net_unserve(struct mk_service *s)
 {
     if (s->node.next != NULL)
