@@ -1,5 +1,5 @@
 /* env.h - the one seam to the world: clock, timers, byte streams, disk,
- * entropy, slow work. src/uv makes it real (libuv), src/sim makes it virtual
+ * entropy, slow work. src/uv makes it real (libuv), test/sim makes it virtual
  * and deterministic. Nothing above includes <uv.h>, calls time(), opens a file
  * or a socket.
  *
@@ -15,8 +15,10 @@
 #define ENV_ENV_H
 
 #include "base/list.h"
+#include "env/heap.h"
 #include <mosaik/error.h>
 #include <mosaik/id.h>
+#include <mosaik/input.h> /* mk_input_open() and its like belong to the seam too */
 
 struct mk_env;
 
@@ -33,9 +35,10 @@ struct mk_timer {
     uint64_t at_ns; /* private from here on */
     bool armed;
     struct mk_env *env;
-    void *impl;
+    struct mk_heap_item item;
 };
-/** t borrowed until it fires or is stopped. Restarting an armed timer moves it. */
+/** t borrowed until it fires or is stopped. Restarting an armed timer moves it. A time
+ * that is past fires in the next turn. */
 void mk_timer_start(struct mk_env *e, struct mk_timer *t, uint64_t at_ns);
 /** Safe on a zeroed or fired timer. */
 void mk_timer_stop(struct mk_timer *t);
