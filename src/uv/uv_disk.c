@@ -1,5 +1,5 @@
 /* Files below one directory, held by its descriptor: renaming that directory or
- * changing the process's own does not move them. The data path is uv_disk_write_sync():
+ * changing the process's own does not move them. The data path is mk_uv_disk_write_sync():
  * pwrite and fdatasync on a disk thread. Everything else blocks and is for opening.
  *
  * A failed fdatasync is final: the kernel may have dropped the pages and would answer
@@ -16,34 +16,34 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-struct uv_file {
+struct mk_uv_file {
     struct mk_file base; /* first */
     int fd;
-    struct uv_job job; /* at most one write in flight */
+    struct mk_uv_job job; /* at most one write in flight */
     struct mk_write_sync *req;
     int status;
 };
 
-static struct uv_file *file_of(struct mk_file *f)
+static struct mk_uv_file *file_of(struct mk_file *f)
 {
-    return mk_container_of(f, struct uv_file, base);
+    return mk_container_of(f, struct mk_uv_file, base);
 }
 
-int uv_disk_open_dir(struct uv_env *e, const char *dir, struct mk_fault *reterr)
+int mk_uv_disk_open_dir(struct mk_uv_env *e, const char *dir, struct mk_fault *reterr)
 {
     if (mkdir(dir, 0700) != 0 && errno != EEXIST)
-        return mk_fault(reterr, uv_errno(errno), "cannot make %s: %s", dir, strerror(errno));
+        return mk_fault(reterr, mk_uv_errno(errno), "cannot make %s: %s", dir, strerror(errno));
     e->dirfd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (e->dirfd < 0)
-        return mk_fault(reterr, uv_errno(errno), "cannot open %s: %s", dir, strerror(errno));
+        return mk_fault(reterr, mk_uv_errno(errno), "cannot open %s: %s", dir, strerror(errno));
     return 0;
 }
 
-int uv_file_open(struct mk_env *base, struct mk_file **ret, const char *path,
+int mk_uv_file_open(struct mk_env *base, struct mk_file **ret, const char *path,
                  enum mk_open_mode mode)
 {
-    struct uv_env *e = uv_env_of(base);
-    struct uv_file *f;
+    struct mk_uv_env *e = mk_uv_env_of(base);
+    struct mk_uv_file *f;
     int flags = O_CLOEXEC | O_NOFOLLOW, fd;
 
     if (e->dirfd < 0)
@@ -61,7 +61,7 @@ int uv_file_open(struct mk_env *base, struct mk_file **ret, const char *path,
     }
     fd = openat(e->dirfd, path, flags, 0600);
     if (fd < 0)
-        return uv_errno(errno);
+        return mk_uv_errno(errno);
     f = mk_alloc(sizeof(*f));
     f->base.env = base;
     f->fd = fd;
@@ -69,26 +69,26 @@ int uv_file_open(struct mk_env *base, struct mk_file **ret, const char *path,
     return 0;
 }
 
-void uv_file_close(struct mk_file *base)
+void mk_uv_file_close(struct mk_file *base)
 {
-    struct uv_file *f = file_of(base);
+    struct mk_uv_file *f = file_of(base);
 
     MK_ASSERT(f->req == NULL);
     close(f->fd);
     mk_free(f);
 }
 
-int uv_file_size(struct mk_file *f, uint64_t *ret)
+int mk_uv_file_size(struct mk_file *f, uint64_t *ret)
 {
     struct stat st;
 
     if (fstat(file_of(f)->fd, &st) != 0)
-        return uv_errno(errno);
+        return mk_uv_errno(errno);
     *ret = (uint64_t)st.st_size;
     return 0;
 }
 
-int uv_file_read(struct mk_file *f, void *out, size_t n, uint64_t off, size_t *ret_n)
+int mk_uv_file_read(struct mk_file *f, void *out, size_t n, uint64_t off, size_t *ret_n)
 {
     size_t done = 0;
 
@@ -98,7 +98,7 @@ int uv_file_read(struct mk_file *f, void *out, size_t n, uint64_t off, size_t *r
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0)
-            return uv_errno(errno);
+            return mk_uv_errno(errno);
         if (got == 0)
             break;
         done += (size_t)got;
@@ -115,7 +115,7 @@ static int fd_write(int fd, const uint8_t *p, size_t n, uint64_t off)
         if (put < 0 && errno == EINTR)
             continue;
         if (put <= 0)
-            return put < 0 ? uv_errno(errno) : MK_EIO;
+            return put < 0 ? mk_uv_errno(errno) : MK_EIO;
         p += put;
         n -= (size_t)put;
         off += (uint64_t)put;
@@ -123,33 +123,33 @@ static int fd_write(int fd, const uint8_t *p, size_t n, uint64_t off)
     return 0;
 }
 
-int uv_file_write(struct mk_file *f, const void *p, size_t n, uint64_t off)
+int mk_uv_file_write(struct mk_file *f, const void *p, size_t n, uint64_t off)
 {
     return fd_write(file_of(f)->fd, p, n, off);
 }
 
-int uv_file_truncate(struct mk_file *f, uint64_t size)
+int mk_uv_file_truncate(struct mk_file *f, uint64_t size)
 {
-    return ftruncate(file_of(f)->fd, (off_t)size) == 0 ? 0 : uv_errno(errno);
+    return ftruncate(file_of(f)->fd, (off_t)size) == 0 ? 0 : mk_uv_errno(errno);
 }
 
-int uv_file_sync(struct mk_file *f)
+int mk_uv_file_sync(struct mk_file *f)
 {
-    return fdatasync(file_of(f)->fd) == 0 ? 0 : uv_errno(errno);
+    return fdatasync(file_of(f)->fd) == 0 ? 0 : mk_uv_errno(errno);
 }
 
-int uv_disk_rename(struct mk_env *base, const char *from, const char *to)
+int mk_uv_disk_rename(struct mk_env *base, const char *from, const char *to)
 {
-    int d = uv_env_of(base)->dirfd;
+    int d = mk_uv_env_of(base)->dirfd;
 
     if (d < 0)
         return MK_ENOTSUP;
-    return renameat(d, from, d, to) == 0 ? 0 : uv_errno(errno);
+    return renameat(d, from, d, to) == 0 ? 0 : mk_uv_errno(errno);
 }
 
-int uv_disk_unlink(struct mk_env *base, const char *path)
+int mk_uv_disk_unlink(struct mk_env *base, const char *path)
 {
-    int d = uv_env_of(base)->dirfd;
+    int d = mk_uv_env_of(base)->dirfd;
 
     if (d < 0)
         return MK_ENOTSUP;
@@ -157,12 +157,12 @@ int uv_disk_unlink(struct mk_env *base, const char *path)
         return 0;
     if (errno == EISDIR && unlinkat(d, path, AT_REMOVEDIR) == 0)
         return 0;
-    return errno == ENOTEMPTY ? MK_EEXISTS : uv_errno(errno);
+    return errno == ENOTEMPTY ? MK_EEXISTS : mk_uv_errno(errno);
 }
 
-int uv_disk_mkdir(struct mk_env *base, const char *path)
+int mk_uv_disk_mkdir(struct mk_env *base, const char *path)
 {
-    int d = uv_env_of(base)->dirfd;
+    int d = mk_uv_env_of(base)->dirfd;
     struct stat st;
 
     if (d < 0)
@@ -170,30 +170,30 @@ int uv_disk_mkdir(struct mk_env *base, const char *path)
     if (mkdirat(d, path, 0700) == 0)
         return 0;
     if (errno != EEXIST)
-        return uv_errno(errno);
+        return mk_uv_errno(errno);
     return fstatat(d, path, &st, 0) == 0 && S_ISDIR(st.st_mode) ? 0 : MK_EEXISTS;
 }
 
 static int dir_open(struct mk_env *base, const char *path, int *ret)
 {
-    int d = uv_env_of(base)->dirfd;
+    int d = mk_uv_env_of(base)->dirfd;
 
     if (d < 0)
         return MK_ENOTSUP;
     d = openat(d, *path == 0 ? "." : path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (d < 0)
-        return uv_errno(errno);
+        return mk_uv_errno(errno);
     *ret = d;
     return 0;
 }
 
-int uv_disk_dir_sync(struct mk_env *base, const char *path)
+int mk_uv_disk_dir_sync(struct mk_env *base, const char *path)
 {
-    int d, rv = dir_open(base, path, &d);
+    int d = -1, rv = dir_open(base, path, &d);
 
     if (rv != 0)
         return rv;
-    rv = fsync(d) == 0 ? 0 : uv_errno(errno);
+    rv = fsync(d) == 0 ? 0 : mk_uv_errno(errno);
     close(d);
     return rv;
 }
@@ -222,10 +222,10 @@ static size_t dir_names(DIR *d, char ***ret)
     return n;
 }
 
-int uv_disk_dir_list(struct mk_env *base, const char *path, void (*cb)(void *arg, const char *name),
+int mk_uv_disk_dir_list(struct mk_env *base, const char *path, void (*cb)(void *arg, const char *name),
                      void *arg)
 {
-    int fd, rv = dir_open(base, path, &fd);
+    int fd = -1, rv = dir_open(base, path, &fd);
     char **names;
     size_t n;
     DIR *d;
@@ -247,9 +247,9 @@ int uv_disk_dir_list(struct mk_env *base, const char *path, void (*cb)(void *arg
     return 0;
 }
 
-int uv_disk_dir_lock(struct mk_env *base)
+int mk_uv_disk_dir_lock(struct mk_env *base)
 {
-    int d = uv_env_of(base)->dirfd;
+    int d = mk_uv_env_of(base)->dirfd;
 
     if (d < 0)
         return MK_ENOTSUP;
@@ -260,32 +260,32 @@ int uv_disk_dir_lock(struct mk_env *base)
 
 /* --- the data path ------------------------------------------------------------------ */
 
-static void write_sync_run(struct uv_job *j)
+static void write_sync_run(struct mk_uv_job *j)
 {
-    struct uv_file *f = mk_container_of(j, struct uv_file, job);
+    struct mk_uv_file *f = mk_container_of(j, struct mk_uv_file, job);
 
     f->status = fd_write(f->fd, f->req->p, f->req->n, f->req->off);
     if (f->status == 0 && fdatasync(f->fd) != 0)
-        f->status = uv_errno(errno);
+        f->status = mk_uv_errno(errno);
     if (f->status != 0 && f->status != MK_ENOSPACE)
         f->status = MK_EIO;
 }
 
-static void write_sync_done(struct uv_job *j)
+static void write_sync_done(struct mk_uv_job *j)
 {
-    struct uv_file *f = mk_container_of(j, struct uv_file, job);
+    struct mk_uv_file *f = mk_container_of(j, struct mk_uv_file, job);
     struct mk_write_sync *w = f->req;
 
     f->req = NULL;
     w->cb(w, f->status);
 }
 
-void uv_disk_write_sync(struct mk_file *base, struct mk_write_sync *w)
+void mk_uv_disk_write_sync(struct mk_file *base, struct mk_write_sync *w)
 {
-    struct uv_file *f = file_of(base);
+    struct mk_uv_file *f = file_of(base);
 
     MK_ASSERT(f->req == NULL);
     f->req = w;
-    f->job = (struct uv_job){.run = write_sync_run, .done = write_sync_done};
-    uv_pool_add(&uv_env_of(base->env)->disk, &f->job);
+    f->job = (struct mk_uv_job){.run = write_sync_run, .done = write_sync_done};
+    mk_uv_pool_add(&mk_uv_env_of(base->env)->disk, &f->job);
 }

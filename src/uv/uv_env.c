@@ -23,7 +23,7 @@
 #include <time.h>
 #include <unistd.h>
 
-int uv_errno(int err)
+int mk_uv_errno(int err)
 {
     switch (err) {
     case 0:
@@ -47,7 +47,7 @@ int uv_errno(int err)
 
 static uint64_t env_now(struct mk_env *base)
 {
-    struct uv_env *e = uv_env_of(base);
+    struct mk_uv_env *e = mk_uv_env_of(base);
 
     if (e->now_stale) {
         e->now_ns = uv_hrtime();
@@ -67,22 +67,22 @@ static uint64_t env_wall_ms(struct mk_env *base)
 
 static void env_timer_start(struct mk_env *base, struct mk_timer *t, uint64_t at_ns)
 {
-    mk_heap_put(&uv_env_of(base)->timers, &t->item, at_ns);
+    mk_heap_put(&mk_uv_env_of(base)->timers, &t->item, at_ns);
 }
 
 static void env_timer_stop(struct mk_env *base, struct mk_timer *t)
 {
-    mk_heap_del(&uv_env_of(base)->timers, &t->item);
+    mk_heap_del(&mk_uv_env_of(base)->timers, &t->item);
 }
 
 /* The wait is what matters: the timers themselves are fired by the turn. */
 static void env_timer_cb(uv_timer_t *t)
 {
-    mk_container_of(t, struct uv_env, timer)->timer_at_ms = 0;
+    mk_container_of(t, struct mk_uv_env, timer)->timer_at_ms = 0;
 }
 
 /* Makes the poll end when the earliest timer is due, wait_ms_max from now at most. */
-static void env_arm(struct uv_env *e, uint32_t wait_ms_max)
+static void env_arm(struct mk_uv_env *e, uint32_t wait_ms_max)
 {
     const struct mk_heap_slot *top = mk_heap_top(&e->timers);
     uint64_t at_ms = UINT64_MAX, now_ms = uv_now(&e->loop);
@@ -102,7 +102,7 @@ static void env_arm(struct uv_env *e, uint32_t wait_ms_max)
 
 /* Fires what is due; timers started meanwhile wait for the next turn, or one that
  * restarts itself in the past would hold the loop for ever. */
-static void env_fire_timers(struct uv_env *e)
+static void env_fire_timers(struct mk_uv_env *e)
 {
     const struct mk_heap_slot *top = mk_heap_top(&e->timers);
     uint64_t seq_end = e->timers.seq, now;
@@ -138,18 +138,18 @@ static void env_entropy(struct mk_env *base, void *out, size_t n)
 /* --- slow work ---------------------------------------------------------------- */
 
 struct work_job {
-    struct uv_job job;
+    struct mk_uv_job job;
     struct mk_work *work;
 };
 
-static void work_run(struct uv_job *j)
+static void work_run(struct mk_uv_job *j)
 {
     struct mk_work *w = mk_container_of(j, struct work_job, job)->work;
 
     w->run(w);
 }
 
-static void work_done(struct uv_job *j)
+static void work_done(struct mk_uv_job *j)
 {
     struct work_job *wj = mk_container_of(j, struct work_job, job);
     struct mk_work *w = wj->work;
@@ -163,15 +163,15 @@ static void env_work_start(struct mk_env *base, struct mk_work *w)
 {
     struct work_job *wj = mk_alloc(sizeof(*wj));
 
-    wj->job = (struct uv_job){.run = work_run, .done = work_done};
+    wj->job = (struct mk_uv_job){.run = work_run, .done = work_done};
     wj->work = w;
     w->impl = wj;
-    uv_pool_add(&uv_env_of(base)->work, &wj->job);
+    mk_uv_pool_add(&mk_uv_env_of(base)->work, &wj->job);
 }
 
 static void env_wake_cb(uv_async_t *a)
 {
-    struct uv_env *e = mk_container_of(a, struct uv_env, wake);
+    struct mk_uv_env *e = mk_container_of(a, struct mk_uv_env, wake);
     struct mk_list mine, *n;
 
     mk_list_init(&mine);
@@ -180,7 +180,7 @@ static void env_wake_cb(uv_async_t *a)
         mk_list_add_tail(&mine, n);
     pthread_mutex_unlock(&e->done_lock);
     while ((n = mk_list_pop(&mine)) != NULL) {
-        struct uv_job *j = mk_container_of(n, struct uv_job, node);
+        struct mk_uv_job *j = mk_container_of(n, struct mk_uv_job, node);
 
         j->done(j);
     }
@@ -188,13 +188,13 @@ static void env_wake_cb(uv_async_t *a)
 
 /* --- turns -------------------------------------------------------------------- */
 
-void uv_defer(struct uv_env *e, struct uv_deferred *d)
+void mk_uv_defer(struct mk_uv_env *e, struct mk_uv_deferred *d)
 {
     if (d->node.next == NULL)
         mk_list_add_tail(&e->deferred, &d->node);
 }
 
-void uv_defer_cancel(struct uv_deferred *d)
+void mk_uv_defer_cancel(struct mk_uv_deferred *d)
 {
     if (d->node.next == NULL)
         return;
@@ -203,7 +203,7 @@ void uv_defer_cancel(struct uv_deferred *d)
 }
 
 /* Those that are there now; what they defer themselves waits for the next turn. */
-static void env_run_deferred(struct uv_env *e)
+static void env_run_deferred(struct mk_uv_env *e)
 {
     struct mk_list mine, *n;
 
@@ -213,33 +213,33 @@ static void env_run_deferred(struct uv_env *e)
     while ((n = mk_list_pop(&e->deferred)) != NULL)
         mk_list_add_tail(&mine, n);
     while (!mk_list_empty(&mine)) {
-        struct uv_deferred *d = mk_container_of(mine.next, struct uv_deferred, node);
+        struct mk_uv_deferred *d = mk_container_of(mine.next, struct mk_uv_deferred, node);
 
-        uv_defer_cancel(d);
+        mk_uv_defer_cancel(d);
         d->cb(d);
     }
 }
 
-static void env_end_turn(struct uv_env *e)
+static void env_end_turn(struct mk_uv_env *e)
 {
     struct mk_list *n;
 
     do {
         mk_env_run_tasks(&e->base);
         while ((n = mk_list_pop(&e->dirty)) != NULL)
-            uv_sock_flush(mk_container_of(n, struct uv_sock, dirty));
+            mk_uv_sock_flush(mk_container_of(n, struct mk_uv_sock, dirty));
     } while (!mk_list_empty(&e->base.tasks));
 }
 
 /* Runs just before the poll waits: what the clock said before is old afterwards. */
 static void env_prepare_cb(uv_prepare_t *p)
 {
-    mk_container_of(p, struct uv_env, prepare)->now_stale = true;
+    mk_container_of(p, struct mk_uv_env, prepare)->now_stale = true;
 }
 
 void mk_loop_turn(struct mk_env *base, uint32_t wait_ms_max)
 {
-    struct uv_env *e = uv_env_of(base);
+    struct mk_uv_env *e = mk_uv_env_of(base);
     bool busy = !mk_list_empty(&e->deferred) || !mk_list_empty(&base->tasks) ||
                 !mk_list_empty(&e->dirty) || wait_ms_max == 0;
 
@@ -252,7 +252,7 @@ void mk_loop_turn(struct mk_env *base, uint32_t wait_ms_max)
 
 void mk_loop_run(struct mk_env *base)
 {
-    struct uv_env *e = uv_env_of(base);
+    struct mk_uv_env *e = mk_uv_env_of(base);
 
     while (!e->stopped)
         mk_loop_turn(base, UINT32_MAX);
@@ -261,7 +261,7 @@ void mk_loop_run(struct mk_env *base)
 
 void mk_loop_stop(struct mk_env *base)
 {
-    uv_env_of(base)->stopped = true;
+    mk_uv_env_of(base)->stopped = true;
 }
 
 bool mk_loop_run_until(struct mk_env *base, bool (*cond)(void *arg), void *arg, uint32_t timeout_ms)
@@ -279,14 +279,14 @@ bool mk_loop_run_until(struct mk_env *base, bool (*cond)(void *arg), void *arg, 
 
 static void env_signal_cb(uv_signal_t *s, int signo)
 {
-    struct uv_env *e = s->data;
+    struct mk_uv_env *e = s->data;
 
     e->signal_cb(e->signal_arg, signo);
 }
 
 void mk_loop_on_signal(struct mk_env *base, void (*cb)(void *arg, int signo), void *arg)
 {
-    struct uv_env *e = uv_env_of(base);
+    struct mk_uv_env *e = mk_uv_env_of(base);
     static const int wanted[2] = {SIGINT, SIGTERM};
 
     MK_ASSERT(!e->signals_on);
@@ -316,42 +316,42 @@ static void env_vouch(struct mk_env *e, const struct mk_peer *self)
     (void)self;
 }
 
-static const struct mk_env_ops uv_ops = {
+static const struct mk_env_ops mk_uv_ops = {
     .now = env_now,
     .wall_ms = env_wall_ms,
     .timer_start = env_timer_start,
     .timer_stop = env_timer_stop,
     .entropy = env_entropy,
     .work_start = env_work_start,
-    .file_open = uv_file_open,
-    .file_close = uv_file_close,
-    .file_size = uv_file_size,
-    .file_read = uv_file_read,
-    .file_write = uv_file_write,
-    .file_truncate = uv_file_truncate,
-    .file_sync = uv_file_sync,
-    .rename = uv_disk_rename,
-    .unlink = uv_disk_unlink,
-    .mkdir = uv_disk_mkdir,
-    .dir_sync = uv_disk_dir_sync,
-    .dir_list = uv_disk_dir_list,
-    .dir_lock = uv_disk_dir_lock,
-    .write_sync = uv_disk_write_sync,
-    .sock_write = uv_sock_write,
-    .sock_queued = uv_sock_queued,
-    .sock_pause = uv_sock_pause,
-    .sock_close = uv_sock_close,
-    .sock_remote = uv_sock_remote,
+    .file_open = mk_uv_file_open,
+    .file_close = mk_uv_file_close,
+    .file_size = mk_uv_file_size,
+    .file_read = mk_uv_file_read,
+    .file_write = mk_uv_file_write,
+    .file_truncate = mk_uv_file_truncate,
+    .file_sync = mk_uv_file_sync,
+    .rename = mk_uv_disk_rename,
+    .unlink = mk_uv_disk_unlink,
+    .mkdir = mk_uv_disk_mkdir,
+    .dir_sync = mk_uv_disk_dir_sync,
+    .dir_list = mk_uv_disk_dir_list,
+    .dir_lock = mk_uv_disk_dir_lock,
+    .write_sync = mk_uv_disk_write_sync,
+    .sock_write = mk_uv_sock_write,
+    .sock_queued = mk_uv_sock_queued,
+    .sock_pause = mk_uv_sock_pause,
+    .sock_close = mk_uv_sock_close,
+    .sock_remote = mk_uv_sock_remote,
     .sock_vouched = env_no_vouch,
     .vouch = env_vouch,
-    .listen = uv_net_listen,
-    .listener_port = uv_net_listener_port,
-    .listener_close = uv_net_listener_close,
-    .connect = uv_net_connect,
-    .connect_cancel = uv_net_connect_cancel,
-    .input_open = uv_input_open,
-    .input_pause = uv_input_pause,
-    .input_close = uv_input_close,
+    .listen = mk_uv_net_listen,
+    .listener_port = mk_uv_net_listener_port,
+    .listener_close = mk_uv_net_listener_close,
+    .connect = mk_uv_net_connect,
+    .connect_cancel = mk_uv_net_connect_cancel,
+    .input_open = mk_uv_input_open,
+    .input_pause = mk_uv_input_pause,
+    .input_close = mk_uv_input_close,
 };
 
 /* One heap of malloc for all threads (each further one would cost a node memory), one
@@ -370,19 +370,19 @@ static void process_settle(void)
 
 int mk_loop_open(struct mk_env **ret, const char *dir, struct mk_fault *reterr)
 {
-    struct uv_env *e;
+    struct mk_uv_env *e;
     int rv;
 
     process_settle();
     e = mk_alloc(sizeof(*e));
-    mk_env_base_init(&e->base, &uv_ops);
+    mk_env_base_init(&e->base, &mk_uv_ops);
     mk_list_init(&e->deferred);
     mk_list_init(&e->dirty);
     mk_list_init(&e->done);
     e->now_stale = true;
     e->timer_at_ms = UINT64_MAX;
     e->dirfd = -1;
-    rv = dir == NULL ? 0 : uv_disk_open_dir(e, dir, reterr);
+    rv = dir == NULL ? 0 : mk_uv_disk_open_dir(e, dir, reterr);
     if (rv != 0)
         goto err_env;
     rv = uv_loop_init(&e->loop);
@@ -395,9 +395,9 @@ int mk_loop_open(struct mk_env **ret, const char *dir, struct mk_fault *reterr)
     uv_prepare_init(&e->loop, &e->prepare);
     uv_prepare_start(&e->prepare, env_prepare_cb);
     uv_async_init(&e->loop, &e->wake, env_wake_cb);
-    uv_pool_init(&e->disk, e, UV_DISK_THREADS);
-    uv_pool_init(&e->work, e, UV_WORK_THREADS);
-    e->read_buf = mk_realloc(NULL, UV_READ_CHUNK); /* not zeroed: only what is read is touched */
+    mk_uv_pool_init(&e->disk, e, MK_UV_DISK_THREADS);
+    mk_uv_pool_init(&e->work, e, MK_UV_WORK_THREADS);
+    e->read_buf = mk_realloc(NULL, MK_UV_READ_CHUNK); /* not zeroed: only what is read is touched */
     *ret = &e->base;
     return 0;
 
@@ -410,29 +410,37 @@ err_env:
 }
 
 /* Work that ended while the threads were joined is not delivered. */
-static void env_drop_done(struct uv_env *e)
+static void env_drop_done(struct mk_uv_env *e)
 {
     struct mk_list *n;
 
     while ((n = mk_list_pop(&e->done)) != NULL) {
-        struct uv_job *j = mk_container_of(n, struct uv_job, node);
+        struct mk_uv_job *j = mk_container_of(n, struct mk_uv_job, node);
 
         if (j->done == work_done)
             mk_free(mk_container_of(j, struct work_job, job));
     }
 }
 
+static void env_reap(uv_handle_t *h, void *arg)
+{
+    (void)arg;
+    if (h->type == UV_PROCESS && !uv_is_closing(h))
+        mk_uv_input_reap((uv_process_t *)h);
+}
+
 void mk_loop_free(struct mk_env *base)
 {
-    struct uv_env *e;
+    struct mk_uv_env *e;
 
     if (base == NULL)
         return;
-    e = uv_env_of(base);
-    uv_pool_done(&e->disk);
-    uv_pool_done(&e->work);
+    e = mk_uv_env_of(base);
+    mk_uv_pool_done(&e->disk);
+    mk_uv_pool_done(&e->work);
     env_drop_done(e);
     mk_env_drop_tasks(base);
+    uv_walk(&e->loop, env_reap, NULL);
     uv_close((uv_handle_t *)&e->timer, NULL);
     uv_close((uv_handle_t *)&e->prepare, NULL);
     uv_close((uv_handle_t *)&e->wake, NULL);

@@ -14,47 +14,47 @@
 #include <sys/socket.h>
 #include <uv.h>
 
-#define UV_READ_CHUNK (256u << 10)    /* bytes read at once, one buffer a loop */
-#define UV_DISK_THREADS 4u            /* started only when all others are busy */
-#define UV_WORK_THREADS 2u
-#define UV_STACK_SIZE (256u << 10)
-#define UV_CONNECT_TIMEOUT (5 * MK_S)
+#define MK_UV_READ_CHUNK (256u << 10)    /* bytes read at once, one buffer a loop */
+#define MK_UV_DISK_THREADS 4u            /* started only when all others are busy */
+#define MK_UV_WORK_THREADS 2u
+#define MK_UV_STACK_SIZE (256u << 10)
+#define MK_UV_CONNECT_TIMEOUT (5 * MK_S)
 
 /* --- threads ------------------------------------------------------------------ */
 
-struct uv_job {
-    void (*run)(struct uv_job *j);  /* on a thread of the pool */
-    void (*done)(struct uv_job *j); /* on the loop */
+struct mk_uv_job {
+    void (*run)(struct mk_uv_job *j);  /* on a thread of the pool */
+    void (*done)(struct mk_uv_job *j); /* on the loop */
     struct mk_list node;
-    struct uv_pool *pool;
+    struct mk_uv_pool *pool;
 };
 
-struct uv_pool {
-    struct uv_env *env;
+struct mk_uv_pool {
+    struct mk_uv_env *env;
     pthread_mutex_t lock;
     pthread_cond_t wake;
     struct mk_list queue;
-    pthread_t threads[UV_DISK_THREADS];
+    pthread_t threads[MK_UV_DISK_THREADS];
     unsigned n_threads, n_threads_max, n_idle;
     size_t n_queued;
     bool quit;
 };
 
-void uv_pool_init(struct uv_pool *p, struct uv_env *env, unsigned n_threads_max);
+void mk_uv_pool_init(struct mk_uv_pool *p, struct mk_uv_env *env, unsigned n_threads_max);
 /** j borrowed until done. Threads start when there is work and none is free. */
-void uv_pool_add(struct uv_pool *p, struct uv_job *j);
+void mk_uv_pool_add(struct mk_uv_pool *p, struct mk_uv_job *j);
 /** Waits for the threads; their work is done or dropped without a callback. */
-void uv_pool_done(struct uv_pool *p);
+void mk_uv_pool_done(struct mk_uv_pool *p);
 
 /* --- the loop ------------------------------------------------------------------ */
 
 /** Something to do at the start of the next turn, outside any call. */
-struct uv_deferred {
-    void (*cb)(struct uv_deferred *d);
+struct mk_uv_deferred {
+    void (*cb)(struct mk_uv_deferred *d);
     struct mk_list node; /* zero or in env->deferred */
 };
 
-struct uv_env {
+struct mk_uv_env {
     struct mk_env base; /* first */
     uv_loop_t loop;
     uv_timer_t timer; /* wakes the poll when the first of our timers is due */
@@ -64,12 +64,12 @@ struct uv_env {
     uint64_t now_ns;
     bool now_stale;
     bool stopped;
-    struct mk_list deferred; /* struct uv_deferred.node */
-    struct mk_list dirty;    /* struct uv_sock.dirty: something to send */
+    struct mk_list deferred; /* struct mk_uv_deferred.node */
+    struct mk_list dirty;    /* struct mk_uv_sock.dirty: something to send */
     uv_async_t wake;         /* a job ended */
     pthread_mutex_t done_lock;
-    struct mk_list done; /* struct uv_job.node */
-    struct uv_pool disk, work;
+    struct mk_list done; /* struct mk_uv_job.node */
+    struct mk_uv_pool disk, work;
     uv_signal_t signals[2];
     void (*signal_cb)(void *arg, int signo);
     void *signal_arg;
@@ -78,28 +78,28 @@ struct uv_env {
     uint8_t *read_buf;
 };
 
-static inline struct uv_env *uv_env_of(struct mk_env *e)
+static inline struct mk_uv_env *mk_uv_env_of(struct mk_env *e)
 {
-    return mk_container_of(e, struct uv_env, base);
+    return mk_container_of(e, struct mk_uv_env, base);
 }
 
-void uv_defer(struct uv_env *e, struct uv_deferred *d);
-void uv_defer_cancel(struct uv_deferred *d);
+void mk_uv_defer(struct mk_uv_env *e, struct mk_uv_deferred *d);
+void mk_uv_defer_cancel(struct mk_uv_deferred *d);
 /** 0 or the MK_E code for an errno. */
-int uv_errno(int err);
+int mk_uv_errno(int err);
 
 /* --- streams: uv_sock.c, uv_net.c ------------------------------------------------ */
 
-struct uv_sock {
+struct mk_uv_sock {
     struct mk_sock base; /* first */
-    struct uv_env *env;
+    struct mk_uv_env *env;
     uv_poll_t poll;
     int fd;
     int events; /* what poll waits for now */
     struct mk_buf out;
     size_t out_head; /* sent of out */
     struct mk_list dirty;
-    struct uv_deferred broken; /* a send failed: say so from the loop */
+    struct mk_uv_deferred broken; /* a send failed: say so from the loop */
     bool paused, ended, closed;
     bool blocked;    /* the kernel's buffer is full */
     bool full;       /* MK_EFULL was answered and writable() not yet called */
@@ -108,48 +108,50 @@ struct uv_sock {
 
 /** Wraps a connected, non-blocking descriptor, which is taken. Reading starts with
  * the next turn, so cbs can still be set. */
-struct uv_sock *uv_sock_new(struct uv_env *e, int fd);
+struct mk_uv_sock *mk_uv_sock_new(struct mk_uv_env *e, int fd);
 /** Sends what is queued, as far as the kernel takes it. */
-void uv_sock_flush(struct uv_sock *s);
-int uv_sock_write(struct mk_sock *s, const void *p, size_t n);
-size_t uv_sock_queued(const struct mk_sock *s);
-void uv_sock_pause(struct mk_sock *s, bool paused);
-void uv_sock_close(struct mk_sock *s);
-const char *uv_sock_remote(const struct mk_sock *s);
+void mk_uv_sock_flush(struct mk_uv_sock *s);
+int mk_uv_sock_write(struct mk_sock *s, const void *p, size_t n);
+size_t mk_uv_sock_queued(const struct mk_sock *s);
+void mk_uv_sock_pause(struct mk_sock *s, bool paused);
+void mk_uv_sock_close(struct mk_sock *s);
+const char *mk_uv_sock_remote(const struct mk_sock *s);
 
-int uv_net_listen(struct mk_env *e, struct mk_listener *l, const char *address,
+int mk_uv_net_listen(struct mk_env *e, struct mk_listener *l, const char *address,
                   struct mk_fault *reterr);
-uint16_t uv_net_listener_port(const struct mk_listener *l);
-void uv_net_listener_close(struct mk_listener *l);
-int uv_net_connect(struct mk_env *e, struct mk_connect *c, const char *address);
-void uv_net_connect_cancel(struct mk_connect *c);
+uint16_t mk_uv_net_listener_port(const struct mk_listener *l);
+void mk_uv_net_listener_close(struct mk_listener *l);
+int mk_uv_net_connect(struct mk_env *e, struct mk_connect *c, const char *address);
+void mk_uv_net_connect_cancel(struct mk_connect *c);
 /** "1.2.3.4:5" or "[::1]:5". */
-void uv_net_format(const struct sockaddr_storage *a, char *out, size_t n);
+void mk_uv_net_format(const struct sockaddr_storage *a, char *out, size_t n);
 
 /* --- disk: uv_disk.c --------------------------------------------------------------- */
 
-int uv_disk_open_dir(struct uv_env *e, const char *dir, struct mk_fault *reterr);
-int uv_file_open(struct mk_env *e, struct mk_file **ret, const char *path, enum mk_open_mode mode);
-void uv_file_close(struct mk_file *f);
-int uv_file_size(struct mk_file *f, uint64_t *ret);
-int uv_file_read(struct mk_file *f, void *out, size_t n, uint64_t off, size_t *ret_n);
-int uv_file_write(struct mk_file *f, const void *p, size_t n, uint64_t off);
-int uv_file_truncate(struct mk_file *f, uint64_t size);
-int uv_file_sync(struct mk_file *f);
-int uv_disk_rename(struct mk_env *e, const char *from, const char *to);
-int uv_disk_unlink(struct mk_env *e, const char *path);
-int uv_disk_mkdir(struct mk_env *e, const char *path);
-int uv_disk_dir_sync(struct mk_env *e, const char *path);
-int uv_disk_dir_list(struct mk_env *e, const char *path, void (*cb)(void *arg, const char *name),
+int mk_uv_disk_open_dir(struct mk_uv_env *e, const char *dir, struct mk_fault *reterr);
+int mk_uv_file_open(struct mk_env *e, struct mk_file **ret, const char *path, enum mk_open_mode mode);
+void mk_uv_file_close(struct mk_file *f);
+int mk_uv_file_size(struct mk_file *f, uint64_t *ret);
+int mk_uv_file_read(struct mk_file *f, void *out, size_t n, uint64_t off, size_t *ret_n);
+int mk_uv_file_write(struct mk_file *f, const void *p, size_t n, uint64_t off);
+int mk_uv_file_truncate(struct mk_file *f, uint64_t size);
+int mk_uv_file_sync(struct mk_file *f);
+int mk_uv_disk_rename(struct mk_env *e, const char *from, const char *to);
+int mk_uv_disk_unlink(struct mk_env *e, const char *path);
+int mk_uv_disk_mkdir(struct mk_env *e, const char *path);
+int mk_uv_disk_dir_sync(struct mk_env *e, const char *path);
+int mk_uv_disk_dir_list(struct mk_env *e, const char *path, void (*cb)(void *arg, const char *name),
                      void *arg);
-int uv_disk_dir_lock(struct mk_env *e);
-void uv_disk_write_sync(struct mk_file *f, struct mk_write_sync *w);
+int mk_uv_disk_dir_lock(struct mk_env *e);
+void mk_uv_disk_write_sync(struct mk_file *f, struct mk_write_sync *w);
 
 /* --- lines: uv_input.c --------------------------------------------------------------- */
 
-int uv_input_open(struct mk_env *e, struct mk_input *in, const struct mk_input_spec *spec,
+int mk_uv_input_open(struct mk_env *e, struct mk_input *in, const struct mk_input_spec *spec,
                   struct mk_fault *reterr);
-void uv_input_pause(struct mk_input *in, bool paused);
-void uv_input_close(struct mk_input *in);
+void mk_uv_input_pause(struct mk_input *in, bool paused);
+void mk_uv_input_close(struct mk_input *in);
+/** Ends the child of a closed input that is still there when the loop is freed. */
+void mk_uv_input_reap(uv_process_t *p);
 
 #endif

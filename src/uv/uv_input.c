@@ -17,13 +17,14 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define INPUT_CHUNK (64u << 10)
 
-struct uv_input {
+struct mk_uv_input {
     struct mk_input *in; /* NULL once closed */
-    struct uv_env *env;
+    struct mk_uv_env *env;
     enum mk_input_kind kind;
     int fd;
     int fd_flags; /* of a descriptor that is not ours, to be restored */
@@ -39,12 +40,36 @@ struct uv_input {
     bool exited;
     int64_t exit_status;
     struct mk_lines lines;
-    struct uv_deferred more; /* read or deliver again in the next turn */
+    struct mk_uv_deferred more; /* read or deliver again in the next turn */
 };
+
+static void input_free(struct mk_uv_input *u)
+{
+    if (u->handles > 0)
+        return;
+    mk_lines_done(&u->lines);
+    mk_free(u->path);
+    mk_free(u->name);
+    mk_free(u);
+}
+
+static void input_handle_closed_cb(uv_handle_t *h)
+{
+    struct mk_uv_input *u = h->data;
+
+    u->handles--;
+    input_free(u);
+}
+
+static void input_close_handle(struct mk_uv_input *u, uv_handle_t *h)
+{
+    h->data = u;
+    uv_close(h, input_handle_closed_cb);
+}
 
 static void input_poll_cb(uv_poll_t *p, int status, int events);
 
-static void input_update(struct uv_input *u)
+static void input_update(struct mk_uv_input *u)
 {
     bool want = u->has_poll && !u->paused && !u->eof && u->in != NULL;
 
@@ -58,7 +83,7 @@ static void input_update(struct uv_input *u)
 }
 
 /* Hands out whole lines until there is none, or the owner pauses or closes. */
-static void input_deliver(struct uv_input *u)
+static void input_deliver(struct mk_uv_input *u)
 {
     struct mk_str line;
     int rv;
@@ -71,7 +96,7 @@ static void input_deliver(struct uv_input *u)
     }
 }
 
-static void input_check_end(struct uv_input *u)
+static void input_check_end(struct mk_uv_input *u)
 {
     if (u->in == NULL || u->paused || u->ended || !u->eof || (u->has_process && !u->exited))
         return;
@@ -81,7 +106,7 @@ static void input_check_end(struct uv_input *u)
 
 /* A followed file may have been cut or replaced behind our back: then it begins anew.
  * Returns true when there is something to read again. */
-static bool follow_check(struct uv_input *u)
+static bool follow_check(struct mk_uv_input *u)
 {
     struct stat now, ours;
     int fd;
@@ -102,7 +127,7 @@ static bool follow_check(struct uv_input *u)
 }
 
 /* One read. Returns whether another may bring more. */
-static bool input_read(struct uv_input *u)
+static bool input_read(struct mk_uv_input *u)
 {
     uint8_t *buf = u->env->read_buf;
     ssize_t n = u->kind == MK_INPUT_FILE ? pread(u->fd, buf, INPUT_CHUNK, (off_t)u->off)
@@ -123,7 +148,7 @@ static bool input_read(struct uv_input *u)
     return false;
 }
 
-static void input_step(struct uv_input *u)
+static void input_step(struct mk_uv_input *u)
 {
     bool more = false;
 
@@ -137,45 +162,47 @@ static void input_step(struct uv_input *u)
     input_update(u);
     input_check_end(u);
     if (more && u->in != NULL)
-        uv_defer(u->env, &u->more);
+        mk_uv_defer(u->env, &u->more);
 }
 
-static void input_more_cb(struct uv_deferred *d)
+static void input_more_cb(struct mk_uv_deferred *d)
 {
-    input_step(mk_container_of(d, struct uv_input, more));
+    input_step(mk_container_of(d, struct mk_uv_input, more));
 }
 
 static void input_poll_cb(uv_poll_t *p, int status, int events)
 {
     (void)status;
     (void)events;
-    input_step(mk_container_of(p, struct uv_input, poll));
+    input_step(mk_container_of(p, struct mk_uv_input, poll));
 }
 
 static void input_watch_cb(uv_fs_event_t *w, const char *name, int events, int status)
 {
-    struct uv_input *u = mk_container_of(w, struct uv_input, watch);
+    struct mk_uv_input *u = mk_container_of(w, struct mk_uv_input, watch);
 
     (void)events;
     (void)status;
     if (name == NULL || strcmp(name, u->name) == 0)
-        uv_defer(u->env, &u->more);
+        mk_uv_defer(u->env, &u->more);
 }
 
 static void input_exit_cb(uv_process_t *p, int64_t exit_status, int term_signal)
 {
-    struct uv_input *u = mk_container_of(p, struct uv_input, process);
+    struct mk_uv_input *u = mk_container_of(p, struct mk_uv_input, process);
 
     u->exited = true;
     u->exit_status = term_signal != 0 ? MK_EIO : exit_status;
     if (u->in != NULL)
-        uv_defer(u->env, &u->more);
+        mk_uv_defer(u->env, &u->more);
+    else
+        input_close_handle(u, (uv_handle_t *)p);
 }
 
 /* --- opening ---------------------------------------------------------------------------- */
 
 /* fd is set: poll it, or read it as the regular file it is. */
-static int input_begin(struct uv_input *u, struct mk_fault *reterr)
+static int input_begin(struct mk_uv_input *u, struct mk_fault *reterr)
 {
     struct stat st;
 
@@ -193,11 +220,11 @@ static int input_begin(struct uv_input *u, struct mk_fault *reterr)
     if (u->has_poll)
         input_update(u);
     else
-        uv_defer(u->env, &u->more);
+        mk_uv_defer(u->env, &u->more);
     return 0;
 }
 
-static int input_open_file(struct uv_input *u, const char *path, struct mk_fault *reterr)
+static int input_open_file(struct mk_uv_input *u, const char *path, struct mk_fault *reterr)
 {
     const char *slash = strrchr(path, '/');
     char *dir;
@@ -207,7 +234,7 @@ static int input_open_file(struct uv_input *u, const char *path, struct mk_fault
     u->name = mk_strdup(slash == NULL ? path : slash + 1);
     u->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (u->fd < 0)
-        return mk_fault(reterr, uv_errno(errno), "cannot read %s: %s", path, strerror(errno));
+        return mk_fault(reterr, mk_uv_errno(errno), "cannot read %s: %s", path, strerror(errno));
     dir = mk_strdup(slash == NULL ? "." : slash == path ? "/" : path);
     if (slash != NULL && slash != path)
         dir[slash - path] = 0;
@@ -221,7 +248,7 @@ static int input_open_file(struct uv_input *u, const char *path, struct mk_fault
     return input_begin(u, reterr);
 }
 
-static int input_spawn(struct uv_input *u, const char *command, struct mk_fault *reterr)
+static int input_spawn(struct mk_uv_input *u, const char *command, struct mk_fault *reterr)
 {
     char *argv[] = {(char[]){"/bin/sh"}, (char[]){"-c"}, mk_strdup(command), NULL};
     uv_stdio_container_t io[3] = {{.flags = UV_IGNORE}, {.flags = UV_INHERIT_FD}, {.flags = UV_INHERIT_FD}};
@@ -249,43 +276,36 @@ static int input_spawn(struct uv_input *u, const char *command, struct mk_fault 
 
 /* --- closing ---------------------------------------------------------------------------- */
 
-static void input_free(struct uv_input *u)
+/* Asks the shell and what it started to end. The handle stays until the child has been
+ * reaped, without holding up the loop; mk_loop_free() kills those that did not listen. */
+static void input_kill(struct mk_uv_input *u)
 {
-    if (u->handles > 0)
-        return;
-    mk_lines_done(&u->lines);
-    mk_free(u->path);
-    mk_free(u->name);
-    mk_free(u);
+    kill(-u->process.pid, SIGTERM);
+    uv_unref((uv_handle_t *)&u->process);
 }
 
-static void input_handle_closed_cb(uv_handle_t *h)
+void mk_uv_input_reap(uv_process_t *p)
 {
-    struct uv_input *u = h->data;
-
-    u->handles--;
-    input_free(u);
+    kill(-p->pid, SIGKILL);
+    while (waitpid(p->pid, NULL, 0) < 0 && errno == EINTR)
+        ;
+    input_close_handle(mk_container_of(p, struct mk_uv_input, process), (uv_handle_t *)p);
 }
 
-static void input_close_handle(struct uv_input *u, bool has, uv_handle_t *h)
-{
-    if (!has)
-        return;
-    h->data = u;
-    uv_close(h, input_handle_closed_cb);
-}
-
-static void input_shut(struct uv_input *u)
+static void input_shut(struct mk_uv_input *u)
 {
     unsigned handles = u->handles;
 
     u->in = NULL;
-    uv_defer_cancel(&u->more);
+    mk_uv_defer_cancel(&u->more);
     if (u->has_process && !u->exited)
-        kill(-u->process.pid, SIGTERM); /* the shell and what it started */
-    input_close_handle(u, u->has_poll, (uv_handle_t *)&u->poll);
-    input_close_handle(u, u->has_watch, (uv_handle_t *)&u->watch);
-    input_close_handle(u, u->has_process, (uv_handle_t *)&u->process);
+        input_kill(u);
+    if (u->has_poll)
+        input_close_handle(u, (uv_handle_t *)&u->poll);
+    if (u->has_watch)
+        input_close_handle(u, (uv_handle_t *)&u->watch);
+    if (u->has_process && u->exited)
+        input_close_handle(u, (uv_handle_t *)&u->process);
     if (u->kind == MK_INPUT_FD && u->has_poll)
         fcntl(u->fd, F_SETFL, u->fd_flags);
     if (u->kind != MK_INPUT_FD && u->fd >= 0)
@@ -294,14 +314,14 @@ static void input_shut(struct uv_input *u)
         input_free(u);
 }
 
-int uv_input_open(struct mk_env *base, struct mk_input *in, const struct mk_input_spec *spec,
+int mk_uv_input_open(struct mk_env *base, struct mk_input *in, const struct mk_input_spec *spec,
                   struct mk_fault *reterr)
 {
-    struct uv_input *u = mk_alloc(sizeof(*u));
+    struct mk_uv_input *u = mk_alloc(sizeof(*u));
     int rv = MK_EINVALID;
 
     u->in = in;
-    u->env = uv_env_of(base);
+    u->env = mk_uv_env_of(base);
     u->kind = spec->kind;
     u->fd = -1;
     u->lines.max = spec->line_max == 0 ? MK_INPUT_LINE_MAX : spec->line_max;
@@ -325,19 +345,19 @@ int uv_input_open(struct mk_env *base, struct mk_input *in, const struct mk_inpu
     return rv;
 }
 
-void uv_input_pause(struct mk_input *in, bool paused)
+void mk_uv_input_pause(struct mk_input *in, bool paused)
 {
-    struct uv_input *u = in->impl;
+    struct mk_uv_input *u = in->impl;
 
     if (u->paused == paused)
         return;
     u->paused = paused;
     input_update(u);
     if (!paused)
-        uv_defer(u->env, &u->more);
+        mk_uv_defer(u->env, &u->more);
 }
 
-void uv_input_close(struct mk_input *in)
+void mk_uv_input_close(struct mk_input *in)
 {
     input_shut(in->impl);
 }

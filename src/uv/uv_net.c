@@ -22,7 +22,7 @@
 #define LISTEN_ACCEPTS_A_TURN 64u
 #define LISTEN_PAUSE (100 * MK_MS)
 
-void uv_net_format(const struct sockaddr_storage *a, char *out, size_t n)
+void mk_uv_net_format(const struct sockaddr_storage *a, char *out, size_t n)
 {
     char host[INET6_ADDRSTRLEN] = "?";
     const struct sockaddr_in *v4 = (const void *)a;
@@ -60,9 +60,9 @@ static int addr_numeric(struct sockaddr_storage *ret, const char *host, uint16_t
 
 /* --- listening ---------------------------------------------------------------------- */
 
-struct uv_listener {
+struct mk_uv_listener {
     struct mk_listener *l; /* NULL once closed */
-    struct uv_env *env;
+    struct mk_uv_env *env;
     uv_poll_t poll;
     int fd;
     uint16_t port;
@@ -71,7 +71,7 @@ struct uv_listener {
 
 static void listener_poll_cb(uv_poll_t *p, int status, int events)
 {
-    struct uv_listener *ul = mk_container_of(p, struct uv_listener, poll);
+    struct mk_uv_listener *ul = mk_container_of(p, struct mk_uv_listener, poll);
 
     (void)status;
     (void)events;
@@ -79,7 +79,7 @@ static void listener_poll_cb(uv_poll_t *p, int status, int events)
         int fd = accept4(ul->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
         if (fd >= 0) {
-            struct uv_sock *s = uv_sock_new(ul->env, fd);
+            struct mk_uv_sock *s = mk_uv_sock_new(ul->env, fd);
 
             ul->l->accept(ul->l, &s->base);
             MK_ASSERT(s->closed || s->base.cbs != NULL);
@@ -96,7 +96,7 @@ static void listener_poll_cb(uv_poll_t *p, int status, int events)
 
 static void listener_retry_cb(struct mk_timer *t)
 {
-    struct uv_listener *ul = mk_container_of(t, struct uv_listener, retry);
+    struct mk_uv_listener *ul = mk_container_of(t, struct mk_uv_listener, retry);
 
     uv_poll_start(&ul->poll, UV_READABLE, listener_poll_cb);
 }
@@ -151,12 +151,12 @@ static uint16_t fd_port(int fd)
                                          : ((struct sockaddr_in *)(void *)&a)->sin_port);
 }
 
-int uv_net_listen(struct mk_env *base, struct mk_listener *l, const char *address,
+int mk_uv_net_listen(struct mk_env *base, struct mk_listener *l, const char *address,
                   struct mk_fault *reterr)
 {
-    struct uv_listener *ul;
+    struct mk_uv_listener *ul;
     struct sockaddr_storage a;
-    int fd, rv = listen_address(&a, address, reterr);
+    int fd = -1, rv = listen_address(&a, address, reterr);
 
     if (rv == 0)
         rv = listen_fd(&a, address, &fd, reterr);
@@ -164,7 +164,7 @@ int uv_net_listen(struct mk_env *base, struct mk_listener *l, const char *addres
         return rv;
     ul = mk_alloc(sizeof(*ul));
     ul->l = l;
-    ul->env = uv_env_of(base);
+    ul->env = mk_uv_env_of(base);
     ul->fd = fd;
     ul->port = fd_port(fd);
     ul->retry.cb = listener_retry_cb;
@@ -174,19 +174,19 @@ int uv_net_listen(struct mk_env *base, struct mk_listener *l, const char *addres
     return 0;
 }
 
-uint16_t uv_net_listener_port(const struct mk_listener *l)
+uint16_t mk_uv_net_listener_port(const struct mk_listener *l)
 {
-    return ((const struct uv_listener *)l->impl)->port;
+    return ((const struct mk_uv_listener *)l->impl)->port;
 }
 
 static void listener_closed_cb(uv_handle_t *h)
 {
-    mk_free(mk_container_of(h, struct uv_listener, poll));
+    mk_free(mk_container_of(h, struct mk_uv_listener, poll));
 }
 
-void uv_net_listener_close(struct mk_listener *l)
+void mk_uv_net_listener_close(struct mk_listener *l)
 {
-    struct uv_listener *ul = l->impl;
+    struct mk_uv_listener *ul = l->impl;
 
     ul->l = NULL;
     mk_timer_stop(&ul->retry);
@@ -196,9 +196,9 @@ void uv_net_listener_close(struct mk_listener *l)
 
 /* --- dialing ------------------------------------------------------------------------- */
 
-struct uv_dial {
+struct mk_uv_dial {
     struct mk_connect *c; /* NULL once canceled or answered */
-    struct uv_env *env;
+    struct mk_uv_env *env;
     uv_getaddrinfo_t resolve;
     bool resolving;
     struct addrinfo *found, *next; /* of a name; found is ours to free */
@@ -207,16 +207,16 @@ struct uv_dial {
     bool polling; /* poll is a live handle on fd */
     int fd;
     struct mk_timer timeout;
-    struct uv_deferred failed;
+    struct mk_uv_deferred failed;
 };
 
-static void dial_try(struct uv_dial *d);
+static void dial_try(struct mk_uv_dial *d);
 
 /* Frees d once libuv has let go of the lookup too. */
-static void dial_free(struct uv_dial *d)
+static void dial_free(struct mk_uv_dial *d)
 {
     mk_timer_stop(&d->timeout);
-    uv_defer_cancel(&d->failed);
+    mk_uv_defer_cancel(&d->failed);
     if (d->resolving) {
         uv_cancel((uv_req_t *)&d->resolve);
         return; /* dial_resolved_cb frees it */
@@ -228,7 +228,7 @@ static void dial_free(struct uv_dial *d)
 
 static void dial_poll_closed_cb(uv_handle_t *h)
 {
-    struct uv_dial *d = mk_container_of(h, struct uv_dial, poll);
+    struct mk_uv_dial *d = mk_container_of(h, struct mk_uv_dial, poll);
 
     d->polling = false;
     if (d->c == NULL)
@@ -238,7 +238,7 @@ static void dial_poll_closed_cb(uv_handle_t *h)
 }
 
 /* The attempt is over; what follows happens when libuv has let go of the poll. */
-static void dial_drop_fd(struct uv_dial *d)
+static void dial_drop_fd(struct mk_uv_dial *d)
 {
     uv_close((uv_handle_t *)&d->poll, dial_poll_closed_cb);
     if (d->fd >= 0)
@@ -247,13 +247,13 @@ static void dial_drop_fd(struct uv_dial *d)
 }
 
 /* Answers the owner, who may start the next dial at once. */
-static void dial_answer(struct uv_dial *d, struct mk_sock *s, int status)
+static void dial_answer(struct mk_uv_dial *d, struct mk_sock *s, int status)
 {
     struct mk_connect *c = d->c;
 
     d->c = NULL;
     mk_timer_stop(&d->timeout);
-    uv_defer_cancel(&d->failed);
+    mk_uv_defer_cancel(&d->failed);
     if (d->polling)
         dial_drop_fd(d);
     else
@@ -262,20 +262,20 @@ static void dial_answer(struct uv_dial *d, struct mk_sock *s, int status)
     c->cb(c, s, status);
 }
 
-static void dial_failed_cb(struct uv_deferred *f)
+static void dial_failed_cb(struct mk_uv_deferred *f)
 {
-    dial_answer(mk_container_of(f, struct uv_dial, failed), NULL, MK_EUNREACHABLE);
+    dial_answer(mk_container_of(f, struct mk_uv_dial, failed), NULL, MK_EUNREACHABLE);
 }
 
 static void dial_timeout_cb(struct mk_timer *t)
 {
-    dial_answer(mk_container_of(t, struct uv_dial, timeout), NULL, MK_EUNREACHABLE);
+    dial_answer(mk_container_of(t, struct mk_uv_dial, timeout), NULL, MK_EUNREACHABLE);
 }
 
 static void dial_poll_cb(uv_poll_t *p, int status, int events)
 {
-    struct uv_dial *d = mk_container_of(p, struct uv_dial, poll);
-    struct uv_sock *s;
+    struct mk_uv_dial *d = mk_container_of(p, struct mk_uv_dial, poll);
+    struct mk_uv_sock *s;
     int err = 0, fd = d->fd;
     socklen_t n = sizeof(err);
 
@@ -286,13 +286,13 @@ static void dial_poll_cb(uv_poll_t *p, int status, int events)
     }
     uv_poll_stop(&d->poll);
     d->fd = -1; /* the socket's now */
-    s = uv_sock_new(d->env, fd);
+    s = mk_uv_sock_new(d->env, fd);
     dial_answer(d, &s->base, 0);
     MK_ASSERT(s->closed || s->base.cbs != NULL);
 }
 
 /* Starts connecting to d->addr. false: it failed at once. */
-static bool dial_connect(struct uv_dial *d)
+static bool dial_connect(struct mk_uv_dial *d)
 {
     int fd = socket(d->addr.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
@@ -310,7 +310,7 @@ static bool dial_connect(struct uv_dial *d)
 }
 
 /* Tries the next address; without one the dial has failed, and says so from the loop. */
-static void dial_try(struct uv_dial *d)
+static void dial_try(struct mk_uv_dial *d)
 {
     while (d->next != NULL) {
         struct addrinfo *ai = d->next;
@@ -320,24 +320,24 @@ static void dial_try(struct uv_dial *d)
         if (dial_connect(d))
             return;
     }
-    uv_defer(d->env, &d->failed);
+    mk_uv_defer(d->env, &d->failed);
 }
 
 static void dial_resolved_cb(uv_getaddrinfo_t *r, int status, struct addrinfo *found)
 {
-    struct uv_dial *d = mk_container_of(r, struct uv_dial, resolve);
+    struct mk_uv_dial *d = mk_container_of(r, struct mk_uv_dial, resolve);
 
     d->resolving = false;
     d->found = d->next = found;
     if (d->c == NULL)
         dial_free(d);
     else if (status != 0)
-        uv_defer(d->env, &d->failed);
+        mk_uv_defer(d->env, &d->failed);
     else
         dial_try(d);
 }
 
-static void dial_resolve(struct uv_dial *d, const char *host, uint16_t port)
+static void dial_resolve(struct mk_uv_dial *d, const char *host, uint16_t port)
 {
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_family = AF_UNSPEC};
     char port_text[8];
@@ -346,12 +346,12 @@ static void dial_resolve(struct uv_dial *d, const char *host, uint16_t port)
     if (uv_getaddrinfo(&d->env->loop, &d->resolve, dial_resolved_cb, host, port_text, &hints) == 0)
         d->resolving = true;
     else
-        uv_defer(d->env, &d->failed);
+        mk_uv_defer(d->env, &d->failed);
 }
 
-int uv_net_connect(struct mk_env *base, struct mk_connect *c, const char *address)
+int mk_uv_net_connect(struct mk_env *base, struct mk_connect *c, const char *address)
 {
-    struct uv_dial *d;
+    struct mk_uv_dial *d;
     char host[MK_HOST_MAX];
     uint16_t port;
 
@@ -359,26 +359,26 @@ int uv_net_connect(struct mk_env *base, struct mk_connect *c, const char *addres
         return MK_EINVALID;
     d = mk_alloc(sizeof(*d));
     d->c = c;
-    d->env = uv_env_of(base);
+    d->env = mk_uv_env_of(base);
     d->fd = -1;
     d->timeout.cb = dial_timeout_cb;
     d->failed.cb = dial_failed_cb;
-    mk_timer_start(base, &d->timeout, mk_now(base) + UV_CONNECT_TIMEOUT);
+    mk_timer_start(base, &d->timeout, mk_now(base) + MK_UV_CONNECT_TIMEOUT);
     c->impl = d;
     if (addr_numeric(&d->addr, host, port) != 0)
         dial_resolve(d, host, port);
     else if (!dial_connect(d))
-        uv_defer(d->env, &d->failed);
+        mk_uv_defer(d->env, &d->failed);
     return 0;
 }
 
-void uv_net_connect_cancel(struct mk_connect *c)
+void mk_uv_net_connect_cancel(struct mk_connect *c)
 {
-    struct uv_dial *d = c->impl;
+    struct mk_uv_dial *d = c->impl;
 
     d->c = NULL;
     mk_timer_stop(&d->timeout);
-    uv_defer_cancel(&d->failed);
+    mk_uv_defer_cancel(&d->failed);
     if (d->polling)
         dial_drop_fd(d);
     else

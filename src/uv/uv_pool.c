@@ -12,7 +12,7 @@
 #include "base/assert.h"
 #include <signal.h>
 
-static void pool_finish(struct uv_env *e, struct uv_job *j)
+static void pool_finish(struct mk_uv_env *e, struct mk_uv_job *j)
 {
     bool first;
 
@@ -25,7 +25,7 @@ static void pool_finish(struct uv_env *e, struct uv_job *j)
 }
 
 /* The next job, or NULL when the pool ends. Called with the lock. */
-static struct uv_job *pool_next(struct uv_pool *p)
+static struct mk_uv_job *pool_next(struct mk_uv_pool *p)
 {
     while (mk_list_empty(&p->queue) && !p->quit) {
         p->n_idle++;
@@ -35,13 +35,13 @@ static struct uv_job *pool_next(struct uv_pool *p)
     if (p->quit)
         return NULL;
     p->n_queued--;
-    return mk_container_of(mk_list_pop(&p->queue), struct uv_job, node);
+    return mk_container_of(mk_list_pop(&p->queue), struct mk_uv_job, node);
 }
 
 static void *pool_thread(void *arg)
 {
-    struct uv_pool *p = arg;
-    struct uv_job *j;
+    struct mk_uv_pool *p = arg;
+    struct mk_uv_job *j;
 
     pthread_mutex_lock(&p->lock);
     while ((j = pool_next(p)) != NULL) {
@@ -55,14 +55,14 @@ static void *pool_thread(void *arg)
 }
 
 /* With the lock. When no thread can be had there must be one already. */
-static void pool_grow(struct uv_pool *p)
+static void pool_grow(struct mk_uv_pool *p)
 {
     pthread_attr_t attr;
     sigset_t all, old;
     int rv;
 
     pthread_attr_init(&attr);
-    pthread_attr_setstacksize(&attr, UV_STACK_SIZE);
+    pthread_attr_setstacksize(&attr, MK_UV_STACK_SIZE);
     sigfillset(&all); /* signals are the loop's */
     pthread_sigmask(SIG_SETMASK, &all, &old);
     rv = pthread_create(&p->threads[p->n_threads], &attr, pool_thread, p);
@@ -73,16 +73,16 @@ static void pool_grow(struct uv_pool *p)
     MK_ASSERT(p->n_threads > 0);
 }
 
-void uv_pool_init(struct uv_pool *p, struct uv_env *env, unsigned n_threads_max)
+void mk_uv_pool_init(struct mk_uv_pool *p, struct mk_uv_env *env, unsigned n_threads_max)
 {
-    MK_ASSERT(n_threads_max <= UV_DISK_THREADS);
-    *p = (struct uv_pool){.env = env, .n_threads_max = n_threads_max};
+    MK_ASSERT(n_threads_max <= MK_UV_DISK_THREADS);
+    *p = (struct mk_uv_pool){.env = env, .n_threads_max = n_threads_max};
     pthread_mutex_init(&p->lock, NULL);
     pthread_cond_init(&p->wake, NULL);
     mk_list_init(&p->queue);
 }
 
-void uv_pool_add(struct uv_pool *p, struct uv_job *j)
+void mk_uv_pool_add(struct mk_uv_pool *p, struct mk_uv_job *j)
 {
     pthread_mutex_lock(&p->lock);
     j->pool = p;
@@ -94,7 +94,7 @@ void uv_pool_add(struct uv_pool *p, struct uv_job *j)
     pthread_cond_signal(&p->wake);
 }
 
-void uv_pool_done(struct uv_pool *p)
+void mk_uv_pool_done(struct mk_uv_pool *p)
 {
     pthread_mutex_lock(&p->lock);
     p->quit = true;

@@ -18,19 +18,19 @@
 #define SOCK_READS_A_TURN 4u
 #define SOCK_KEEP_CAP (128u << 10) /* an empty buffer larger than this is given back */
 
-static struct uv_sock *sock_of(const struct mk_sock *s)
+static struct mk_uv_sock *sock_of(const struct mk_sock *s)
 {
     return s->impl;
 }
 
-static size_t sock_left(const struct uv_sock *s)
+static size_t sock_left(const struct mk_uv_sock *s)
 {
     return s->out.n - s->out_head;
 }
 
 static void sock_poll_cb(uv_poll_t *p, int status, int events);
 
-static void sock_update(struct uv_sock *s)
+static void sock_update(struct mk_uv_sock *s)
 {
     int events = 0;
 
@@ -47,19 +47,19 @@ static void sock_update(struct uv_sock *s)
         uv_poll_start(&s->poll, events, sock_poll_cb);
 }
 
-static void sock_end(struct uv_sock *s, int status)
+static void sock_end(struct mk_uv_sock *s, int status)
 {
     s->ended = true;
-    uv_defer_cancel(&s->broken);
+    mk_uv_defer_cancel(&s->broken);
     sock_update(s);
     s->base.cbs->end(&s->base, status);
 }
 
 /* Reads while there is something, within reason. */
-static void sock_read(struct uv_sock *s)
+static void sock_read(struct mk_uv_sock *s)
 {
     for (unsigned i = 0; i < SOCK_READS_A_TURN && !s->closed && !s->ended && !s->paused; i++) {
-        ssize_t n = recv(s->fd, s->env->read_buf, UV_READ_CHUNK, 0);
+        ssize_t n = recv(s->fd, s->env->read_buf, MK_UV_READ_CHUNK, 0);
 
         if (n > 0)
             s->base.cbs->read(&s->base, s->env->read_buf, (size_t)n);
@@ -67,14 +67,14 @@ static void sock_read(struct uv_sock *s)
             sock_end(s, 0);
         else if (errno != EAGAIN && errno != EINTR)
             sock_end(s, MK_EIO);
-        if (n < (ssize_t)UV_READ_CHUNK)
+        if (n < (ssize_t)MK_UV_READ_CHUNK)
             return;
     }
 }
 
-static void sock_broken_cb(struct uv_deferred *d)
+static void sock_broken_cb(struct mk_uv_deferred *d)
 {
-    struct uv_sock *s = mk_container_of(d, struct uv_sock, broken);
+    struct mk_uv_sock *s = mk_container_of(d, struct mk_uv_sock, broken);
 
     sock_read(s);
     if (!s->closed && !s->ended)
@@ -83,20 +83,20 @@ static void sock_broken_cb(struct uv_deferred *d)
 
 static void sock_poll_cb(uv_poll_t *p, int status, int events)
 {
-    struct uv_sock *s = mk_container_of(p, struct uv_sock, poll);
+    struct mk_uv_sock *s = mk_container_of(p, struct mk_uv_sock, poll);
 
     if (status != 0) /* the read finds out what it is */
         events = UV_READABLE;
     if ((events & UV_WRITABLE) != 0) {
         s->blocked = false;
-        uv_sock_flush(s);
+        mk_uv_sock_flush(s);
     }
     if ((events & UV_READABLE) != 0 && !s->closed)
         sock_read(s);
 }
 
 /* All sent: the buffer starts anew. */
-static void sock_out_reset(struct uv_sock *s)
+static void sock_out_reset(struct mk_uv_sock *s)
 {
     s->out_head = 0;
     if (s->out.cap > SOCK_KEEP_CAP)
@@ -105,7 +105,7 @@ static void sock_out_reset(struct uv_sock *s)
         mk_buf_clear(&s->out);
 }
 
-static void sock_send(struct uv_sock *s)
+static void sock_send(struct mk_uv_sock *s)
 {
     while (sock_left(s) > 0) {
         ssize_t n = send(s->fd, s->out.p + s->out_head, sock_left(s), MSG_NOSIGNAL);
@@ -118,7 +118,7 @@ static void sock_send(struct uv_sock *s)
         }
         if (n < 0) {
             sock_out_reset(s);
-            uv_defer(s->env, &s->broken);
+            mk_uv_defer(s->env, &s->broken);
             return;
         }
         s->out_head += (size_t)n;
@@ -131,7 +131,7 @@ static void sock_send(struct uv_sock *s)
     }
 }
 
-void uv_sock_flush(struct uv_sock *s)
+void mk_uv_sock_flush(struct mk_uv_sock *s)
 {
     if (s->blocked || s->ended)
         return;
@@ -143,20 +143,20 @@ void uv_sock_flush(struct uv_sock *s)
     }
 }
 
-static void sock_name(struct uv_sock *s)
+static void sock_name(struct mk_uv_sock *s)
 {
     struct sockaddr_storage a;
     socklen_t n = sizeof(a);
 
     if (getpeername(s->fd, (struct sockaddr *)&a, &n) == 0)
-        uv_net_format(&a, s->remote, sizeof(s->remote));
+        mk_uv_net_format(&a, s->remote, sizeof(s->remote));
     else
         snprintf(s->remote, sizeof(s->remote), "?");
 }
 
-struct uv_sock *uv_sock_new(struct uv_env *e, int fd)
+struct mk_uv_sock *mk_uv_sock_new(struct mk_uv_env *e, int fd)
 {
-    struct uv_sock *s = mk_alloc(sizeof(*s));
+    struct mk_uv_sock *s = mk_alloc(sizeof(*s));
     int on = 1;
 
     s->base.env = &e->base;
@@ -172,9 +172,9 @@ struct uv_sock *uv_sock_new(struct uv_env *e, int fd)
     return s;
 }
 
-int uv_sock_write(struct mk_sock *base, const void *p, size_t n)
+int mk_uv_sock_write(struct mk_sock *base, const void *p, size_t n)
 {
-    struct uv_sock *s = sock_of(base);
+    struct mk_uv_sock *s = sock_of(base);
 
     MK_ASSERT(!s->closed);
     if (s->ended || s->broken.node.next != NULL)
@@ -190,14 +190,14 @@ int uv_sock_write(struct mk_sock *base, const void *p, size_t n)
     return MK_EFULL;
 }
 
-size_t uv_sock_queued(const struct mk_sock *s)
+size_t mk_uv_sock_queued(const struct mk_sock *s)
 {
     return sock_left(sock_of(s));
 }
 
-void uv_sock_pause(struct mk_sock *base, bool paused)
+void mk_uv_sock_pause(struct mk_sock *base, bool paused)
 {
-    struct uv_sock *s = sock_of(base);
+    struct mk_uv_sock *s = sock_of(base);
 
     s->paused = paused;
     sock_update(s);
@@ -205,7 +205,7 @@ void uv_sock_pause(struct mk_sock *base, bool paused)
 
 static void sock_closed_cb(uv_handle_t *h)
 {
-    struct uv_sock *s = mk_container_of(h, struct uv_sock, poll);
+    struct mk_uv_sock *s = mk_container_of(h, struct mk_uv_sock, poll);
 
     mk_buf_done(&s->out);
     mk_free(s);
@@ -213,30 +213,30 @@ static void sock_closed_cb(uv_handle_t *h)
 
 /* Ends the sending side, then throws away what has come in: a close with unread bytes
  * would send a reset, and that could take our last words back at the other side. */
-static void sock_linger(struct uv_sock *s)
+static void sock_linger(struct mk_uv_sock *s)
 {
     shutdown(s->fd, SHUT_WR);
     for (unsigned i = 0; i < SOCK_READS_A_TURN; i++) {
-        if (recv(s->fd, s->env->read_buf, UV_READ_CHUNK, MSG_TRUNC) <= 0)
+        if (recv(s->fd, s->env->read_buf, MK_UV_READ_CHUNK, MSG_TRUNC) <= 0)
             return;
     }
 }
 
-void uv_sock_close(struct mk_sock *base)
+void mk_uv_sock_close(struct mk_sock *base)
 {
-    struct uv_sock *s = sock_of(base);
+    struct mk_uv_sock *s = sock_of(base);
 
     MK_ASSERT(!s->closed);
     sock_send(s);
     sock_linger(s);
     s->closed = s->ended = true;
-    uv_defer_cancel(&s->broken);
+    mk_uv_defer_cancel(&s->broken);
     mk_list_del(&s->dirty);
     uv_close((uv_handle_t *)&s->poll, sock_closed_cb);
     close(s->fd);
 }
 
-const char *uv_sock_remote(const struct mk_sock *s)
+const char *mk_uv_sock_remote(const struct mk_sock *s)
 {
     return sock_of(s)->remote;
 }
