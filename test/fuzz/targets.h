@@ -63,6 +63,8 @@ void fuzz_broken(const char *what, const char *file, int line) __attribute__((no
 /* name, run, make (fuzz_make_none) */
 #define FUZZ_TARGET_TABLE(X)                          \
     X(datum, fuzz_any_datum, fuzz_make_any_datum)     \
+    X(address, fuzz_address, fuzz_make_address)       \
+    X(frame, fuzz_frame, fuzz_make_frame)             \
     X(hex, fuzz_hex, fuzz_make_hex)                   \
     X(key, fuzz_key, fuzz_make_key)                   \
     X(base64url, fuzz_base64url, fuzz_make_base64url) \
