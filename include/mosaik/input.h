@@ -22,7 +22,7 @@ enum mk_input_kind {
 struct mk_input_spec {
     enum mk_input_kind kind;
     int fd;
-    const char *path;    /* as the user wrote it, not below the env's directory */
+    const char *path; /* as the user wrote it, not below the env's directory */
     const char *command;
     size_t line_max; /* bytes; 0 means MK_INPUT_LINE_MAX */
 };

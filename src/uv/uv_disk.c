@@ -40,7 +40,7 @@ int mk_uv_disk_open_dir(struct mk_uv_env *e, const char *dir, struct mk_fault *r
 }
 
 int mk_uv_file_open(struct mk_env *base, struct mk_file **ret, const char *path,
-                 enum mk_open_mode mode)
+                    enum mk_open_mode mode)
 {
     struct mk_uv_env *e = mk_uv_env_of(base);
     struct mk_uv_file *f;
@@ -222,8 +222,8 @@ static size_t dir_names(DIR *d, char ***ret)
     return n;
 }
 
-int mk_uv_disk_dir_list(struct mk_env *base, const char *path, void (*cb)(void *arg, const char *name),
-                     void *arg)
+int mk_uv_disk_dir_list(struct mk_env *base, const char *path,
+                        void (*cb)(void *arg, const char *name), void *arg)
 {
     int fd = -1, rv = dir_open(base, path, &fd);
     char **names;

@@ -14,8 +14,8 @@
 #include <sys/socket.h>
 #include <uv.h>
 
-#define MK_UV_READ_CHUNK (256u << 10)    /* bytes read at once, one buffer a loop */
-#define MK_UV_DISK_THREADS 4u            /* started only when all others are busy */
+#define MK_UV_READ_CHUNK (256u << 10) /* bytes read at once, one buffer a loop */
+#define MK_UV_DISK_THREADS 4u         /* started only when all others are busy */
 #define MK_UV_WORK_THREADS 2u
 #define MK_UV_STACK_SIZE (256u << 10)
 #define MK_UV_CONNECT_TIMEOUT (5 * MK_S)
@@ -101,8 +101,8 @@ struct mk_uv_sock {
     struct mk_list dirty;
     struct mk_uv_deferred broken; /* a send failed: say so from the loop */
     bool paused, ended, closed;
-    bool blocked;    /* the kernel's buffer is full */
-    bool full;       /* MK_EFULL was answered and writable() not yet called */
+    bool blocked; /* the kernel's buffer is full */
+    bool full;    /* MK_EFULL was answered and writable() not yet called */
     char remote[64];
 };
 
@@ -118,7 +118,7 @@ void mk_uv_sock_close(struct mk_sock *s);
 const char *mk_uv_sock_remote(const struct mk_sock *s);
 
 int mk_uv_net_listen(struct mk_env *e, struct mk_listener *l, const char *address,
-                  struct mk_fault *reterr);
+                     struct mk_fault *reterr);
 uint16_t mk_uv_net_listener_port(const struct mk_listener *l);
 void mk_uv_net_listener_close(struct mk_listener *l);
 int mk_uv_net_connect(struct mk_env *e, struct mk_connect *c, const char *address);
@@ -129,7 +129,8 @@ void mk_uv_net_format(const struct sockaddr_storage *a, char *out, size_t n);
 /* --- disk: uv_disk.c --------------------------------------------------------------- */
 
 int mk_uv_disk_open_dir(struct mk_uv_env *e, const char *dir, struct mk_fault *reterr);
-int mk_uv_file_open(struct mk_env *e, struct mk_file **ret, const char *path, enum mk_open_mode mode);
+int mk_uv_file_open(struct mk_env *e, struct mk_file **ret, const char *path,
+                    enum mk_open_mode mode);
 void mk_uv_file_close(struct mk_file *f);
 int mk_uv_file_size(struct mk_file *f, uint64_t *ret);
 int mk_uv_file_read(struct mk_file *f, void *out, size_t n, uint64_t off, size_t *ret_n);
@@ -141,14 +142,14 @@ int mk_uv_disk_unlink(struct mk_env *e, const char *path);
 int mk_uv_disk_mkdir(struct mk_env *e, const char *path);
 int mk_uv_disk_dir_sync(struct mk_env *e, const char *path);
 int mk_uv_disk_dir_list(struct mk_env *e, const char *path, void (*cb)(void *arg, const char *name),
-                     void *arg);
+                        void *arg);
 int mk_uv_disk_dir_lock(struct mk_env *e);
 void mk_uv_disk_write_sync(struct mk_file *f, struct mk_write_sync *w);
 
 /* --- lines: uv_input.c --------------------------------------------------------------- */
 
 int mk_uv_input_open(struct mk_env *e, struct mk_input *in, const struct mk_input_spec *spec,
-                  struct mk_fault *reterr);
+                     struct mk_fault *reterr);
 void mk_uv_input_pause(struct mk_input *in, bool paused);
 void mk_uv_input_close(struct mk_input *in);
 /** Ends the child of a closed input that is still there when the loop is freed. */

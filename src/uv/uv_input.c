@@ -31,7 +31,7 @@ struct mk_uv_input {
     bool regular, paused, eof, ended;
     bool polling; /* poll is started */
     bool has_poll, has_watch, has_process;
-    unsigned handles; /* libuv's, still open */
+    unsigned handles;  /* libuv's, still open */
     char *path, *name; /* followed file; its name in its directory */
     uint64_t off;
     uv_poll_t poll;
@@ -251,9 +251,14 @@ static int input_open_file(struct mk_uv_input *u, const char *path, struct mk_fa
 static int input_spawn(struct mk_uv_input *u, const char *command, struct mk_fault *reterr)
 {
     char *argv[] = {(char[]){"/bin/sh"}, (char[]){"-c"}, mk_strdup(command), NULL};
-    uv_stdio_container_t io[3] = {{.flags = UV_IGNORE}, {.flags = UV_INHERIT_FD}, {.flags = UV_INHERIT_FD}};
-    uv_process_options_t o = {.file = argv[0], .args = argv, .exit_cb = input_exit_cb, .stdio = io,
-                              .stdio_count = 3, .flags = UV_PROCESS_DETACHED};
+    uv_stdio_container_t io[3] = {
+        {.flags = UV_IGNORE}, {.flags = UV_INHERIT_FD}, {.flags = UV_INHERIT_FD}};
+    uv_process_options_t o = {.file = argv[0],
+                              .args = argv,
+                              .exit_cb = input_exit_cb,
+                              .stdio = io,
+                              .stdio_count = 3,
+                              .flags = UV_PROCESS_DETACHED};
     int fds[2], rv;
 
     if (pipe2(fds, O_CLOEXEC) != 0) {
@@ -315,7 +320,7 @@ static void input_shut(struct mk_uv_input *u)
 }
 
 int mk_uv_input_open(struct mk_env *base, struct mk_input *in, const struct mk_input_spec *spec,
-                  struct mk_fault *reterr)
+                     struct mk_fault *reterr)
 {
     struct mk_uv_input *u = mk_alloc(sizeof(*u));
     int rv = MK_EINVALID;

@@ -102,7 +102,8 @@ static void listener_retry_cb(struct mk_timer *t)
 }
 
 /* Names are resolved while we wait: this is done once, when the program starts. */
-static int listen_address(struct sockaddr_storage *ret, const char *address, struct mk_fault *reterr)
+static int listen_address(struct sockaddr_storage *ret, const char *address,
+                          struct mk_fault *reterr)
 {
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_family = AF_UNSPEC}, *ai;
     char host[MK_HOST_MAX], port_text[8];
@@ -152,7 +153,7 @@ static uint16_t fd_port(int fd)
 }
 
 int mk_uv_net_listen(struct mk_env *base, struct mk_listener *l, const char *address,
-                  struct mk_fault *reterr)
+                     struct mk_fault *reterr)
 {
     struct mk_uv_listener *ul;
     struct sockaddr_storage a;

@@ -208,8 +208,8 @@ int sim_connect(struct mk_env *e, struct mk_connect *c, const char *address)
     d->to = host_node(host, l->node->index);
     d->syn = (struct sim_event){.kind = SIM_SYN, .fire = syn_fire};
     d->answer = (struct sim_event){.kind = SIM_CONNECTED, .fire = answer_fire};
-    d->timeout = (struct sim_event){
-        .kind = SIM_CONNECTED, .fire = timeout_fire, .drop = timeout_drop};
+    d->timeout =
+        (struct sim_event){.kind = SIM_CONNECTED, .fire = timeout_fire, .drop = timeout_drop};
     c->impl = d;
     sim_event_at(w, l, &d->timeout, w->now_ns + DIAL_TIMEOUT);
     if (d->to == WORLD_NODES_MAX) {

@@ -31,7 +31,7 @@ enum name_kind { NAME_SET, NAME_REMOVE, NAME_MOVE };
 
 struct name_op {
     enum name_kind kind;
-    char *path, *to; /* to: NAME_MOVE */
+    char *path, *to;         /* to: NAME_MOVE */
     struct sim_inode *inode; /* one ref */
 };
 
@@ -599,7 +599,8 @@ void sim_disk_free(struct sim_disk *d)
     mk_free(d);
 }
 
-/* --- what a test asks for ---------------------------------------------------------------------- */
+/* --- what a test asks for ----------------------------------------------------------------------
+ */
 
 void world_disk_speed(struct world *w, unsigned i, uint32_t min_us, uint32_t mean_us)
 {

@@ -16,7 +16,7 @@ struct sim_op {
     uint64_t serial;
     uint64_t off; /* of a write; the new size of a truncation */
     uint64_t old_size;
-    size_t n, old_n; /* old: what was there in [off, off + old_n) */
+    size_t n, old_n;      /* old: what was there in [off, off + old_n) */
     uint8_t *bytes, *old; /* bytes NULL: truncation */
     bool doomed;
 };

@@ -78,7 +78,8 @@ static struct sim_sock *sock_of(const struct mk_sock *s)
     return s->impl;
 }
 
-struct sim_link *sim_link_of(struct world *w, const struct sim_node *from, const struct sim_node *to)
+struct sim_link *sim_link_of(struct world *w, const struct sim_node *from,
+                             const struct sim_node *to)
 {
     return &w->links[from->index][to->index];
 }
@@ -465,7 +466,8 @@ void sim_conn_refuse(struct sim_conn *c, unsigned i)
     end_close(e);
 }
 
-/* --- the socket calls -------------------------------------------------------------------------- */
+/* --- the socket calls --------------------------------------------------------------------------
+ */
 
 int sim_sock_write(struct mk_sock *base, const void *p, size_t n)
 {
@@ -559,7 +561,8 @@ void sim_socks_free(struct sim_life *l)
         sim_sock_close(&mk_container_of(l->socks.next, struct sim_sock, of_life)->base);
 }
 
-/* --- faults -------------------------------------------------------------------------------------- */
+/* --- faults --------------------------------------------------------------------------------------
+ */
 
 /* The machine is gone, or only the process: then its kernel ends what it had open. */
 static void end_leave(struct end *e, bool told)
@@ -589,8 +592,7 @@ void sim_net_leave(struct sim_life *l, bool told)
         sim_conn_unref(c);
     }
     mk_list_init(&l->dirty);
-    mk_list_each(s, &l->socks)
-        mk_list_init(&mk_container_of(s, struct sim_sock, of_life)->dirty);
+    mk_list_each(s, &l->socks) mk_list_init(&mk_container_of(s, struct sim_sock, of_life)->dirty);
 }
 
 void world_break(struct world *w, unsigned a, unsigned b)

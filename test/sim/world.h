@@ -119,9 +119,9 @@ void world_print(struct world *w, FILE *out);
  * when it heals before that, they arrive. */
 
 struct world_link {
-    uint32_t min_us, mean_us;  /* delay one way; 100 and 400 from the beginning */
-    uint32_t loss_ppm;         /* of segments; each costs a retransmission timeout */
-    uint64_t bytes_per_s;      /* 0: no limit */
+    uint32_t min_us, mean_us; /* delay one way; 100 and 400 from the beginning */
+    uint32_t loss_ppm;        /* of segments; each costs a retransmission timeout */
+    uint64_t bytes_per_s;     /* 0: no limit */
 };
 
 /** Sets the link from node a to node b (one way); WORLD_ALL for either. */

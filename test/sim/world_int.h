@@ -141,7 +141,8 @@ void sim_trace_bytes(struct world *w, const void *p, size_t n);
 /* --- network ------------------------------------------------------------------------------- */
 
 struct sim_conn;
-struct sim_link *sim_link_of(struct world *w, const struct sim_node *from, const struct sim_node *to);
+struct sim_link *sim_link_of(struct world *w, const struct sim_node *from,
+                             const struct sim_node *to);
 uint64_t sim_net_delay(struct world *w, const struct sim_node *from, const struct sim_node *to);
 /** Makes both ends of a connection; accept() follows at the listener at once, and the
  * dialer has the answer at answer_at_ns. */
@@ -199,7 +200,8 @@ int sim_dir_list(struct mk_env *e, const char *path, void (*cb)(void *arg, const
 int sim_dir_lock(struct mk_env *e);
 void sim_write_sync(struct mk_file *f, struct mk_write_sync *w);
 
-/* --- lines ------------------------------------------------------------------------------------- */
+/* --- lines -------------------------------------------------------------------------------------
+ */
 
 int sim_input_open(struct mk_env *e, struct mk_input *in, const struct mk_input_spec *spec,
                    struct mk_fault *reterr);
