@@ -139,10 +139,14 @@ struct coa_node_component {
     struct mk_str file;       /* a coalition or organism file */
     struct mk_str component;  /* a module's kind or "ticket_issuer"; p NULL for an organism file */
     struct mk_str deployment; /* a signed Deployment; p NULL: version 0, from the file */
+    struct mk_str source;     /* where a feed reads: "-", "file:PATH", "exec:COMMAND"; p NULL: - */
 };
 struct coa_node_file {
     struct mk_str key, listen, dir;
-    struct mk_str http; /* p NULL: no admin interface */
+    struct mk_str http;           /* p NULL: no admin interface */
+    struct mk_str advertise;      /* "host:port" that others dial; p NULL: what listen says */
+    const struct mk_str *tickets; /* paths of tickets to show */
+    size_t n_tickets;
     struct coa_contacts peers;
     const struct coa_node_component *components;
     size_t n_components;

@@ -7,7 +7,9 @@
 #define VERSION "0.1.0"
 
 static const struct command commands[] = {
-    {"node", "run one node in the foreground", cmd_node},
+    {"id", "the id of each text", cmd_id},
+    {"derive", "derive an id along a path", cmd_derive},
+    {"stable-id", "the stable id of a name", cmd_stable_id},
 };
 
 static void print_help(FILE *out)

@@ -32,6 +32,9 @@ struct command {
 };
 
 /* One a file, in the order of main.c's table. */
+int cmd_id(int argc, char **argv);
+int cmd_derive(int argc, char **argv);
+int cmd_stable_id(int argc, char **argv);
 int cmd_node(int argc, char **argv);
 
 /** Prints one line on standard error and returns status. */

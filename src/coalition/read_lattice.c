@@ -38,7 +38,7 @@ static int read_path(struct reader *r, const struct toml_node *n, const struct f
     return read_text(r, n, f, &p->path);
 }
 
-#define ORGANISM(i, name)                                              \
+#define ORGANISM(i, name)                                                \
     {                                                                    \
         name, read_path, offsetof(struct input, paths[i]), true, 1, 4096 \
     }

@@ -15,6 +15,7 @@ static int read_components(struct reader *r, const struct toml_node *n, const st
         TEXT(struct coa_node_component, "file", file, true),
         TEXT(struct coa_node_component, "component", component, false),
         TEXT(struct coa_node_component, "deployment", deployment, false),
+        TEXT(struct coa_node_component, "source", source, false),
     };
     struct coa_node_file *file = ret;
     enum coa_module_kind kind;
@@ -54,11 +55,34 @@ static int read_anchor(struct reader *r, const struct toml_node *n, const struct
     return read_table(r, n, "[anchor]", FIELDS(fields), ret);
 }
 
+static int read_tickets(struct reader *r, const struct toml_node *n, const struct field *f,
+                        void *ret)
+{
+    struct coa_node_file *file = ret;
+    struct mk_str *v;
+    int rv;
+
+    rv = read_expect(r, n, TOML_ARRAY);
+    if (rv != 0)
+        return rv;
+    v = mk_arena_take(r->arena, n->n * sizeof *v);
+    for (size_t i = 0; i < n->n; i++) {
+        rv = read_text(r, &n->children[i], f, &v[i]);
+        if (rv != 0)
+            return rv;
+    }
+    file->tickets = v;
+    file->n_tickets = n->n;
+    return 0;
+}
+
 static const struct field node_fields[] = {
     TEXT(struct coa_node_file, "key", key, true),
     TEXT(struct coa_node_file, "listen", listen, true),
     TEXT(struct coa_node_file, "dir", dir, true),
     TEXT(struct coa_node_file, "http", http, false),
+    TEXT(struct coa_node_file, "advertise", advertise, false),
+    {"tickets", read_tickets, 0, false, 1, 4096},
     {"peers", read_contacts, offsetof(struct coa_node_file, peers), false, 0, 0},
     {"components", read_components, 0, true, 0, 0},
     {"anchor", read_anchor, 0, false, 0, 0},

@@ -146,6 +146,12 @@ int read_tables(struct reader *r, const struct toml_node *n, const char *what, s
     return 0;
 }
 
+/* How messages name a node: items of an array have no key. */
+static const char *name_of(const struct toml_node *n)
+{
+    return n->key.n > 0 ? n->key.p : "an item";
+}
+
 /* --- texts and numbers ------------------------------------------------------------ */
 
 int read_ignore(struct reader *r, const struct toml_node *n, const struct field *f, void *ret)
@@ -186,10 +192,10 @@ int read_name(struct reader *r, const struct toml_node *n, const struct field *f
         return reader_fail(r, n->at,
                            "%s is no name: %s; a name is 1 to 128 bytes without control "
                            "characters and '|'",
-                           n->key.p, rule.text);
+                           name_of(n), rule.text);
     warning = coa_name_warning(n->text);
     if (warning != NULL)
-        reader_warn(r, n->at, "%s \"%s\" %s", n->key.p, n->text.p, warning);
+        reader_warn(r, n->at, "%s \"%s\" %s", name_of(n), n->text.p, warning);
     *(struct mk_str *)ret = n->text;
     return 0;
 }
@@ -201,12 +207,12 @@ int read_text(struct reader *r, const struct toml_node *n, const struct field *f
     if (rv != 0)
         return rv;
     if (n->text.n < f->min)
-        return reader_fail(r, n->at, "%s is empty; state it or leave the key out", n->key.p);
+        return reader_fail(r, n->at, "%s is empty; state it or leave the key out", name_of(n));
     if (n->text.n > f->max)
-        return reader_fail(r, n->at, "%s has %zu bytes; at most %llu are allowed", n->key.p,
+        return reader_fail(r, n->at, "%s has %zu bytes; at most %llu are allowed", name_of(n),
                            n->text.n, (unsigned long long)f->max);
     if (memchr(n->text.p, 0, n->text.n) != NULL)
-        return reader_fail(r, n->at, "%s holds U+0000; a text must not", n->key.p);
+        return reader_fail(r, n->at, "%s holds U+0000; a text must not", name_of(n));
     *(struct mk_str *)ret = n->text;
     return 0;
 }
@@ -219,7 +225,7 @@ static int read_integer(struct reader *r, const struct toml_node *n, const struc
     if (rv != 0)
         return rv;
     if (n->integer < 0 || (uint64_t)n->integer < f->min || (uint64_t)n->integer > f->max)
-        return reader_fail(r, n->at, "%s is %lld; it must be %llu to %llu", n->key.p,
+        return reader_fail(r, n->at, "%s is %lld; it must be %llu to %llu", name_of(n),
                            (long long)n->integer, (unsigned long long)f->min,
                            (unsigned long long)f->max);
     *ret = (uint64_t)n->integer;
@@ -253,11 +259,11 @@ int read_bps(struct reader *r, const struct toml_node *n, const struct field *f,
         return read_expect(r, n, TOML_FLOAT);
     v = n->kind == TOML_FLOAT ? n->real : (double)n->integer;
     if (!(v >= 0 && v <= 1))
-        return reader_fail(r, n->at, "%s is out of range; it must be 0 to 1", n->key.p);
+        return reader_fail(r, n->at, "%s is out of range; it must be 0 to 1", name_of(n));
     bps = (long)(v * 10000 + 0.5);
     if ((double)bps / 10000 != v)
         return reader_fail(r, n->at, "%s has more than four decimals; at most four are kept",
-                           n->key.p);
+                           name_of(n));
     *(uint16_t *)ret = (uint16_t)bps;
     return 0;
 }
@@ -268,7 +274,7 @@ int read_bps(struct reader *r, const struct toml_node *n, const struct field *f,
 static int read_digits(struct reader *r, const struct toml_node *n, const char *what, void *out,
                        size_t size)
 {
-    const char *key = n->key.n > 0 ? n->key.p : "an item";
+    const char *key = name_of(n);
     int rv = read_expect(r, n, TOML_TEXT);
 
     if (rv != 0)
@@ -296,7 +302,7 @@ static int read_nonzero(struct reader *r, const struct toml_node *n, const char 
         return reader_fail(r, n->at,
                            "%s is all zero, which stands for an absent id; give the id "
                            "or leave the key out",
-                           n->key.n > 0 ? n->key.p : "an item");
+                           name_of(n));
     return rv;
 }
 
@@ -354,14 +360,14 @@ int read_hex(struct reader *r, const struct toml_node *n, const struct field *f,
         return rv;
     if (n->text.n >= 2 && n->text.p[0] == '0' && (n->text.p[1] == 'x' || n->text.p[1] == 'X'))
         return reader_fail(r, n->at, "%s starts with 0x; bytes are written as hex digits alone",
-                           n->key.p);
+                           name_of(n));
     if (n->text.n / 2 < f->min || n->text.n / 2 > f->max)
-        return reader_fail(r, n->at, "%s has %zu bytes; it must have %llu to %llu", n->key.p,
+        return reader_fail(r, n->at, "%s has %zu bytes; it must have %llu to %llu", name_of(n),
                            n->text.n / 2, (unsigned long long)f->min, (unsigned long long)f->max);
     out = mk_arena_take(r->arena, n->text.n / 2);
     if (mk_unhex(out, n->text.n / 2, n->text.p, n->text.n) != 0)
         return reader_fail(r, n->at, "%s is not hex; bytes are written as pairs of hex digits",
-                           n->key.p);
+                           name_of(n));
     *bytes = (struct mk_bytes){out, n->text.n / 2};
     return 0;
 }
@@ -433,7 +439,7 @@ int read_id_set(struct reader *r, const struct toml_node *n, size_t limit, struc
     if (rv != 0)
         return rv;
     if (n->n == 0 || n->n > limit)
-        return reader_fail(r, n->at, "%s has %zu items; it must have 1 to %zu", n->key.p, n->n,
+        return reader_fail(r, n->at, "%s has %zu items; it must have 1 to %zu", name_of(n), n->n,
                            limit);
     ids = mk_arena_take(r->arena, n->n * sizeof *ids);
     for (size_t i = 0; i < n->n; i++) {
@@ -445,7 +451,7 @@ int read_id_set(struct reader *r, const struct toml_node *n, size_t limit, struc
     for (size_t i = 1; i < n->n; i++) {
         if (mk_id_eq(&ids[i - 1], &ids[i]))
             return reader_fail(r, n->at, "%s holds an item twice; items must be distinct",
-                               n->key.p);
+                               name_of(n));
     }
     *ret = ids;
     *ret_n = n->n;
