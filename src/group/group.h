@@ -13,6 +13,7 @@
 #include "net/net.h"
 #include "store/store.h"
 #include <mosaik/machine.h>
+#include <mosaik/outcome.h>
 #include <mosaik/ticket.h>
 
 struct mk_group;
@@ -93,7 +94,6 @@ struct mk_submit {
     void (*cb)(struct mk_submit *s, int status, const struct mk_outcome *outcome);
     void *impl;
 };
-struct mk_outcome;
 /** Commits a command in this member's name (sender = our peer), forwarding to the leader if need
  * be. session, number as in committees.md; the caller retries with the same pair after an unknown
  * outcome. MK_EFULL, MK_ELIMIT, MK_ENOMAJORITY return at once. */

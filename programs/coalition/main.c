@@ -1,0 +1,56 @@
+/* main.c - the program `coalition`: one binary, one file a command. */
+#include "program.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define VERSION "0.1.0"
+
+static const struct command commands[] = {
+    {"id", "the id of each text", cmd_id},
+    {"derive", "derive an id along a path", cmd_derive},
+    {"stable-id", "the stable id of a name", cmd_stable_id},
+};
+
+static void print_help(FILE *out)
+{
+    fprintf(out, "Usage: coalition COMMAND [ARGUMENT...]\n"
+                 "Coordination of agents without a central authority.\n\nCommands:\n");
+    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++)
+        fprintf(out, "  %-12s %s\n", commands[i].name, commands[i].summary);
+    fprintf(
+        out,
+        "\n`coalition COMMAND --help` tells more. Exit status: 0 done, 1 a check failed or the\n"
+        "thing is not there, 2 wrong usage or a bad file, 3 not reachable in time.\n");
+}
+
+static int run(const struct command *c, int argc, char **argv)
+{
+    char name[64];
+
+    snprintf(name, sizeof name, "coalition %s", c->name);
+    argv[0] = name;
+    return c->run(argc, argv);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 2) {
+        print_help(stderr);
+        return STATUS_USAGE;
+    }
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0) {
+        print_help(stdout);
+        return STATUS_DONE;
+    }
+    if (strcmp(argv[1], "--version") == 0) {
+        printf("coalition %s\n", VERSION);
+        return STATUS_DONE;
+    }
+    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
+        if (strcmp(argv[1], commands[i].name) == 0)
+            return run(&commands[i], argc - 1, argv + 1);
+    }
+    return complain(STATUS_USAGE, "coalition: no command \"%s\"; `coalition --help` lists them",
+                    argv[1]);
+}

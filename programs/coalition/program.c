@@ -1,0 +1,263 @@
+/* program.c - the helpers of program.h. */
+#include "program.h"
+
+#include <mosaik/key.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* --- complaining --------------------------------------------------------------------- */
+
+int complain(enum status status, const char *fmt, ...)
+{
+    char text[1024];
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    fflush(stdout);
+    fprintf(stderr, "%s\n", text);
+    return status;
+}
+
+enum status status_of(int err)
+{
+    switch ((enum mk_err)err) {
+    case MK_ETIMEDOUT:
+    case MK_EUNREACHABLE:
+    case MK_ENOMAJORITY:
+    case MK_ENOTLEADER:
+    case MK_ECANCELED:
+        return STATUS_TIMEOUT;
+    case MK_EINVALID:
+    case MK_EMALFORMED:
+    case MK_ELIMIT:
+        return STATUS_USAGE;
+    case MK_ENOMEM:
+    case MK_ENOTFOUND:
+    case MK_EEXISTS:
+    case MK_EFULL:
+    case MK_ECLOSED:
+    case MK_EREFUSED:
+    case MK_ESIGNATURE:
+    case MK_ESTALE:
+    case MK_ECONFLICT:
+    case MK_EIO:
+    case MK_ENOSPACE:
+    case MK_ECORRUPT:
+    case MK_EUNKNOWN:
+    case MK_ENOTSUP:
+    case MK_ERETIRED:
+    case MK_EPROTOCOL:
+    case MK_EIDENTITY:
+    case MK_ELOSTDISK:
+        return STATUS_CHECK;
+    }
+    return err == 0 ? STATUS_DONE : STATUS_CHECK;
+}
+
+int complain_of(int err, const struct mk_fault *f)
+{
+    return complain(status_of(err), "%s",
+                    f != NULL && f->text[0] != '\0' ? f->text : mk_strerror(err));
+}
+
+/* --- options --------------------------------------------------------------------------- */
+
+void parse_options(const struct argp *a, int argc, char **argv, void *input)
+{
+    argp_err_exit_status = STATUS_USAGE;
+    if (argp_parse(a, argc, argv, 0, NULL, input) != 0)
+        exit(STATUS_USAGE);
+}
+
+int parse_u64(uint64_t *ret, const char *text, uint64_t max)
+{
+    uint64_t v = 0;
+
+    if (*text == '\0')
+        return MK_EMALFORMED;
+    for (; *text != '\0'; text++) {
+        unsigned digit = (unsigned)(*text - '0');
+
+        if (digit > 9 || v > (max - digit) / 10)
+            return MK_EMALFORMED;
+        v = v * 10 + digit;
+    }
+    *ret = v;
+    return 0;
+}
+
+/* --- files ------------------------------------------------------------------------------- */
+
+static int read_all(int fd, const char *path, struct mk_buf *ret, struct mk_fault *reterr)
+{
+    for (;;) {
+        uint8_t *p;
+        ssize_t n;
+
+        mk_buf_reserve(ret, 65536);
+        p = ret->p + ret->n;
+        n = read(fd, p, 65536);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return mk_fault(reterr, MK_EIO, "%s: %s", path, strerror(errno));
+        if (n == 0)
+            return 0;
+        ret->n += (size_t)n;
+        if (ret->n > COA_FILE_MAX)
+            return mk_fault(reterr, MK_ELIMIT, "%s:1:1: the file is larger than %u bytes", path,
+                            COA_FILE_MAX);
+    }
+}
+
+int read_file(const char *path, struct mk_buf *ret, struct mk_fault *reterr)
+{
+    int fd, rv;
+
+    if (strcmp(path, "-") == 0)
+        return read_all(0, "standard input", ret, reterr);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return mk_fault(reterr, errno == ENOENT ? MK_ENOTFOUND : MK_EIO, "%s: %s", path,
+                        strerror(errno));
+    rv = read_all(fd, path, ret, reterr);
+    close(fd);
+    return rv;
+}
+
+static int write_all(int fd, struct mk_bytes b)
+{
+    while (b.n > 0) {
+        ssize_t n = write(fd, b.p, b.n);
+
+        if (n < 0 && errno != EINTR)
+            return -1;
+        if (n > 0) {
+            b.p += n;
+            b.n -= (size_t)n;
+        }
+    }
+    return fsync(fd);
+}
+
+int write_file(const char *path, struct mk_bytes content, unsigned mode, struct mk_fault *reterr)
+{
+    char temporary[4096];
+    int fd, rv;
+
+    if (snprintf(temporary, sizeof temporary, "%s.new", path) >= (int)sizeof temporary)
+        return mk_fault(reterr, MK_EINVALID, "%s: the path is too long", path);
+    unlink(temporary);
+    fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+    if (fd < 0)
+        return mk_fault(reterr, MK_EIO, "%s: %s", temporary, strerror(errno));
+    rv = write_all(fd, content);
+    if (close(fd) != 0 || rv != 0 || rename(temporary, path) != 0) {
+        rv = mk_fault(reterr, MK_EIO, "%s: %s", path, strerror(errno));
+        unlink(temporary);
+        return rv;
+    }
+    return 0;
+}
+
+static int loader_load(struct coa_loader *l, const char *path, struct mk_buf *ret,
+                       struct mk_fault *reterr)
+{
+    (void)l;
+    return read_file(path, ret, reterr);
+}
+
+struct coa_loader *disk_loader(void)
+{
+    static struct coa_loader loader = {.load = loader_load};
+
+    return &loader;
+}
+
+static void print_warnings(const struct coa_warnings *w)
+{
+    for (size_t i = 0; i < w->n; i++)
+        fprintf(stderr, "warning: %.*s\n", (int)w->v[i].n, w->v[i].p);
+}
+
+int load_coalition(struct coa_coalition_file *ret, const char *path)
+{
+    struct mk_buf b = {0};
+    struct mk_fault fault = {{0}};
+    int rv = read_file(path, &b, &fault);
+
+    if (rv == 0)
+        rv = coa_coalition_file_parse(ret, path, mk_buf_bytes(&b), disk_loader(), &fault);
+    mk_buf_done(&b);
+    if (rv != 0)
+        return complain(STATUS_USAGE, "%s", fault.text);
+    print_warnings(&ret->warnings);
+    return 0;
+}
+
+int load_organism(struct coa_organism_file *ret, const char *path)
+{
+    struct mk_buf b = {0};
+    struct mk_fault fault = {{0}};
+    int rv = read_file(path, &b, &fault);
+
+    if (rv == 0)
+        rv = coa_organism_file_parse(ret, path, mk_buf_bytes(&b), &fault);
+    mk_buf_done(&b);
+    if (rv != 0)
+        return complain(STATUS_USAGE, "%s", fault.text);
+    print_warnings(&ret->warnings);
+    return 0;
+}
+
+int load_key(struct mk_key *ret, const char *path, struct mk_fault *reterr)
+{
+    struct mk_buf b = {0};
+    struct stat st;
+    int rv;
+
+    if (stat(path, &st) == 0 && (st.st_mode & 077) != 0)
+        return mk_fault(reterr, MK_EREFUSED,
+                        "%s: others may read this key (mode %03o); make it 0600", path,
+                        (unsigned)st.st_mode & 0777);
+    rv = read_file(path, &b, reterr);
+    if (rv == 0)
+        rv = mk_key_parse(ret, mk_buf_bytes(&b), reterr);
+    mk_wipe(b.p, b.cap);
+    mk_buf_done(&b);
+    return rv;
+}
+
+/* --- JSON ----------------------------------------------------------------------------------- */
+
+void print_json(json_t *taken)
+{
+    json_dumpf(taken, stdout, JSON_COMPACT);
+    putchar('\n');
+    fflush(stdout);
+    json_decref(taken);
+}
+
+json_t *json_hex(const void *p, size_t n)
+{
+    char *hex = mk_alloc(2 * n + 1);
+    json_t *s;
+
+    mk_hex(hex, p, n);
+    s = json_string(hex);
+    mk_free(hex);
+    return s;
+}
+
+json_t *json_text(struct mk_str s)
+{
+    return s.p != NULL ? json_stringn(s.p, s.n) : json_null();
+}

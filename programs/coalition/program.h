@@ -1,0 +1,72 @@
+/* program.h - what the commands of `coalition` share: the table, the exit statuses, how
+ * they complain, how they read files.
+ *
+ * A command is one file cmd_<name>.c with one entry in main.c's table. It parses its
+ * options with argp (so it has --help), prints facts on standard output (one JSON object
+ * with --json), and errors on standard error as one line: what, where, which rule,
+ * what would be right. */
+#ifndef PROGRAMS_PROGRAM_H
+#define PROGRAMS_PROGRAM_H
+
+#include <coalition/file.h>
+#include <mosaik/bytes.h>
+#include <mosaik/error.h>
+#include <mosaik/key.h>
+
+#include <argp.h>
+#include <jansson.h>
+#include <stdbool.h>
+
+/** spec/cli.md: "Exit status". */
+enum status {
+    STATUS_DONE = 0,
+    STATUS_CHECK = 1,   /* a check failed, or the thing is not there */
+    STATUS_USAGE = 2,   /* wrong usage or a bad file */
+    STATUS_TIMEOUT = 3, /* not reachable in time */
+};
+
+struct command {
+    const char *name;
+    const char *summary;               /* one line for `coalition --help` */
+    int (*run)(int argc, char **argv); /* argv[0] is "coalition <name>"; a status */
+};
+
+/* One a file, in the order of main.c's table. */
+int cmd_id(int argc, char **argv);
+int cmd_derive(int argc, char **argv);
+int cmd_stable_id(int argc, char **argv);
+int cmd_node(int argc, char **argv);
+
+/** Prints one line on standard error and returns status. */
+int complain(enum status status, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/** The exit status that stands for an error of the library. */
+enum status status_of(int err);
+/** complain() with a fault's text, or the error's own. */
+int complain_of(int err, const struct mk_fault *f);
+
+/** Parses argv with a: on --help it prints and ends the program with 0, on wrong usage with 2. */
+void parse_options(const struct argp *a, int argc, char **argv, void *input);
+
+/** The whole file, "-" for standard input; at most COA_FILE_MAX bytes. MK_ENOTFOUND, MK_ELIMIT,
+ * MK_EIO with the reason in reterr. */
+int read_file(const char *path, struct mk_buf *ret, struct mk_fault *reterr);
+/** Writes a file anew: mode (0600 for keys), whole or not at all. */
+int write_file(const char *path, struct mk_bytes content, unsigned mode, struct mk_fault *reterr);
+/** A loader that reads from the disk. */
+struct coa_loader *disk_loader(void);
+/** Reads and parses; prints warnings on standard error. A status; 0 fills ret. */
+int load_coalition(struct coa_coalition_file *ret, const char *path);
+int load_organism(struct coa_organism_file *ret, const char *path);
+/** A peer key from a file made by `coalition key new`; MK_EREFUSED when others may read it. */
+int load_key(struct mk_key *ret, const char *path, struct mk_fault *reterr);
+
+/** Prints an object on one line and releases it. */
+void print_json(json_t *taken);
+json_t *json_hex(const void *p, size_t n);
+json_t *json_text(struct mk_str s); /* null when s.p is NULL */
+#define json_id(id) json_hex((id)->b, sizeof(id)->b)
+
+/** A number, all of the text: 0 or MK_EMALFORMED. */
+int parse_u64(uint64_t *ret, const char *text, uint64_t max);
+
+#endif

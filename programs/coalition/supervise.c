@@ -1,0 +1,173 @@
+/* supervise.c - a small supervisor: start, watch, restart, stop.
+ *
+ * Children die with us (PR_SET_PDEATHSIG), so that an `up` killed with -9 leaves nothing
+ * behind. Only processes started here are ever signalled, by their id, and an id is
+ * forgotten in the moment it is reaped. */
+#include "supervise.h"
+
+#include <mosaik/bytes.h>
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define RESTART_MS_MIN 200u
+#define RESTART_MS_MAX 5000u
+
+uint64_t monotonic_ms(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t); /* tidy: ok, a program's own clock */
+    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+struct child *children_add(struct children *c, const char *name, const char *log_path,
+                           const char *const *argv)
+{
+    struct child *ch;
+    unsigned n = 0;
+
+    c->v = mk_realloc(c->v, (c->n + 1) * sizeof *c->v);
+    ch = &c->v[c->n++];
+    memset(ch, 0, sizeof *ch);
+    snprintf(ch->name, sizeof ch->name, "%s", name);
+    snprintf(ch->log_path, sizeof ch->log_path, "%s", log_path);
+    for (; argv[n] != NULL && n < CHILD_ARGS_MAX; n++)
+        ch->argv[n] = mk_strdup(argv[n]);
+    return ch;
+}
+
+static void run_child(const struct child *c, int log, pid_t parent)
+{
+    int null = open("/dev/null", O_RDONLY);
+
+    prctl(PR_SET_PDEATHSIG, SIGTERM);
+    if (getppid() != parent)
+        _exit(0); /* it died before we asked */
+    setpgid(
+        0,
+        0); /* Ctrl-C at the terminal reaches the supervisor alone, which then stops us in order */
+    if (!c->keep_stdin && null >= 0)
+        dup2(null, 0);
+    dup2(log, 1);
+    dup2(log, 2);
+    execv(c->argv[0], c->argv);
+    dprintf(2, "cannot run %s: %s\n", c->argv[0], strerror(errno));
+    _exit(127);
+}
+
+int child_start(struct child *c, struct mk_fault *reterr)
+{
+    int log = open(c->log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    pid_t parent = getpid(), pid;
+
+    if (log < 0)
+        return mk_fault(reterr, MK_EIO, "%s: %s", c->log_path, strerror(errno));
+    pid = fork();
+    if (pid == 0)
+        run_child(c, log, parent);
+    close(log);
+    if (pid < 0)
+        return mk_fault(reterr, MK_EIO, "cannot start %s: %s", c->name, strerror(errno));
+    c->pid = pid;
+    c->starts++;
+    return 0;
+}
+
+static uint64_t restart_pause(const struct child *c)
+{
+    unsigned doublings = c->starts > 6 ? 5 : c->starts > 0 ? c->starts - 1 : 0;
+    uint64_t ms = (uint64_t)RESTART_MS_MIN << doublings;
+
+    return ms < RESTART_MS_MAX ? ms : RESTART_MS_MAX;
+}
+
+void children_tend(struct children *c, void (*ended)(void *arg, struct child *c),
+                   void (*started)(void *arg, struct child *c), void *arg)
+{
+    uint64_t now = monotonic_ms();
+
+    for (unsigned i = 0; i < c->n; i++) {
+        struct child *ch = &c->v[i];
+
+        if (ch->pid != 0 && waitpid(ch->pid, &ch->last_status, WNOHANG) == ch->pid) {
+            ch->pid = 0;
+            ch->start_at_ms = now + restart_pause(ch);
+            ended(arg, ch);
+        }
+        if (ch->pid == 0 && ch->starts > 0 && now >= ch->start_at_ms && child_start(ch, NULL) == 0)
+            started(arg, ch);
+    }
+}
+
+static bool any_running(struct children *c)
+{
+    bool running = false;
+
+    for (unsigned i = 0; i < c->n; i++) {
+        struct child *ch = &c->v[i];
+
+        if (ch->pid != 0 && waitpid(ch->pid, &ch->last_status, WNOHANG) == ch->pid)
+            ch->pid = 0;
+        running |= ch->pid != 0;
+    }
+    return running;
+}
+
+static void signal_all(struct children *c, int signo)
+{
+    for (unsigned i = 0; i < c->n; i++) {
+        if (c->v[i].pid != 0)
+            kill(c->v[i].pid, signo);
+    }
+}
+
+void children_stop(struct children *c, unsigned grace_ms)
+{
+    const struct timespec pause = {.tv_nsec = 5000000};
+    uint64_t deadline = monotonic_ms() + grace_ms;
+
+    signal_all(c, SIGTERM);
+    while (any_running(c) && monotonic_ms() < deadline)
+        nanosleep(&pause, NULL); /* tidy: ok, polls for the end of children */
+    signal_all(c, SIGKILL);
+    while (any_running(c))
+        nanosleep(&pause, NULL); /* tidy: ok, as above */
+}
+
+void children_free(struct children *c)
+{
+    for (unsigned i = 0; i < c->n; i++) {
+        for (char **a = c->v[i].argv; *a != NULL; a++)
+            mk_free(*a);
+    }
+    mk_free(c->v);
+    *c = (struct children){0};
+}
+
+uint16_t free_port(void)
+{
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof a;
+    int s = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    uint16_t port = 0;
+
+    if (s < 0)
+        return 0;
+    if (bind(s, (struct sockaddr *)&a, sizeof a) == 0 &&
+        getsockname(s, (struct sockaddr *)&a, &len) == 0)
+        port = ntohs(a.sin_port);
+    close(s);
+    return port;
+}

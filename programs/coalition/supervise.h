@@ -1,0 +1,44 @@
+/* supervise.h - processes that `coalition up` starts, watches and stops. */
+#ifndef PROGRAMS_SUPERVISE_H
+#define PROGRAMS_SUPERVISE_H
+
+#include <mosaik/error.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define CHILD_ARGS_MAX 16u
+
+struct child {
+    char name[64];
+    char log_path[512];
+    char *argv[CHILD_ARGS_MAX + 1]; /* given: freed by children_free() */
+    bool keep_stdin;                /* the child reads our standard input */
+    pid_t pid;                      /* 0: not running */
+    unsigned starts;
+    int last_status;      /* as from waitpid */
+    uint64_t start_at_ms; /* when to start it again; monotonic */
+};
+
+struct children {
+    struct child *v;
+    unsigned n;
+};
+
+uint64_t monotonic_ms(void);
+/** Adds one; argv[] are copied. */
+struct child *children_add(struct children *c, const char *name, const char *log_path,
+                           const char *const *argv);
+/** Starts one: its output goes to its log; it is told to end when we die. */
+int child_start(struct child *c, struct mk_fault *reterr);
+/** Takes note of ended ones and starts them again after a pause that doubles from 200 ms to 5 s.
+ * Calls ended for each one that ended, then started for each one started again. */
+void children_tend(struct children *c, void (*ended)(void *arg, struct child *c),
+                   void (*started)(void *arg, struct child *c), void *arg);
+/** SIGTERM to all, waits; after grace_ms SIGKILL. */
+void children_stop(struct children *c, unsigned grace_ms);
+void children_free(struct children *c);
+/** A TCP port on loopback that is free now. 0: none. */
+uint16_t free_port(void);
+
+#endif

@@ -1,0 +1,148 @@
+/* read_node.c - the node file: what runs in one process; and which kind a file is. */
+#include <coalition/file.h>
+
+#include "coalition/reader.h"
+
+#define TEXT(S, name, member, required)                         \
+    {                                                           \
+        name, read_text, offsetof(S, member), required, 1, 4096 \
+    }
+
+static int read_components(struct reader *r, const struct toml_node *n, const struct field *f,
+                           void *ret)
+{
+    static const struct field fields[] = {
+        TEXT(struct coa_node_component, "file", file, true),
+        TEXT(struct coa_node_component, "component", component, false),
+        TEXT(struct coa_node_component, "deployment", deployment, false),
+        TEXT(struct coa_node_component, "source", source, false),
+    };
+    struct coa_node_file *file = ret;
+    enum coa_module_kind kind;
+    void *v = NULL;
+    int rv;
+
+    (void)f;
+    rv = read_tables(r, n, "components", 1024, FIELDS(fields), sizeof *file->components, &v,
+                     &file->n_components);
+    if (rv != 0)
+        return rv;
+    file->components = v;
+    for (size_t i = 0; i < file->n_components; i++) {
+        struct mk_str component = file->components[i].component;
+
+        if (component.p != NULL && !mk_str_is(component, "ticket_issuer") &&
+            coa_module_kind_of(&kind, component) != 0)
+            return reader_fail(r, n->children[i].at,
+                               "unknown component \"%s\"; it is atlas, almanac, chronicle, "
+                               "compute, randomness or ticket_issuer, and left out for an organism "
+                               "file",
+                               component.p);
+    }
+    return 0;
+}
+
+static int read_anchor(struct reader *r, const struct toml_node *n, const struct field *f,
+                       void *ret)
+{
+    static const struct field fields[] = {
+        TEXT(struct coa_node_file, "path", anchor_path, false),
+        TEXT(struct coa_node_file, "rpc_url", anchor_rpc_url, false),
+        TEXT(struct coa_node_file, "key", anchor_key, false),
+    };
+
+    (void)f;
+    return read_table(r, n, "[anchor]", FIELDS(fields), ret);
+}
+
+static int read_tickets(struct reader *r, const struct toml_node *n, const struct field *f,
+                        void *ret)
+{
+    struct coa_node_file *file = ret;
+    struct mk_str *v;
+    int rv;
+
+    rv = read_expect(r, n, TOML_ARRAY);
+    if (rv != 0)
+        return rv;
+    v = mk_arena_take(r->arena, n->n * sizeof *v);
+    for (size_t i = 0; i < n->n; i++) {
+        rv = read_text(r, &n->children[i], f, &v[i]);
+        if (rv != 0)
+            return rv;
+    }
+    file->tickets = v;
+    file->n_tickets = n->n;
+    return 0;
+}
+
+static const struct field node_fields[] = {
+    TEXT(struct coa_node_file, "key", key, true),
+    TEXT(struct coa_node_file, "listen", listen, true),
+    TEXT(struct coa_node_file, "dir", dir, true),
+    TEXT(struct coa_node_file, "http", http, false),
+    TEXT(struct coa_node_file, "advertise", advertise, false),
+    {"tickets", read_tickets, 0, false, 1, 4096},
+    {"peers", read_contacts, offsetof(struct coa_node_file, peers), false, 0, 0},
+    {"components", read_components, 0, true, 0, 0},
+    {"anchor", read_anchor, 0, false, 0, 0},
+};
+
+int coa_node_file_parse(struct coa_node_file *ret, const char *name, struct mk_bytes bytes,
+                        struct mk_fault *reterr)
+{
+    struct reader r = {.file = name, .reterr = reterr};
+    struct toml_node root;
+    int rv;
+
+    *ret = (struct coa_node_file){0};
+    r.arena = &ret->arena;
+    rv = toml_parse(&root, name, bytes, r.arena, reterr);
+    if (rv == 0)
+        rv = read_table(&r, &root, "the node file", FIELDS(node_fields), ret);
+    reader_done(&r, &ret->warnings, NULL);
+    if (rv != 0)
+        coa_node_file_done(ret);
+    return rv;
+}
+
+void coa_node_file_done(struct coa_node_file *f)
+{
+    mk_arena_done(&f->arena);
+    *f = (struct coa_node_file){0};
+}
+
+static int kind_of(struct reader *r, const struct toml_node *root, enum coa_file_kind *ret)
+{
+    *ret = COA_FILE_COALITION;
+    for (size_t i = 0; i < root->n; i++) {
+        const struct toml_node *n = &root->children[i];
+
+        if (!mk_str_is(n->key, "kind"))
+            continue;
+        if (n->kind == TOML_TEXT && mk_str_is(n->text, "organism"))
+            *ret = COA_FILE_ORGANISM;
+        else if (n->kind == TOML_TEXT && mk_str_is(n->text, "lattice"))
+            *ret = COA_FILE_LATTICE;
+        else if (n->kind != TOML_TEXT || !mk_str_is(n->text, "coalition"))
+            return reader_fail(r, n->at,
+                               "kind must be \"organism\" or \"lattice\"; a coalition "
+                               "file has none");
+    }
+    return 0;
+}
+
+int coa_file_kind(enum coa_file_kind *ret, const char *name, struct mk_bytes bytes,
+                  struct mk_fault *reterr)
+{
+    struct mk_arena arena = {0};
+    struct reader r = {.file = name, .arena = &arena, .reterr = reterr};
+    struct toml_node root;
+    int rv;
+
+    rv = toml_parse(&root, name, bytes, &arena, reterr);
+    if (rv == 0)
+        rv = kind_of(&r, &root, ret);
+    mk_arena_done(&arena);
+    return rv;
+}

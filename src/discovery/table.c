@@ -1,0 +1,324 @@
+/* table.c - see table.h.
+ *
+ * Sorted arrays: a few thousand pointers move in microseconds, and iteration has one
+ * order everywhere. The rules that protect what is held, in the order in which
+ * mk_table_judge asks: an update of a held record always has its place; a new one
+ * needs a place of its kind, bytes, and room in its source's share; a record that
+ * this node needs may take the place of the last one of the biggest source. */
+#include "discovery/table.h"
+
+#include "base/assert.h"
+
+#include <string.h>
+
+struct mk_table_source {
+    struct mk_peer peer;
+    size_t n;
+};
+
+void mk_table_init(struct mk_table *t, size_t max_peers, size_t max_deployments)
+{
+    *t = (struct mk_table){.max_kind = {max_peers, max_deployments}};
+    mk_list_init(&t->recent);
+}
+
+const void *mk_record_value(struct mk_record *r)
+{
+    bool is_peer = r->head.kind == MK_RECORD_PEER;
+    const struct mk_type *type = is_peer ? &mk_peer_entry_type : &mk_deployment_type;
+    int rv;
+
+    if (r->value == NULL) {
+        r->value = mk_arena_take(&r->arena, type->size);
+        rv = mk_decode(r->value, type, mk_buf_bytes(&r->bytes), &r->arena, NULL);
+        MK_ASSERT(rv == 0); /* it was read before it was stored */
+    }
+    return r->value;
+}
+
+static void record_forget_value(struct mk_record *r)
+{
+    mk_arena_done(&r->arena);
+    r->value = NULL;
+}
+
+static void record_free(struct mk_record *r)
+{
+    mk_list_del(&r->recent);
+    mk_buf_done(&r->bytes);
+    mk_buf_done(&r->rival);
+    record_forget_value(r);
+    mk_free(r);
+}
+
+void mk_table_done(struct mk_table *t)
+{
+    for (size_t i = 0; i < t->n; i++)
+        record_free(t->v[i]);
+    mk_free(t->v);
+    mk_free(t->sources);
+    *t = (struct mk_table){0};
+}
+
+size_t mk_table_after(const struct mk_table *t, const struct mk_record_key *after)
+{
+    size_t lo = 0, hi = t->n;
+
+    while (after != NULL && lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+
+        if (mk_record_key_cmp(&t->v[mid]->head.key, after) <= 0)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return lo;
+}
+
+/* Where key is, or would be. */
+static size_t table_place(const struct mk_table *t, const struct mk_record_key *key, bool *ret_is)
+{
+    size_t after = mk_table_after(t, key);
+
+    *ret_is = after > 0 && mk_record_key_cmp(&t->v[after - 1]->head.key, key) == 0;
+    return *ret_is ? after - 1 : after;
+}
+
+struct mk_record *mk_table_find(const struct mk_table *t, const struct mk_record_key *key)
+{
+    bool is;
+    size_t i = table_place(t, key, &is);
+
+    return is ? t->v[i] : NULL;
+}
+
+/* --- sources ----------------------------------------------------------------------- */
+
+static size_t source_place(const struct mk_table *t, const struct mk_peer *peer, bool *ret_is)
+{
+    size_t lo = 0, hi = t->n_sources;
+
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+
+        if (mk_peer_cmp(&t->sources[mid].peer, peer) < 0)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    *ret_is = lo < t->n_sources && mk_peer_eq(&t->sources[lo].peer, peer);
+    return lo;
+}
+
+static size_t source_count(const struct mk_table *t, const struct mk_peer *peer)
+{
+    bool is;
+    size_t i = source_place(t, peer, &is);
+
+    return is ? t->sources[i].n : 0;
+}
+
+static void source_add(struct mk_table *t, const struct mk_peer *peer)
+{
+    bool is;
+    size_t i = source_place(t, peer, &is);
+
+    if (!is) {
+        if (t->n_sources == t->cap_sources) {
+            t->cap_sources = t->cap_sources == 0 ? 16 : 2 * t->cap_sources;
+            t->sources = mk_realloc(t->sources, t->cap_sources * sizeof *t->sources);
+        }
+        memmove(&t->sources[i + 1], &t->sources[i], (t->n_sources - i) * sizeof *t->sources);
+        t->sources[i] = (struct mk_table_source){*peer, 0};
+        t->n_sources++;
+    }
+    t->sources[i].n++;
+}
+
+static void source_remove(struct mk_table *t, const struct mk_peer *peer)
+{
+    bool is;
+    size_t i = source_place(t, peer, &is);
+
+    MK_ASSERT(is && t->sources[i].n > 0);
+    if (--t->sources[i].n > 0)
+        return;
+    t->n_sources--;
+    memmove(&t->sources[i], &t->sources[i + 1], (t->n_sources - i) * sizeof *t->sources);
+}
+
+static const struct mk_peer *source_biggest(const struct mk_table *t)
+{
+    const struct mk_table_source *best = NULL;
+
+    for (size_t i = 0; i < t->n_sources; i++) {
+        if (best == NULL || t->sources[i].n > best->n)
+            best = &t->sources[i];
+    }
+    return best != NULL ? &best->peer : NULL;
+}
+
+/* --- putting ------------------------------------------------------------------------ */
+
+static bool table_full(const struct mk_table *t, enum mk_record_kind kind)
+{
+    return t->n_kind[kind] >= t->max_kind[kind] ||
+           t->bytes + mk_record_max(kind) > MK_DISCOVERY_BYTES_MAX;
+}
+
+static int table_judge_known(const struct mk_record *r, const struct mk_record_head *head)
+{
+    if (head->version < r->head.version)
+        return MK_ESTALE;
+    if (head->version == r->head.version) {
+        if (mk_id_eq(&head->hash, &r->head.hash) || r->rival.n > 0)
+            return MK_EEXISTS;
+        if (head->kind == MK_RECORD_DEPLOYMENT)
+            return MK_ECONFLICT;
+        /* Two entries of one version: all nodes keep the same one of them. */
+        return mk_id_cmp(&head->hash, &r->head.hash) > 0 ? 0 : MK_EEXISTS;
+    }
+    if (head->kind == MK_RECORD_DEPLOYMENT &&
+        head->version - r->head.version > MK_DISCOVERY_JUMP_MAX)
+        return MK_ELIMIT;
+    return 0;
+}
+
+int mk_table_judge(const struct mk_table *t, const struct mk_record_head *head,
+                   const struct mk_peer *source, bool needed)
+{
+    const struct mk_record *r = mk_table_find(t, &head->key);
+
+    if (r != NULL)
+        return table_judge_known(r, head);
+    if (needed)
+        return 0;
+    if (table_full(t, head->kind) || source_count(t, source) >= t->max_kind[head->kind] / 2)
+        return MK_EFULL;
+    return 0;
+}
+
+static void table_touch(struct mk_table *t, struct mk_record *r)
+{
+    mk_list_del(&r->recent);
+    mk_list_add_tail(&t->recent, &r->recent);
+    r->seq = ++t->seq;
+}
+
+static void table_remove(struct mk_table *t, size_t i)
+{
+    struct mk_record *r = t->v[i];
+
+    source_remove(t, &r->source);
+    t->bytes -= r->bytes.n + r->rival.n;
+    t->n_kind[r->head.kind]--;
+    t->n--;
+    memmove(&t->v[i], &t->v[i + 1], (t->n - i) * sizeof t->v[0]);
+    record_free(r);
+}
+
+/* Takes a place of this kind from the source that has most. */
+static void table_make_room(struct mk_table *t, enum mk_record_kind kind)
+{
+    const struct mk_peer *biggest = source_biggest(t);
+
+    for (size_t i = t->n; i > 0 && biggest != NULL; i--) {
+        if (t->v[i - 1]->head.kind == kind && mk_peer_eq(&t->v[i - 1]->source, biggest)) {
+            table_remove(t, i - 1);
+            return;
+        }
+    }
+}
+
+static struct mk_record *table_insert(struct mk_table *t, const struct mk_record_head *head,
+                                      const struct mk_peer *source)
+{
+    struct mk_record *r = mk_alloc(sizeof *r);
+    bool is;
+    size_t i = table_place(t, &head->key, &is);
+
+    MK_ASSERT(!is);
+    if (t->n == t->cap) {
+        t->cap = t->cap == 0 ? 64 : 2 * t->cap;
+        t->v = mk_realloc(t->v, t->cap * sizeof t->v[0]);
+    }
+    memmove(&t->v[i + 1], &t->v[i], (t->n - i) * sizeof t->v[0]);
+    t->v[i] = r;
+    t->n++;
+    t->n_kind[head->kind]++;
+    r->source = *source;
+    source_add(t, source);
+    mk_list_init(&r->recent);
+    return r;
+}
+
+static void table_fill(struct mk_table *t, struct mk_record *r, const struct mk_record_head *head,
+                       struct mk_bytes bytes, const struct mk_peer *source)
+{
+    source_remove(t, &r->source);
+    source_add(t, source);
+    r->source = *source;
+    t->bytes -= r->bytes.n + r->rival.n;
+    mk_buf_done(&r->bytes);
+    mk_buf_done(&r->rival);
+    record_forget_value(r);
+    mk_buf_put(&r->bytes, bytes.p, bytes.n);
+    t->bytes += bytes.n;
+    r->head = *head;
+    r->hash = head->hash;
+}
+
+/* The hash of two conflicting records is the same whoever came first. */
+static void table_add_rival(struct mk_table *t, struct mk_record *r,
+                            const struct mk_record_head *head, struct mk_bytes bytes)
+{
+    bool first = mk_id_cmp(&r->head.hash, &head->hash) < 0;
+    const struct mk_id *lesser = first ? &r->head.hash : &head->hash;
+    const struct mk_id *greater = first ? &head->hash : &r->head.hash;
+
+    mk_buf_put(&r->rival, bytes.p, bytes.n);
+    t->bytes += bytes.n;
+    r->hash = mk_hash_many((struct mk_bytes[]){MK_ID_BYTES(lesser), MK_ID_BYTES(greater)}, 2);
+}
+
+int mk_table_put(struct mk_table *t, const struct mk_record_head *head, struct mk_bytes bytes,
+                 const struct mk_peer *source, bool needed)
+{
+    int rv = mk_table_judge(t, head, source, needed);
+    struct mk_record *r = mk_table_find(t, &head->key);
+
+    if (rv == MK_ECONFLICT) {
+        table_add_rival(t, r, head, bytes);
+        table_touch(t, r);
+        return rv;
+    }
+    if (rv != 0)
+        return rv;
+    if (r == NULL) {
+        if (table_full(t, head->kind))
+            table_make_room(t, head->kind);
+        r = table_insert(t, head, source);
+    }
+    table_fill(t, r, head, bytes, source);
+    table_touch(t, r);
+    return 0;
+}
+
+size_t mk_table_purge(struct mk_table *t, uint64_t wall_ms, uint64_t *ret_next)
+{
+    uint64_t next = UINT64_MAX;
+    size_t n = 0;
+
+    for (size_t i = t->n; i > 0; i--) {
+        uint64_t expires_ms = t->v[i - 1]->head.expires_ms;
+
+        if (wall_ms >= expires_ms) {
+            table_remove(t, i - 1);
+            n++;
+        } else if (expires_ms < next) {
+            next = expires_ms;
+        }
+    }
+    *ret_next = next;
+    return n;
+}

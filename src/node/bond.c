@@ -1,0 +1,391 @@
+/* bond.c - a component bound by reference (spec/committees.md, "Binding a reference").
+ *
+ *   RESOLVING --a Deployment or version 0--> CONNECTING --a member linked--> READY
+ *       |                                        ^---------all links lost------'
+ *       '--pin differs, conflict, no way to bind--> FAILED
+ *
+ * The highest Deployment signed by the operator wins over the file (version 0); its
+ * version is remembered durably and never goes back. When a newer one names another
+ * deployment, everything on the bond is opened again on that one, from a fresh
+ * snapshot; the old certificates stay on disk.
+ *
+ * Every decision is in mk_bond_advance(), called whenever a link, a Deployment or
+ * a certificate came or went. */
+#include "node/network.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* --- what members said, for people ------------------------------------------------------ */
+
+static void report_said(struct mk_client_report *r, const struct mk_peer *peer, unsigned close,
+                        const char *text)
+{
+    struct mk_bond *b = mk_container_of(r, struct mk_bond, report);
+    char hex[MK_ID_HEX];
+
+    memmove(b->said[1], b->said[0], sizeof b->said[0] * (MK_BOND_SAID_MAX - 1));
+    snprintf(b->said[0], sizeof b->said[0], "%.8s: %s: %s", mk_peer_hex(peer, hex),
+             mk_close_text(close), text);
+}
+
+static void tell_watches(struct mk_task *t)
+{
+    struct mk_bond *b = mk_container_of(t, struct mk_bond, tell);
+
+    for (struct mk_bond_watch *w = b->watches, *next; w != NULL; w = next) {
+        next = w->next;
+        w->changed(w, b);
+    }
+}
+
+static void set_state(struct mk_bond *b, enum mk_bond_state state)
+{
+    if (b->state == state)
+        return;
+    b->state = state;
+    mk_later(b->network->env, &b->tell);
+}
+
+static void fail(struct mk_bond *b, int error)
+{
+    b->error = error;
+    set_state(b, MK_BOND_FAILED);
+    mk_list_each(p, &b->parts)
+    {
+        struct mk_bond_part *part = mk_container_of(p, struct mk_bond_part, node);
+
+        part->end(part, error, &b->why);
+    }
+}
+
+/* --- links ---------------------------------------------------------------------------------- */
+
+/** The "host:port" that an address list names for a peer; NULL when it names none. */
+static const char *address_for(const struct mk_str *addresses, size_t n, const struct mk_peer *peer,
+                               char out[MK_HOST_PORT_MAX])
+{
+    struct mk_peer named;
+
+    for (size_t i = 0; i < n; i++) {
+        if (mk_net_parse_address(&named, out, addresses[i], NULL) == 0 && mk_peer_eq(&named, peer))
+            return out;
+    }
+    return NULL;
+}
+
+static void want_members(struct mk_bond *b, const struct mk_deployment *d)
+{
+    char address[MK_HOST_PORT_MAX];
+
+    for (size_t i = 0; i < b->component.roster.peers.n; i++) {
+        const struct mk_peer *peer = &b->component.roster.peers.v[i];
+        const char *hint = NULL;
+
+        if (d != NULL)
+            hint = address_for(d->addresses.v, d->addresses.n, peer, address);
+        if (hint == NULL)
+            hint = address_for(b->reference.addresses, b->reference.n_addresses, peer, address);
+        mk_discovery_want(b->network->discovery, peer, hint);
+    }
+}
+
+static void unwant_members(struct mk_bond *b)
+{
+    for (size_t i = 0; i < b->component.roster.peers.n; i++)
+        mk_discovery_unwant(b->network->discovery, &b->component.roster.peers.v[i]);
+}
+
+unsigned mk_bond_linked(const struct mk_bond *b)
+{
+    unsigned n = 0;
+
+    for (size_t i = 0; b->bound && i < b->component.roster.peers.n; i++)
+        n += mk_net_link(b->network->net, &b->component.roster.peers.v[i]) != NULL;
+    return n;
+}
+
+/* --- the deployment ----------------------------------------------------------------------------
+ */
+
+static void leave(struct mk_bond *b)
+{
+    if (!b->bound)
+        return;
+    mk_bond_remember(b, true);
+    mk_client_close(b->client);
+    mk_reader_memory_free(b->memory);
+    unwant_members(b);
+    mk_arena_done(&b->deployed);
+    b->client = NULL;
+    b->memory = NULL;
+    b->bound = false;
+}
+
+/** Moves the bond to a deployment. d is NULL for version 0 (the component's own file). */
+static void adopt(struct mk_bond *b, const struct mk_deployment *d)
+{
+    struct mk_network *n = b->network;
+    const struct mk_roster *roster = d != NULL ? &d->roster : &b->reference.roster;
+
+    leave(b);
+    b->bound = true;
+    b->version = d != NULL ? d->version : 0;
+    b->content_hash = d != NULL ? d->content_hash : b->reference.deployed_content;
+    b->component =
+        (struct mk_component){.deployment = d != NULL ? d->deployment : b->reference.deployment,
+                              .stable_id = b->reference.stable_id,
+                              .tickets = n->tickets,
+                              .n_tickets = n->n_tickets};
+    mk_datum_copy(&b->component.roster, &mk_roster_type, roster, &b->deployed);
+    b->memory = mk_bond_recall(n->env, &b->component.deployment);
+    if (b->memory == NULL)
+        b->memory = mk_reader_memory_new(&b->component.roster);
+    want_members(b, d);
+    mk_client_open(n->env, n->net, &b->client, &b->component, b->memory, &b->report);
+    if (b->version > 0)
+        mk_bond_remember_version(n->env, &b->reference.stable_id, b->version);
+    set_state(b, MK_BOND_CONNECTING);
+    mk_list_each(p, &b->parts)
+    {
+        struct mk_bond_part *part = mk_container_of(p, struct mk_bond_part, node);
+
+        part->rebind(part);
+    }
+}
+
+/** The newest usable Deployment of the reference's operator. 0; MK_ENOTFOUND; MK_ECONFLICT. */
+static int newest_record(struct mk_bond *b, struct mk_deployment *ret)
+{
+    int rv;
+
+    if (!b->reference.operator_.some)
+        return MK_ENOTFOUND;
+    rv = mk_discovery_deployment(b->network->discovery, ret, &b->reference.stable_id,
+                                 &b->reference.operator_.v);
+    if (rv != 0)
+        return rv;
+    if (ret->version < mk_bond_recall_version(b->network->env, &b->reference.stable_id))
+        return MK_ENOTFOUND; /* never goes back */
+    return 0;
+}
+
+static bool pin_holds(struct mk_bond *b, const struct mk_id *content, uint64_t version)
+{
+    char pinned[MK_ID_HEX], actual[MK_ID_HEX];
+
+    if (!b->reference.content_hash.some || mk_id_eq(&b->reference.content_hash.v, content))
+        return true;
+    mk_fault(&b->why, MK_EREFUSED,
+             "%.*s: the content hash is pinned to %s, version %llu deploys %s",
+             (int)b->reference.label.n, b->reference.label.p,
+             mk_id_hex(&b->reference.content_hash.v, pinned), (unsigned long long)version,
+             mk_id_hex(content, actual));
+    return false;
+}
+
+static void resolve(struct mk_bond *b)
+{
+    struct mk_deployment d;
+    int rv = newest_record(b, &d);
+
+    if (rv == MK_ECONFLICT) {
+        mk_fault(&b->why, rv, "%.*s: its operator signed two different Deployments of one version",
+                 (int)b->reference.label.n, b->reference.label.p);
+        fail(b, rv);
+        return;
+    }
+    if (rv == 0 && (!b->bound || d.version > b->version)) {
+        if (!pin_holds(b, &d.content_hash, d.version))
+            fail(b, MK_EREFUSED);
+        else
+            adopt(b, &d);
+        return;
+    }
+    if (b->bound || !b->reference.has_version0)
+        return;
+    if (!pin_holds(b, &b->reference.deployed_content, 0))
+        fail(b, MK_EREFUSED);
+    else
+        adopt(b, NULL);
+}
+
+void mk_bond_advance(struct mk_bond *b)
+{
+    if (b->state == MK_BOND_FAILED)
+        return;
+    resolve(b);
+    if (b->state == MK_BOND_FAILED || !b->bound)
+        return;
+    set_state(b, mk_bond_linked(b) > 0 ? MK_BOND_READY : MK_BOND_CONNECTING);
+}
+
+/* --- public
+ * --------------------------------------------------------------------------------------- */
+
+static void copy_reference(struct mk_bond *b, const struct mk_reference *r)
+{
+    struct mk_str *addresses = mk_arena_take(&b->arena, (r->n_addresses + 1) * sizeof *addresses);
+
+    b->reference = *r;
+    b->reference.label = mk_arena_str(&b->arena, r->label);
+    for (size_t i = 0; i < r->n_addresses; i++)
+        addresses[i] = mk_arena_str(&b->arena, r->addresses[i]);
+    b->reference.addresses = addresses;
+    if (r->has_version0)
+        mk_datum_copy(&b->reference.roster, &mk_roster_type, &r->roster, &b->arena);
+}
+
+int mk_bond_open(struct mk_network *n, struct mk_bond **ret, const struct mk_reference *r,
+                 struct mk_fault *reterr)
+{
+    struct mk_bond *b;
+
+    if (!r->has_version0 && !r->operator_.some)
+        return mk_fault(reterr, MK_EINVALID,
+                        "%.*s: the reference names neither a config nor an operator, so there is "
+                        "nothing to bind to",
+                        (int)r->label.n, r->label.p);
+    b = mk_alloc(sizeof *b);
+    b->network = n;
+    b->state = MK_BOND_RESOLVING;
+    b->report.said = report_said;
+    b->tell.cb = tell_watches;
+    mk_list_init(&b->parts);
+    mk_list_add_tail(&n->bonds, &b->node);
+    copy_reference(b, r);
+    mk_bond_advance(b);
+    *ret = b;
+    return 0;
+}
+
+static void end_parts(struct mk_bond *b)
+{
+    struct mk_fault f;
+
+    mk_fault(&f, MK_ECANCELED, "the bond was closed");
+    mk_list_each(p, &b->parts)
+    {
+        struct mk_bond_part *part = mk_container_of(p, struct mk_bond_part, node);
+
+        mk_list_del(&part->node);
+        part->end(part, MK_ECANCELED, &f);
+    }
+}
+
+void mk_bond_close(struct mk_bond *b)
+{
+    if (b == NULL)
+        return;
+    end_parts(b);
+    leave(b);
+    mk_later_cancel(&b->tell);
+    mk_list_del(&b->node);
+    mk_arena_done(&b->arena);
+    mk_free(b);
+}
+
+void mk_bond_end_all(struct mk_network *n)
+{
+    while (!mk_list_empty(&n->bonds))
+        mk_bond_close(mk_container_of(n->bonds.next, struct mk_bond, node));
+}
+
+/** What a person should know while it is not ready: each member and how its last dial ended. */
+static void explain(const struct mk_bond *b, char *out, size_t cap)
+{
+    char detail[MK_REASON_MAX], hex[MK_ID_HEX];
+    size_t used;
+    unsigned close;
+
+    if (b->state == MK_BOND_FAILED) {
+        snprintf(out, cap, "%s", b->why.text);
+        return;
+    }
+    if (!b->bound) {
+        snprintf(out, cap,
+                 "no Deployment of this stable id, signed by the operator that the file names, is "
+                 "known yet");
+        return;
+    }
+    if (b->said[0][0] != '\0') {
+        snprintf(out, cap, "%s", b->said[0]);
+        return;
+    }
+    out[0] = '\0';
+    used = 0;
+    for (size_t i = 0; i < b->component.roster.peers.n && used < cap - 1; i++) {
+        const struct mk_peer *p = &b->component.roster.peers.v[i];
+
+        if (mk_net_link(b->network->net, p) != NULL)
+            continue;
+        mk_discovery_diagnose(b->network->discovery, p, &close, detail);
+        used += (size_t)snprintf(out + used, cap - used, "%s%.8s: %s%s%s", used > 0 ? "; " : "",
+                                 mk_peer_hex(p, hex), mk_close_text(close),
+                                 detail[0] != '\0' ? ": " : "", detail);
+    }
+}
+
+void mk_bond_status(const struct mk_bond *b, struct mk_bond_status *ret)
+{
+    *ret = (struct mk_bond_status){.state = b->state, .stable_id = b->reference.stable_id};
+    if (b->bound) {
+        ret->deployment = b->component.deployment;
+        ret->content_hash = b->content_hash;
+        ret->version = b->version;
+        ret->epoch = mk_reader_epoch(b->memory);
+        ret->members = (unsigned)b->component.roster.peers.n;
+        ret->linked = mk_bond_linked(b);
+        ret->certified_ms = mk_reader_newest_ms(b->memory);
+    }
+    if (b->state != MK_BOND_READY)
+        explain(b, ret->text, sizeof ret->text);
+}
+
+bool mk_bond_said(const struct mk_bond *b, unsigned i, struct mk_str *ret)
+{
+    if (i >= MK_BOND_SAID_MAX || b->said[i][0] == '\0')
+        return false;
+    *ret = mk_str_of(b->said[i]);
+    return true;
+}
+
+void mk_bond_watch(struct mk_bond *b, struct mk_bond_watch *w)
+{
+    w->next = b->watches;
+    b->watches = w;
+}
+
+void mk_bond_unwatch(struct mk_bond *b, struct mk_bond_watch *w)
+{
+    for (struct mk_bond_watch **p = &b->watches; *p != NULL; p = &(*p)->next) {
+        if (*p == w) {
+            *p = w->next;
+            return;
+        }
+    }
+}
+
+static bool settled(void *arg)
+{
+    const struct mk_bond *b = arg;
+
+    return b->state == MK_BOND_READY || b->state == MK_BOND_FAILED;
+}
+
+int mk_bond_wait(struct mk_bond *b, uint32_t timeout_ms, struct mk_fault *reterr)
+{
+    char text[400];
+
+    mk_loop_run_until(b->network->env, settled, b, timeout_ms);
+    if (b->state == MK_BOND_READY)
+        return 0;
+    if (b->state == MK_BOND_FAILED) {
+        if (reterr != NULL)
+            *reterr = b->why;
+        return b->error;
+    }
+    explain(b, text, sizeof text);
+    return mk_fault(reterr, MK_EUNREACHABLE, "%.*s: not reachable within %u ms: %s",
+                    (int)b->reference.label.n, b->reference.label.p, timeout_ms, text);
+}

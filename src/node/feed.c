@@ -1,0 +1,232 @@
+/* feed.c - a committee's Stream, followed on a bond: certified items in order.
+ *
+ * With callbacks, items are passed on as they come. Without, they wait in a queue of
+ * at most FEED_QUEUE_MAX items; above it the follower is paused, its credit runs out, and
+ * the member keeps the rest in its history. */
+#include "node/network.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <mosaik/feed.h>
+
+#define FEED_QUEUE_MAX 1024u
+
+struct queued {
+    struct mk_list node;
+    uint64_t index;
+    size_t n;
+    uint8_t p[];
+};
+
+struct mk_feed {
+    struct mk_bond_part part;
+    struct mk_bond *bond; /* NULL once ended */
+    const struct mk_surface_spec *spec;
+    struct mk_feed_options options;
+    struct mk_feed_cbs cbs;
+    void *owner;
+    struct mk_follow *follow;
+    bool blocking;
+    struct mk_list queue;
+    unsigned queued;
+    int ended;
+    struct mk_fault why;
+};
+
+static void feed_end(struct mk_feed *f, int status, const struct mk_fault *fault)
+{
+    if (f->ended != 0)
+        return;
+    f->ended = status;
+    if (fault != NULL)
+        f->why = *fault;
+    mk_follow_close(f->follow);
+    f->follow = NULL;
+    if (f->cbs.ended != NULL)
+        f->cbs.ended(f, status, fault);
+}
+
+static void enqueue(struct mk_feed *f, uint64_t index, struct mk_bytes item)
+{
+    struct queued *q = mk_alloc(sizeof *q + item.n);
+
+    q->index = index;
+    q->n = item.n;
+    memcpy(q->p, item.p, item.n);
+    mk_list_add_tail(&f->queue, &q->node);
+    if (++f->queued >= FEED_QUEUE_MAX)
+        mk_follow_pause(f->follow, true);
+}
+
+static void follow_commit(struct mk_follow *fo, uint64_t index, struct mk_bytes payload,
+                          bool marker)
+{
+    struct mk_feed *f = mk_follow_owner(fo);
+
+    if (marker)
+        return;
+    if (f->blocking)
+        enqueue(f, index, payload);
+    else
+        f->cbs.item(f, index, payload);
+}
+
+static void follow_snapshot(struct mk_follow *fo, uint64_t index)
+{
+    (void)fo;
+    (void)index; /* streams have none */
+}
+
+static void follow_certified(struct mk_follow *fo, const struct mk_certificate *c)
+{
+    struct mk_feed *f = mk_follow_owner(fo);
+
+    (void)c;
+    mk_bond_remember(f->bond, false);
+}
+
+static void follow_gap(struct mk_follow *fo, uint64_t from, uint64_t to)
+{
+    struct mk_feed *f = mk_follow_owner(fo);
+
+    if (f->cbs.gap != NULL)
+        f->cbs.gap(f, from, to);
+}
+
+static void follow_failed(struct mk_follow *fo, int status, const struct mk_fault *fault)
+{
+    feed_end(mk_follow_owner(fo), status, fault);
+}
+
+static const struct mk_follow_cbs follow_cbs = {.commit = follow_commit,
+                                                .snapshot = follow_snapshot,
+                                                .certified = follow_certified,
+                                                .gap = follow_gap,
+                                                .failed = follow_failed};
+
+static enum mk_from_tag from_tag(enum mk_feed_from from)
+{
+    switch (from) {
+    case MK_FEED_OLDEST:
+        return mk_from_Oldest;
+    case MK_FEED_NEWEST:
+        return mk_from_Newest;
+    case MK_FEED_AFTER:
+        return mk_from_After;
+    }
+    return mk_from_Newest;
+}
+
+static void part_rebind(struct mk_bond_part *p)
+{
+    struct mk_feed *f = mk_container_of(p, struct mk_feed, part);
+    struct mk_bond *b = f->bond;
+    struct mk_follow_options o = {.surface = mk_surface_id(f->spec, &b->reference.stable_id),
+                                  .kind = MK_SURFACE_STREAM,
+                                  .schema = mk_surface_schema(f->spec),
+                                  /* A new deployment starts at index 1: nothing to resume after. */
+                                  .from = f->follow == NULL ? from_tag(f->options.from)
+                                                            : mk_from_Oldest,
+                                  .after = {f->options.after_index, f->options.after_commit}};
+    int rv;
+
+    if (f->ended != 0)
+        return;
+    mk_follow_close(f->follow);
+    f->follow = NULL;
+    rv = mk_follow_open(b->network->env, b->network->net, &f->follow, &b->component, b->memory, &o,
+                        &follow_cbs, f, &b->report);
+    if (rv != 0)
+        feed_end(f, rv, NULL);
+}
+
+static void part_end(struct mk_bond_part *p, int status, const struct mk_fault *fault)
+{
+    struct mk_feed *f = mk_container_of(p, struct mk_feed, part);
+
+    feed_end(f, status, fault);
+    f->bond = NULL;
+}
+
+int mk_feed_open(struct mk_bond *b, struct mk_feed **ret, const struct mk_surface_spec *spec,
+                 const struct mk_feed_options *o, const struct mk_feed_cbs *cbs, void *owner)
+{
+    struct mk_feed *f = mk_alloc(sizeof *f);
+
+    MK_ASSERT(spec->kind == MK_SURFACE_STREAM);
+    f->part = (struct mk_bond_part){.rebind = part_rebind, .end = part_end};
+    f->bond = b;
+    f->spec = spec;
+    if (o != NULL)
+        f->options = *o;
+    f->blocking = cbs == NULL;
+    if (cbs != NULL)
+        f->cbs = *cbs;
+    f->owner = owner;
+    mk_list_init(&f->queue);
+    mk_list_add_tail(&b->parts, &f->part.node);
+    if (b->bound)
+        part_rebind(&f->part);
+    *ret = f;
+    return 0;
+}
+
+void mk_feed_close(struct mk_feed *f)
+{
+    struct mk_list *n;
+
+    if (f == NULL)
+        return;
+    mk_follow_close(f->follow);
+    if (f->bond != NULL)
+        mk_list_del(&f->part.node);
+    while ((n = mk_list_pop(&f->queue)) != NULL)
+        mk_free(mk_container_of(n, struct queued, node));
+    mk_free(f);
+}
+
+void *mk_feed_owner(const struct mk_feed *f)
+{
+    return f->owner;
+}
+
+void mk_feed_pause(struct mk_feed *f, bool paused)
+{
+    if (f->follow != NULL)
+        mk_follow_pause(f->follow, paused);
+}
+
+static bool has_item_or_ended(void *arg)
+{
+    const struct mk_feed *f = arg;
+
+    return f->ended != 0 || f->queued > 0;
+}
+
+int mk_feed_next_wait(struct mk_feed *f, struct mk_bytes *ret, uint64_t *ret_index,
+                      uint32_t timeout_ms, struct mk_arena *arena, struct mk_fault *reterr)
+{
+    struct mk_list *n;
+    struct queued *q;
+
+    MK_ASSERT(f->blocking);
+    if (f->queued == 0 && f->ended == 0)
+        mk_loop_run_until(f->bond->network->env, has_item_or_ended, f, timeout_ms);
+    n = mk_list_pop(&f->queue);
+    if (n == NULL && f->ended != 0) {
+        if (reterr != NULL)
+            *reterr = f->why;
+        return f->ended;
+    }
+    if (n == NULL)
+        return mk_fault(reterr, MK_ETIMEDOUT, "%s: no item within %u ms", f->spec->name,
+                        timeout_ms);
+    q = mk_container_of(n, struct queued, node);
+    if (--f->queued == FEED_QUEUE_MAX / 2 && f->follow != NULL)
+        mk_follow_pause(f->follow, false);
+    *ret = MK_BYTES(mk_arena_copy(arena, q->p, q->n), q->n);
+    if (ret_index != NULL)
+        *ret_index = q->index;
+    mk_free(q);
+    return 0;
+}

@@ -1,0 +1,253 @@
+/* host.c - one component as it runs in a node: its group's member, its driver, and the
+ * driver's commands.
+ *
+ * A driver's commands are committed in the order they were given: one is in flight,
+ * under one session and a rising number. A command whose outcome is not known (the
+ * leader went, a time-out) is sent again under the same number, so it is committed
+ * at most once and never overtaken. */
+#include "node/node.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define RETRY_NS (50 * MK_MS)
+
+struct queued_exec {
+    struct mk_list node;
+    struct mk_exec *x;
+    size_t n;
+    uint8_t command[];
+};
+
+static void send_next(struct mk_host *h);
+
+static struct queued_exec *front(struct mk_host *h)
+{
+    return mk_container_of(h->queue.next, struct queued_exec, node);
+}
+
+static void retry_later(struct mk_host *h)
+{
+    mk_timer_start(h->of->env, &h->retry, mk_now(h->of->env) + RETRY_NS);
+}
+
+static void retry_cb(struct mk_timer *t)
+{
+    send_next(mk_container_of(t, struct mk_host, retry));
+}
+
+static void submit_cb(struct mk_submit *s, int status, const struct mk_outcome *outcome)
+{
+    struct mk_host *h = mk_container_of(s, struct mk_host, submit);
+    struct queued_exec *q = front(h);
+    struct mk_exec *x = q->x;
+    struct mk_fault fault = {{0}};
+
+    h->in_flight = false;
+    if (h->closing)
+        return; /* the driver has gone, and its request with it */
+    if (outcome == NULL && status != MK_ECANCELED) {
+        retry_later(h);
+        return;
+    }
+    mk_list_del(&q->node);
+    mk_free(q);
+    h->queued--;
+    h->number++;
+    if (outcome != NULL && status != 0)
+        mk_fault(&fault, status, "%.*s", (int)outcome->rule.n, outcome->rule.p);
+    send_next(h);
+    x->cb(x, status, outcome, &fault);
+}
+
+static void send_next(struct mk_host *h)
+{
+    struct queued_exec *q;
+    int rv;
+
+    if (h->in_flight || mk_list_empty(&h->queue))
+        return;
+    q = front(h);
+    h->submit.cb = submit_cb;
+    rv = mk_group_submit(h->group, &h->submit, h->session, h->number, MK_BYTES(q->command, q->n));
+    if (rv == 0)
+        h->in_flight = true;
+    else
+        retry_later(h);
+}
+
+int mk_host_execute(struct mk_host *h, struct mk_exec *x, struct mk_bytes command)
+{
+    struct queued_exec *q;
+
+    if (command.n > MK_COMMAND_MAX)
+        return MK_ELIMIT;
+    if (h->queued >= MK_HOST_QUEUE_MAX)
+        return MK_EFULL;
+    q = mk_alloc(sizeof *q + command.n);
+    q->x = x;
+    q->n = command.n;
+    memcpy(q->command, command.p, command.n);
+    mk_list_add_tail(&h->queue, &q->node);
+    h->queued++;
+    send_next(h);
+    return 0;
+}
+
+bool mk_host_leads(const struct mk_host *h)
+{
+    struct mk_group_status st;
+
+    mk_group_status(h->group, &st);
+    return st.state == MK_GROUP_LEADING;
+}
+
+bool mk_host_founded(const struct mk_host *h)
+{
+    struct mk_group_status st;
+
+    mk_group_status(h->group, &st);
+    return st.state == MK_GROUP_LEADING || st.state == MK_GROUP_FOLLOWING;
+}
+
+struct mk_env *mk_host_loop(const struct mk_host *h)
+{
+    return h->of->env;
+}
+
+const struct mk_surfaces *mk_host_surfaces(const struct mk_host *h)
+{
+    return mk_group_surfaces(h->group);
+}
+
+void mk_host_log(struct mk_host *h, const char *fmt, ...)
+{
+    char text[400];
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    mk_node_logf(h->of, "%.*s: %s", (int)h->label.n, h->label.p, text);
+}
+
+static void group_changed(struct mk_group_watch *w)
+{
+    struct mk_host *h = mk_container_of(w, struct mk_host, watch);
+
+    if (h->driver != NULL && h->driver->ops->changed != NULL)
+        h->driver->ops->changed(h->driver);
+}
+
+/** Keeps links to the other members. */
+static void want_members(struct mk_host *h, const struct mk_component_options *o)
+{
+    struct mk_peer peer;
+    char address[MK_HOST_PORT_MAX];
+
+    for (size_t i = 0; i < o->n_addresses; i++) {
+        if (mk_net_parse_address(&peer, address, o->addresses[i], NULL) == 0 &&
+            !mk_peer_eq(&peer, &h->of->network->key.peer))
+            mk_discovery_want(h->of->network->discovery, &peer, address);
+    }
+}
+
+static void unwant_members(struct mk_host *h)
+{
+    for (size_t i = 0; i < h->roster.peers.n; i++) {
+        if (!mk_peer_eq(&h->roster.peers.v[i], &h->of->network->key.peer))
+            mk_discovery_unwant(h->of->network->discovery, &h->roster.peers.v[i]);
+    }
+}
+
+static int open_group(struct mk_host *h, const struct mk_component_options *o,
+                      struct mk_fault *reterr)
+{
+    struct mk_network *net = h->of->network;
+    struct mk_group_options g = {.deployment = o->deployment,
+                                 .stable_id = o->stable_id,
+                                 .roster = o->roster,
+                                 .founding = o->founding,
+                                 .key = &net->key,
+                                 .machine = o->machine,
+                                 .acl = o->acl,
+                                 .own_issuer = o->own_issuer,
+                                 .issuers = o->issuers,
+                                 .tickets = net->tickets,
+                                 .n_tickets = net->n_tickets,
+                                 .found = o->found};
+
+    return mk_group_open(h->of->env, net->net, h->of->store, &h->group, &g, reterr);
+}
+
+int mk_host_open(struct mk_node *n, const struct mk_component_options *o, struct mk_fault *reterr)
+{
+    struct mk_host *h = mk_alloc(sizeof *h);
+    int rv;
+
+    h->of = n;
+    h->label = mk_arena_str(&h->arena, o->label);
+    h->stable_id = o->stable_id;
+    h->content_hash = o->content_hash;
+    h->deployment = o->deployment;
+    h->machine = o->machine;
+    mk_datum_copy(&h->roster, &mk_roster_type, o->roster, &h->arena);
+    mk_list_init(&h->queue);
+    h->retry.cb = retry_cb;
+    mk_entropy(n->env, &h->session, sizeof h->session);
+    h->number = 1;
+
+    rv = open_group(h, o, reterr);
+    if (rv != 0)
+        goto err_host;
+    mk_list_add_tail(&n->hosts, &h->node);
+    n->n_hosts++;
+    want_members(h, o);
+    h->watch.changed = group_changed;
+    mk_group_watch(h->group, &h->watch);
+    h->driver = o->driver;
+    if (h->driver == NULL)
+        return 0;
+    rv = h->driver->ops->start(h->driver, h, reterr);
+    if (rv != 0) {
+        h->driver->ops->stop(h->driver);
+        h->driver = NULL;
+        mk_host_close(h);
+    }
+    return rv;
+
+err_host:
+    mk_arena_done(&h->arena);
+    mk_free(h);
+    return rv;
+}
+
+static void cancel_queue(struct mk_host *h)
+{
+    struct mk_list *p;
+
+    while ((p = mk_list_pop(&h->queue)) != NULL) {
+        struct queued_exec *q = mk_container_of(p, struct queued_exec, node);
+
+        /* The driver is gone already, and its requests with it. */
+        mk_free(q);
+    }
+    h->queued = 0;
+}
+
+void mk_host_close(struct mk_host *h)
+{
+    mk_timer_stop(&h->retry);
+    mk_group_unwatch(&h->watch);
+    if (h->driver != NULL)
+        h->driver->ops->stop(h->driver);
+    h->driver = NULL;
+    h->closing = true;
+    mk_group_close(h->group);
+    cancel_queue(h);
+    unwant_members(h);
+    mk_list_del(&h->node);
+    h->of->n_hosts--;
+    mk_arena_done(&h->arena);
+    mk_free(h);
+}

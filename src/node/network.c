@@ -1,0 +1,186 @@
+/* network.c - an agent's handle: key, links, discovery. See bond.c for what it binds.
+ *
+ * Opening does no I/O that can block: the listener is bound, hints are dialed in
+ * the background. Closing ends the bonds first (their calls get MK_ECANCELED), then
+ * announces the departure, then closes the links. */
+#include "node/network.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static void links_up(struct mk_net_watch *w, struct mk_link *l)
+{
+    struct mk_network *n = mk_container_of(w, struct mk_network, links);
+
+    (void)l;
+    mk_list_each(p, &n->bonds) mk_bond_advance(mk_container_of(p, struct mk_bond, node));
+}
+
+static void links_down(struct mk_net_watch *w, const struct mk_peer *peer, unsigned close,
+                       const char *detail)
+{
+    struct mk_network *n = mk_container_of(w, struct mk_network, links);
+
+    (void)peer;
+    (void)close;
+    (void)detail;
+    mk_list_each(p, &n->bonds) mk_bond_advance(mk_container_of(p, struct mk_bond, node));
+}
+
+static void records_changed(struct mk_discovery_watch *w)
+{
+    struct mk_network *n = mk_container_of(w, struct mk_network, records);
+
+    mk_list_each(p, &n->bonds) mk_bond_advance(mk_container_of(p, struct mk_bond, node));
+}
+
+static void take_key(struct mk_network *n, const struct mk_key *key)
+{
+    uint8_t seed[32];
+
+    if (key != NULL) {
+        mk_key_from_seed(&n->key, key->secret);
+        return;
+    }
+    mk_entropy(n->env, seed, sizeof seed);
+    mk_key_from_seed(&n->key, seed);
+    mk_wipe(seed, sizeof seed);
+}
+
+static void copy_tickets(struct mk_network *n, const struct mk_bytes *tickets, size_t n_tickets)
+{
+    n->tickets = mk_arena_take(&n->arena, (n_tickets + 1) * sizeof *tickets);
+    n->n_tickets = n_tickets;
+    for (size_t i = 0; i < n_tickets; i++)
+        n->tickets[i] =
+            MK_BYTES(mk_arena_copy(&n->arena, tickets[i].p, tickets[i].n), tickets[i].n);
+}
+
+static int open_discovery(struct mk_network *n, const struct mk_network_options *o)
+{
+    const char *address = o->advertise != NULL ? o->advertise : o->listen;
+    char with_port[MK_HOST_PORT_MAX];
+    struct mk_discovery_options d = {
+        .network = n->universe, .key = &n->key, .observe_only = o->listen == NULL};
+    size_t len;
+
+    if (address != NULL) {
+        len = strlen(address);
+        /* Port 0 let the system choose: say which one it was. */
+        if (len >= 2 && strcmp(address + len - 2, ":0") == 0 && len < sizeof with_port - 8) {
+            snprintf(with_port, sizeof with_port, "%.*s:%u", (int)(len - 2), address,
+                     mk_net_port(n->net));
+            address = with_port;
+        }
+        d.addresses = &address;
+        d.n_addresses = 1;
+    }
+    return mk_discovery_open(n->env, n->net, &n->discovery, &d);
+}
+
+int mk_network_open(struct mk_env *e, struct mk_network **ret, const struct mk_network_options *o,
+                    struct mk_fault *reterr)
+{
+    struct mk_network *n = mk_alloc(sizeof *n);
+    int rv;
+
+    n->env = e;
+    n->universe = o->universe != NULL ? *o->universe : MK_UNIVERSE;
+    mk_list_init(&n->bonds);
+    take_key(n, o->key);
+    copy_tickets(n, o->tickets, o->n_tickets);
+
+    rv = mk_net_open(
+        e, &n->net,
+        &(struct mk_net_options){.key = &n->key, .network = n->universe, .vouched = o->vouched});
+    if (rv != 0) {
+        mk_fault(reterr, rv, "cannot open the network: %s", mk_strerror(rv));
+        goto err_key;
+    }
+    if (o->listen != NULL) {
+        rv = mk_net_listen(n->net, o->listen, reterr);
+        if (rv != 0)
+            goto err_net;
+    }
+    rv = open_discovery(n, o);
+    if (rv != 0) {
+        mk_fault(reterr, rv, "cannot open discovery: %s", mk_strerror(rv));
+        goto err_net;
+    }
+    for (size_t i = 0; i < o->n_hints; i++) {
+        rv = mk_network_hint(n, o->hints[i], reterr);
+        if (rv != 0)
+            goto err_discovery;
+    }
+    rv = mk_streams_open(&n->streams, e, n->net, n->discovery, n->tickets, n->n_tickets);
+    MK_ASSERT(rv == 0); /* nobody else serves it */
+    n->links = (struct mk_net_watch){.up = links_up, .down = links_down};
+    mk_net_watch(n->net, &n->links);
+    n->records = (struct mk_discovery_watch){.changed = records_changed};
+    mk_discovery_watch(n->discovery, &n->records);
+    *ret = n;
+    return 0;
+
+err_discovery:
+    mk_discovery_close(n->discovery);
+err_net:
+    mk_net_close(n->net);
+err_key:
+    mk_key_done(&n->key);
+    mk_arena_done(&n->arena);
+    mk_free(n);
+    return rv;
+}
+
+void mk_network_close(struct mk_network *n)
+{
+    if (n == NULL)
+        return;
+    mk_bond_end_all(n);
+    mk_streams_done(&n->streams);
+    mk_discovery_unwatch(&n->records);
+    mk_net_unwatch(&n->links);
+    mk_discovery_close(n->discovery);
+    mk_net_close(n->net);
+    mk_key_done(&n->key);
+    mk_arena_done(&n->arena);
+    mk_free(n);
+}
+
+const struct mk_peer *mk_network_peer(const struct mk_network *n)
+{
+    return &n->key.peer;
+}
+
+uint16_t mk_network_port(const struct mk_network *n)
+{
+    return mk_net_port(n->net);
+}
+
+int mk_network_hint(struct mk_network *n, struct mk_str hint, struct mk_fault *reterr)
+{
+    struct mk_peer peer;
+    char address[MK_HOST_PORT_MAX];
+    int rv = mk_net_parse_address(&peer, address, hint, reterr);
+
+    if (rv != 0)
+        return rv;
+    mk_discovery_hint(n->discovery, &peer, address);
+    return 0;
+}
+
+void mk_datum_copy(void *ret, const struct mk_type *t, const void *value, struct mk_arena *arena)
+{
+    struct mk_buf b = {0};
+    int rv;
+
+    mk_encode(&b, t, value);
+    rv = mk_decode(ret, t, MK_BYTES(mk_arena_copy(arena, b.p, b.n), b.n), arena, NULL);
+    MK_ASSERT(rv == 0);
+    mk_buf_done(&b);
+}
+
+bool mk_wait_done(void *wait)
+{
+    return ((struct mk_wait *)wait)->done;
+}

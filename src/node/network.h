@@ -1,0 +1,91 @@
+/* network.h - what the files of src/node share: the network handle, its bonds, and
+ * what hangs on a bond. */
+#ifndef NODE_NETWORK_H
+#define NODE_NETWORK_H
+
+#include "base/assert.h"
+#include "discovery/discovery.h"
+#include "env/env.h"
+#include "group/client.h"
+#include "net/net.h"
+#include "streams/streams.h"
+#include <mosaik/network.h>
+
+#define MK_HOST_PORT_MAX 256u /* bytes of "host:port" */
+#define MK_BOND_SAID_MAX 8u   /* remembered lines about members */
+
+struct mk_network {
+    struct mk_env *env;
+    struct mk_key key;
+    struct mk_id universe;
+    struct mk_net *net;
+    struct mk_discovery *discovery;
+    struct mk_bytes *tickets; /* ours, copied */
+    size_t n_tickets;
+    struct mk_arena arena; /* of the tickets */
+    struct mk_list bonds;
+    struct mk_streams streams;
+    struct mk_net_watch links;
+    struct mk_discovery_watch records;
+};
+
+/** What hangs on a bond and must be told when the bond moves to a deployment. */
+struct mk_bond_part {
+    /** The bond has a (new) deployment: open or open again. */
+    void (*rebind)(struct mk_bond_part *p);
+    /** The bond closes or failed: end, and let go of the bond. */
+    void (*end)(struct mk_bond_part *p, int status, const struct mk_fault *fault);
+    struct mk_list node;
+};
+
+struct mk_bond {
+    struct mk_network *network;
+    struct mk_list node; /* of network->bonds */
+    struct mk_reference reference;
+    struct mk_arena arena; /* of reference */
+
+    enum mk_bond_state state;
+    int error;
+    struct mk_fault why;
+
+    bool bound; /* component below is valid */
+    uint64_t version;
+    struct mk_id content_hash;
+    struct mk_component component;
+    struct mk_arena deployed; /* of component */
+    struct mk_reader_memory *memory;
+    struct mk_client *client;
+    struct mk_client_report report;
+    uint64_t stored_ns; /* when memory was last written to disk */
+
+    struct mk_list parts;
+    struct mk_bond_watch *watches;
+    struct mk_task tell;              /* watchers, at the end of the turn */
+    char said[MK_BOND_SAID_MAX][320]; /* newest first */
+};
+
+/** The wanted members of the bond's present deployment, linked now. */
+unsigned mk_bond_linked(const struct mk_bond *b);
+/** Looks again at files, Deployments and links; moves the state. */
+void mk_bond_advance(struct mk_bond *b);
+void mk_bond_end_all(struct mk_network *n);
+/** A certificate was accepted by the bond's memory: keep it durably (memory.c). */
+void mk_bond_remember(struct mk_bond *b, bool now);
+/** The memory of a deployment from disk, or NULL. */
+struct mk_reader_memory *mk_bond_recall(struct mk_env *e, const struct mk_id *deployment);
+/** The highest Deployment version ever used for a stable id, durably. */
+uint64_t mk_bond_recall_version(struct mk_env *e, const struct mk_id *stable_id);
+void mk_bond_remember_version(struct mk_env *e, const struct mk_id *stable_id, uint64_t version);
+
+/** A deep copy of any datum into arena. */
+void mk_datum_copy(void *ret, const struct mk_type *t, const void *value, struct mk_arena *arena);
+
+/* Blocking helpers: run the loop until done or the deadline. */
+struct mk_wait {
+    bool done;
+    int status;
+    struct mk_fault fault;
+};
+bool mk_wait_done(void *wait); /* for mk_loop_run_until() */
+
+#endif

@@ -1,0 +1,118 @@
+/* node.c - a process that runs committee members.
+ *
+ * Opened in this order: the store (the log is recovered, the directory locked), the
+ * network (listener, discovery), then each component as it is added. Closed in the
+ * reverse: drivers and members first, so that nothing is proposed any more; then the
+ * departure is announced; the log last. */
+#include "node/node.h"
+
+#include <stdio.h>
+
+void mk_node_logf(struct mk_node *n, const char *fmt, ...)
+{
+    char line[512];
+    va_list ap;
+
+    if (n->log == NULL)
+        return;
+    va_start(ap, fmt);
+    vsnprintf(line, sizeof line, fmt, ap);
+    va_end(ap);
+    n->log(n->log_arg, line);
+}
+
+int mk_node_open(struct mk_env *e, struct mk_node **ret, const struct mk_node_options *o,
+                 struct mk_fault *reterr)
+{
+    struct mk_node *n = mk_alloc(sizeof *n);
+    struct mk_network_options net = {.key = o->key,
+                                     .universe = o->universe,
+                                     .listen = o->listen,
+                                     .advertise = o->advertise,
+                                     .hints = o->hints,
+                                     .n_hints = o->n_hints,
+                                     .tickets = o->tickets,
+                                     .n_tickets = o->n_tickets,
+                                     .vouched = o->vouched};
+    int rv;
+
+    n->env = e;
+    n->log = o->log;
+    n->log_arg = o->log_arg;
+    mk_list_init(&n->hosts);
+    rv = mk_store_open(e, &n->store, &(struct mk_store_options){0}, reterr);
+    if (rv != 0)
+        goto err_node;
+    rv = mk_network_open(e, &n->network, &net, reterr);
+    if (rv != 0)
+        goto err_store;
+    rv = mk_status_serve(n);
+    MK_ASSERT(rv == 0); /* nobody else serves it */
+    *ret = n;
+    return 0;
+
+err_store:
+    mk_store_close(n->store, NULL, NULL);
+err_node:
+    mk_free(n);
+    return rv;
+}
+
+void mk_node_close(struct mk_node *n)
+{
+    if (n == NULL)
+        return;
+    while (!mk_list_empty(&n->hosts))
+        mk_host_close(mk_container_of(n->hosts.prev, struct mk_host, node));
+    mk_net_unserve(&n->status);
+    mk_network_close(n->network);
+    mk_store_close(n->store, NULL, NULL);
+    mk_free(n);
+}
+
+struct mk_network *mk_node_network(struct mk_node *n)
+{
+    return n->network;
+}
+
+uint16_t mk_node_port(const struct mk_node *n)
+{
+    return mk_network_port(n->network);
+}
+
+void mk_node_offer(struct mk_node *n)
+{
+    struct mk_id *surfaces = mk_alloc((n->n_hosts * MK_SURFACES_MAX + 1) * sizeof *surfaces);
+    struct mk_id *deployments = mk_alloc((n->n_hosts + 1) * sizeof *deployments);
+    size_t n_surfaces = 0, n_deployments = 0;
+
+    mk_list_each(p, &n->hosts)
+    {
+        const struct mk_host *h = mk_container_of(p, struct mk_host, node);
+        const struct mk_machine_ops *ops = h->machine->ops;
+
+        deployments[n_deployments++] = h->deployment;
+        for (unsigned i = 0; i < ops->n_surfaces; i++)
+            surfaces[n_surfaces++] = mk_surface_id(&ops->surfaces[i], &h->stable_id);
+    }
+    mk_discovery_offer(n->network->discovery, surfaces, n_surfaces, deployments, n_deployments);
+    mk_free(surfaces);
+    mk_free(deployments);
+}
+
+int mk_node_add(struct mk_node *n, const struct mk_component_options *o, struct mk_fault *reterr)
+{
+    int rv;
+
+    if (n->n_hosts >= MK_COMPONENTS_MAX)
+        return mk_fault(reterr, MK_ELIMIT, "a node runs at most %u components", MK_COMPONENTS_MAX);
+    if (o->record.n > 0) {
+        rv = mk_discovery_publish(n->network->discovery, o->record, reterr);
+        if (rv != 0)
+            return rv;
+    }
+    rv = mk_host_open(n, o, reterr);
+    if (rv == 0)
+        mk_node_offer(n);
+    return rv;
+}

@@ -1,0 +1,55 @@
+/* node.h - what node.c, host.c and status.c share: the node and its components. */
+#ifndef NODE_NODE_H
+#define NODE_NODE_H
+
+#include "group/group.h"
+#include "node/network.h"
+#include "store/store.h"
+#include <mosaik/node.h>
+
+#define MK_COMPONENTS_MAX 4096u
+#define MK_HOST_QUEUE_MAX 1024u /* commands of one driver that wait */
+
+struct mk_host {
+    struct mk_node *of;
+    struct mk_list node; /* of of->hosts */
+    struct mk_str label;
+    struct mk_id stable_id, content_hash, deployment;
+    struct mk_machine *machine; /* the group's */
+    struct mk_driver *driver;
+    struct mk_group *group;
+    struct mk_group_watch watch;
+    struct mk_arena arena; /* label, roster */
+    struct mk_roster roster;
+
+    /* Commands of the driver: one in flight, in order, retried under one number. */
+    uint64_t session, number;
+    struct mk_submit submit;
+    struct mk_list queue; /* struct queued_exec, host.c */
+    unsigned queued;
+    bool in_flight;
+    bool closing;
+    struct mk_timer retry;
+};
+
+struct mk_node {
+    struct mk_env *env;
+    struct mk_network *network;
+    struct mk_store *store;
+    struct mk_list hosts;
+    unsigned n_hosts;
+    struct mk_service status; /* protocol "status" */
+    void (*log)(void *arg, const char *line);
+    void *log_arg;
+    struct mk_bytes *tickets;
+};
+
+void mk_node_logf(struct mk_node *n, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/** Our entry in discovery names the surfaces and deployments of all components. */
+void mk_node_offer(struct mk_node *n);
+int mk_host_open(struct mk_node *n, const struct mk_component_options *o, struct mk_fault *reterr);
+void mk_host_close(struct mk_host *h);
+/** Serves the protocol "status": opening a conversation is the question, one message the answer. */
+int mk_status_serve(struct mk_node *n);
+
+#endif

@@ -1,0 +1,16 @@
+/* stream.c - the public face of producers and consumers: src/streams on a network handle. */
+#include "node/network.h"
+#include <mosaik/stream.h>
+
+int mk_producer_open(struct mk_network *n, struct mk_producer **ret,
+                     const struct mk_producer_options *o)
+{
+    return mk_streams_produce(&n->streams, ret, o);
+}
+
+int mk_consumer_open(struct mk_network *n, struct mk_consumer **ret,
+                     const struct mk_consumer_options *o, const struct mk_consumer_cbs *cbs,
+                     void *owner)
+{
+    return mk_streams_consume(&n->streams, ret, o, cbs, owner);
+}

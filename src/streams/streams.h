@@ -1,0 +1,43 @@
+/* streams.h - one peer's producers and consumers, and the protocol between them. The
+ * public face is <mosaik/stream.h>; src/node binds it to a network handle. */
+#ifndef STREAMS_STREAMS_H
+#define STREAMS_STREAMS_H
+
+#include "discovery/discovery.h"
+#include "net/net.h"
+#include "streams/wire.h"
+
+struct mk_streams {
+    struct mk_env *env;
+    struct mk_net *net;
+    struct mk_discovery *discovery;
+    const struct mk_bytes *tickets; /* ours, borrowed: what consumers show */
+    size_t n_tickets;
+    struct mk_list producers, consumers;
+    struct mk_service service;
+    struct mk_net_watch links;
+};
+
+/** Serves the protocol "stream". Everything borrowed must outlive it. */
+int mk_streams_open(struct mk_streams *s, struct mk_env *e, struct mk_net *net,
+                    struct mk_discovery *d, const struct mk_bytes *tickets, size_t n_tickets);
+/** Closes what is still open. */
+void mk_streams_done(struct mk_streams *s);
+
+/* As in <mosaik/stream.h>. */
+int mk_streams_produce(struct mk_streams *s, struct mk_producer **ret,
+                       const struct mk_producer_options *o);
+int mk_streams_consume(struct mk_streams *s, struct mk_consumer **ret,
+                       const struct mk_consumer_options *o, const struct mk_consumer_cbs *cbs,
+                       void *owner);
+
+/* Between producer.c, consumer.c and streams.c. */
+struct mk_producer *mk_streams_find(struct mk_streams *s, const struct mk_id *surface);
+/** Admits a subscriber, or returns the close code. */
+unsigned mk_producer_subscribe(struct mk_producer *p, struct mk_conv *c,
+                               const struct mk_subscribe *hello, char detail[MK_REASON_MAX]);
+void mk_producer_close_node(struct mk_list *node);
+void mk_consumer_close_node(struct mk_list *node);
+void mk_consumer_link_up(struct mk_list *node, struct mk_link *l);
+
+#endif
