@@ -10,6 +10,8 @@ static const struct command commands[] = {
     {"id", "the id of each text", cmd_id},
     {"derive", "derive an id along a path", cmd_derive},
     {"stable-id", "the stable id of a name", cmd_stable_id},
+    {"freeze", "every id of a coalition file", cmd_freeze},
+    {"organism", "the ids of an organism file", cmd_organism},
 };
 
 static void print_help(FILE *out)

@@ -261,3 +261,15 @@ json_t *json_text(struct mk_str s)
 {
     return s.p != NULL ? json_stringn(s.p, s.n) : json_null();
 }
+
+json_t *json_surfaces(struct coa_surfaces s, const struct mk_id *stable_id)
+{
+    json_t *all = json_object();
+
+    for (size_t i = 0; i < s.n; i++) {
+        struct mk_id id = coa_surface_id_of(&s.v[i], stable_id);
+
+        json_object_setn_new_nocheck(all, s.v[i].name.p, s.v[i].name.n, json_id(&id));
+    }
+    return all;
+}

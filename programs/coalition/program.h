@@ -35,6 +35,8 @@ struct command {
 int cmd_id(int argc, char **argv);
 int cmd_derive(int argc, char **argv);
 int cmd_stable_id(int argc, char **argv);
+int cmd_freeze(int argc, char **argv);
+int cmd_organism(int argc, char **argv);
 int cmd_node(int argc, char **argv);
 
 /** Prints one line on standard error and returns status. */
@@ -64,6 +66,8 @@ int load_key(struct mk_key *ret, const char *path, struct mk_fault *reterr);
 void print_json(json_t *taken);
 json_t *json_hex(const void *p, size_t n);
 json_t *json_text(struct mk_str s); /* null when s.p is NULL */
+/** {name: id} under a stable id. */
+json_t *json_surfaces(struct coa_surfaces s, const struct mk_id *stable_id);
 #define json_id(id) json_hex((id)->b, sizeof(id)->b)
 
 /** A number, all of the text: 0 or MK_EMALFORMED. */

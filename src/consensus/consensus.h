@@ -133,6 +133,8 @@ enum mk_cure {
     MK_CURE_INSTALL = 1 << 4,      /* 5: an install during an install is dropped */
     MK_CURE_START = 1 << 5,        /* 6: no entries at start that end before the snapshot */
     MK_CURE_COMMIT = 1 << 6,       /* 7: a late AppendEntries never takes the commit index back */
+    MK_CURE_SETTLE = 1 << 7,       /* 8: a second configuration means the first is committed */
+    MK_CURE_REJECTION = 1 << 8,    /* 9: a late rejection of what matched stops replication */
 };
 
 /** Zero in a field means its default. Defaults: pre-vote on; a silent leader is

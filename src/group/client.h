@@ -58,19 +58,24 @@ int mk_client_query(struct mk_client *c, struct mk_call *call, struct mk_bytes q
 
 struct mk_follow;
 
+/** In the order of one delivery: certified, gap, snapshot, commit...; the state of the follow
+ * (map, certificate) is already that of the certificate in all of them. A callback may close or
+ * pause the follow. */
 struct mk_follow_cbs {
-    /** Certified commits in order (never one that no certificate covers). For a map, a change: op
-     * decoded; for a stream, the item. Lent. */
-    void (*commit)(struct mk_follow *f, uint64_t index, struct mk_bytes payload, bool marker);
-    /** Map only: the verified snapshot is in place, at this index. */
-    void (*snapshot)(struct mk_follow *f, uint64_t index);
-    /** A newer certificate covers all that was shown. */
+    /** A newer certificate was accepted, and what it covers was held against it. Before any of that
+     * is shown, so that the owner can first keep the reader's memory durably. May be NULL. */
     void (*certified)(struct mk_follow *f, const struct mk_certificate *c);
-    /** Commits lost to the follower (the retained history did not reach back): told, never hidden.
-     */
+    /** Commits from..to are lost to the follower (the retained history did not reach back): told,
+     * never hidden. Streams only: a map's gap is closed by a fresh snapshot. May be NULL. */
     void (*gap)(struct mk_follow *f, uint64_t from, uint64_t to);
-    /** It cannot go on: MK_ERETIRED, MK_ECONFLICT, MK_EREFUSED, MK_EUNREACHABLE...; the follow is
-     * ended by the owner with mk_follow_close(). */
+    /** Map only: a verified snapshot is in place, at this index. May be NULL. */
+    void (*snapshot)(struct mk_follow *f, uint64_t index);
+    /** Certified commits in order (never one that no certificate covers). For a map, pc(MapOp); for
+     * a stream, the item; a marker is pc(RetirementMarker). Lent. */
+    void (*commit)(struct mk_follow *f, uint64_t index, struct mk_bytes payload, bool marker);
+    /** It cannot go on: MK_ERETIRED (after the marker's commit), MK_ECONFLICT (the proof is in the
+     * reader's memory), MK_EREFUSED or MK_EUNREACHABLE when every member refused or lied. Nothing
+     * follows; the owner ends it with mk_follow_close(), here or later. */
     void (*failed)(struct mk_follow *f, int status, const struct mk_fault *fault);
 };
 

@@ -67,7 +67,9 @@ static uint64_t env_wall_ms(struct mk_env *base)
 
 static void env_timer_start(struct mk_env *base, struct mk_timer *t, uint64_t at_ns)
 {
-    mk_heap_put(&mk_uv_env_of(base)->timers, &t->item, at_ns);
+    uint64_t now = env_now(base);
+
+    mk_heap_put(&mk_uv_env_of(base)->timers, &t->item, at_ns <= now ? now + 1 : at_ns);
 }
 
 static void env_timer_stop(struct mk_env *base, struct mk_timer *t)
@@ -75,7 +77,8 @@ static void env_timer_stop(struct mk_env *base, struct mk_timer *t)
     mk_heap_del(&mk_uv_env_of(base)->timers, &t->item);
 }
 
-/* The wait is what matters: the timers themselves are fired by the turn. */
+/* The wait is what matters: the timers themselves are fired by the turn. libuv may run
+ * this before the poll instead of after it; as it repeats, the poll ends soon even so. */
 static void env_timer_cb(uv_timer_t *t)
 {
     mk_container_of(t, struct mk_uv_env, timer)->timer_at_ms = 0;
@@ -88,7 +91,7 @@ static void env_arm(struct mk_uv_env *e, uint32_t wait_ms_max)
     uint64_t at_ms = UINT64_MAX, now_ms = uv_now(&e->loop);
 
     if (top != NULL)
-        at_ms = top->at / MK_MS + (top->at % MK_MS != 0);
+        at_ms = top->at / MK_MS + 1;
     if (wait_ms_max != UINT32_MAX && (now_ms + wait_ms_max < at_ms))
         at_ms = now_ms + wait_ms_max;
     if (at_ms == e->timer_at_ms)
@@ -97,20 +100,21 @@ static void env_arm(struct mk_uv_env *e, uint32_t wait_ms_max)
     if (at_ms == UINT64_MAX)
         uv_timer_stop(&e->timer);
     else
-        uv_timer_start(&e->timer, env_timer_cb, at_ms > now_ms ? at_ms - now_ms : 0, 0);
+        uv_timer_start(&e->timer, env_timer_cb, at_ms > now_ms ? at_ms - now_ms : 0,
+                       /* repeat= */ 1);
 }
 
-/* Fires what is due; timers started meanwhile wait for the next turn, or one that
- * restarts itself in the past would hold the loop for ever. */
+/* Fires what is due. One that is started meanwhile is later than now, whatever it asked
+ * for, so it waits for the next turn and cannot hold the loop. */
 static void env_fire_timers(struct mk_uv_env *e)
 {
     const struct mk_heap_slot *top = mk_heap_top(&e->timers);
-    uint64_t seq_end = e->timers.seq, now;
+    uint64_t now;
 
     if (top == NULL)
         return;
     now = env_now(&e->base);
-    while ((top = mk_heap_top(&e->timers)) != NULL && top->at <= now && top->seq < seq_end) {
+    while ((top = mk_heap_top(&e->timers)) != NULL && top->at <= now) {
         struct mk_timer *t = mk_container_of(top->item, struct mk_timer, item);
 
         mk_heap_del(&e->timers, &t->item);
@@ -425,6 +429,7 @@ static void env_drop_done(struct mk_uv_env *e)
 static void env_reap(uv_handle_t *h, void *arg)
 {
     (void)arg;
+    MK_ASSERT(uv_is_closing(h) || (h->type != UV_POLL && h->type != UV_FS_EVENT));
     if (h->type == UV_PROCESS && !uv_is_closing(h))
         mk_uv_input_reap((uv_process_t *)h);
 }

@@ -57,8 +57,8 @@ struct mk_uv_deferred {
 struct mk_uv_env {
     struct mk_env base; /* first */
     uv_loop_t loop;
-    uv_timer_t timer; /* wakes the poll when the first of our timers is due */
-    uint64_t timer_at_ms;
+    uv_timer_t timer;     /* wakes the poll when the first of our timers is due */
+    uint64_t timer_at_ms; /* UINT64_MAX: never; 0: it fired, and repeats until armed anew */
     struct mk_heap timers;
     uv_prepare_t prepare;
     uint64_t now_ns;
@@ -102,13 +102,15 @@ struct mk_uv_sock {
     struct mk_uv_deferred broken; /* a send failed: say so from the loop */
     bool paused, ended, closed;
     bool blocked; /* the kernel's buffer is full */
+    bool failed;  /* it cannot end cleanly any more */
     bool full;    /* MK_EFULL was answered and writable() not yet called */
     char remote[64];
 };
 
 /** Wraps a connected, non-blocking descriptor, which is taken. Reading starts with
  * the next turn, so cbs can still be set. */
-struct mk_uv_sock *mk_uv_sock_new(struct mk_uv_env *e, int fd);
+struct mk_uv_sock *mk_uv_sock_new(struct mk_uv_env *e, int fd,
+                                  const struct sockaddr_storage *remote);
 /** Sends what is queued, as far as the kernel takes it. */
 void mk_uv_sock_flush(struct mk_uv_sock *s);
 int mk_uv_sock_write(struct mk_sock *s, const void *p, size_t n);

@@ -76,10 +76,12 @@ static void listener_poll_cb(uv_poll_t *p, int status, int events)
     (void)status;
     (void)events;
     for (unsigned i = 0; i < LISTEN_ACCEPTS_A_TURN && ul->l != NULL; i++) {
-        int fd = accept4(ul->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        struct sockaddr_storage a;
+        socklen_t n = sizeof(a);
+        int fd = accept4(ul->fd, (struct sockaddr *)&a, &n, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
         if (fd >= 0) {
-            struct mk_uv_sock *s = mk_uv_sock_new(ul->env, fd);
+            struct mk_uv_sock *s = mk_uv_sock_new(ul->env, fd, &a);
 
             ul->l->accept(ul->l, &s->base);
             MK_ASSERT(s->closed || s->base.cbs != NULL);
@@ -287,7 +289,7 @@ static void dial_poll_cb(uv_poll_t *p, int status, int events)
     }
     uv_poll_stop(&d->poll);
     d->fd = -1; /* the socket's now */
-    s = mk_uv_sock_new(d->env, fd);
+    s = mk_uv_sock_new(d->env, fd, &d->addr);
     dial_answer(d, &s->base, 0);
     MK_ASSERT(s->closed || s->base.cbs != NULL);
 }

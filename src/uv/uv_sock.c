@@ -5,8 +5,9 @@
  * wait for writability. Reads go through the loop's one large buffer.
  *
  * It can end in three ways: the other side ends (recv answers 0), recv fails, or send
- * fails. In the last case there may still be something to read, perhaps the reason, so
- * the socket is put on the deferred list, read once more and then ended from there. */
+ * fails (or the poll says so). In the last case there may still be something to read,
+ * perhaps the reason, so the socket is put on the deferred list, read once more and then
+ * ended from there. */
 #include "uv/uv_env.h"
 
 #include "base/assert.h"
@@ -64,7 +65,7 @@ static void sock_read(struct mk_uv_sock *s)
         if (n > 0)
             s->base.cbs->read(&s->base, s->env->read_buf, (size_t)n);
         else if (n == 0)
-            sock_end(s, 0);
+            sock_end(s, s->failed ? MK_EIO : 0);
         else if (errno != EAGAIN && errno != EINTR)
             sock_end(s, MK_EIO);
         if (n < (ssize_t)MK_UV_READ_CHUNK)
@@ -76,6 +77,8 @@ static void sock_broken_cb(struct mk_uv_deferred *d)
 {
     struct mk_uv_sock *s = mk_container_of(d, struct mk_uv_sock, broken);
 
+    s->paused = false;
+    s->failed = true;
     sock_read(s);
     if (!s->closed && !s->ended)
         sock_end(s, MK_EIO);
@@ -85,8 +88,11 @@ static void sock_poll_cb(uv_poll_t *p, int status, int events)
 {
     struct mk_uv_sock *s = mk_container_of(p, struct mk_uv_sock, poll);
 
-    if (status != 0) /* the read finds out what it is */
-        events = UV_READABLE;
+    if (status != 0) { /* libuv has stopped the poll: read what is left, then end */
+        s->events = 0;
+        mk_uv_defer(s->env, &s->broken);
+        return;
+    }
     if ((events & UV_WRITABLE) != 0) {
         s->blocked = false;
         mk_uv_sock_flush(s);
@@ -143,18 +149,8 @@ void mk_uv_sock_flush(struct mk_uv_sock *s)
     }
 }
 
-static void sock_name(struct mk_uv_sock *s)
-{
-    struct sockaddr_storage a;
-    socklen_t n = sizeof(a);
-
-    if (getpeername(s->fd, (struct sockaddr *)&a, &n) == 0)
-        mk_uv_net_format(&a, s->remote, sizeof(s->remote));
-    else
-        snprintf(s->remote, sizeof(s->remote), "?");
-}
-
-struct mk_uv_sock *mk_uv_sock_new(struct mk_uv_env *e, int fd)
+struct mk_uv_sock *mk_uv_sock_new(struct mk_uv_env *e, int fd,
+                                  const struct sockaddr_storage *remote)
 {
     struct mk_uv_sock *s = mk_alloc(sizeof(*s));
     int on = 1;
@@ -166,7 +162,7 @@ struct mk_uv_sock *mk_uv_sock_new(struct mk_uv_env *e, int fd)
     s->broken.cb = sock_broken_cb;
     mk_list_init(&s->dirty);
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-    sock_name(s);
+    mk_uv_net_format(remote, s->remote, sizeof(s->remote));
     MK_ASSERT(uv_poll_init(&e->loop, &s->poll, fd) == 0);
     sock_update(s);
     return s;

@@ -69,10 +69,10 @@ void sim_life_arm(struct sim_life *l)
 static void timer_fire(struct sim_event *ev)
 {
     struct sim_life *l = mk_container_of(ev, struct sim_life, timer);
-    uint64_t now = sim_life_now(l), seq_end = l->timers.seq;
+    uint64_t now = sim_life_now(l);
     const struct mk_heap_slot *top;
 
-    while ((top = mk_heap_top(&l->timers)) != NULL && top->at <= now && top->seq < seq_end) {
+    while ((top = mk_heap_top(&l->timers)) != NULL && top->at <= now) {
         struct mk_timer *t = mk_container_of(top->item, struct mk_timer, item);
 
         mk_heap_del(&l->timers, &t->item);
@@ -85,10 +85,11 @@ static void timer_fire(struct sim_event *ev)
 static void sim_timer_start(struct mk_env *e, struct mk_timer *t, uint64_t at_ns)
 {
     struct sim_life *l = sim_life_of(e);
+    uint64_t now = sim_life_now(l);
 
     if (l->dead)
         return;
-    mk_heap_put(&l->timers, &t->item, at_ns);
+    mk_heap_put(&l->timers, &t->item, at_ns <= now ? now + 1 : at_ns);
     sim_life_need_turn(l);
 }
 

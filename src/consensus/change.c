@@ -1,0 +1,142 @@
+/* change.c - what a leader is asked to do: submit, change the configuration, go.
+ *
+ * Fault 4: a server whose own configuration does not list it as a voter refuses its
+ * vote. After quick changes enough servers can be in that state to make elections
+ * impossible. So a change waits until every voter of the new configuration holds
+ * the present one, durably, and nearly all of the log. */
+#include "base/assert.h"
+#include "consensus/core.h"
+
+#include <string.h>
+
+#define NEARLY 64u /* entries that a voter may be behind when a change is proposed */
+
+int mk_consensus_submit(struct mk_consensus *c, uint64_t *ret_first, struct mk_blob **blobs,
+                        unsigned n, uint64_t now_ms)
+{
+    struct mk_entry *entries;
+    uint64_t first;
+    int rv = mk_core_enter(c, now_ms);
+
+    if (rv != 0)
+        return rv;
+    if (c->role != MK_ROLE_LEADER || raft_transferee(&c->raft) != 0)
+        return MK_ENOTLEADER;
+    if (n == 0 || n > MK_CONSENSUS_SUBMIT_MAX)
+        return MK_ELIMIT;
+    for (unsigned i = 0; i < n; i++)
+        if (blobs[i]->n > MK_CONSENSUS_ENTRY_MAX)
+            return MK_ELIMIT;
+    if (c->backlog > MK_CONSENSUS_BACKLOG_BYTES)
+        return MK_EFULL;
+    entries = mk_alloc(n * sizeof *entries);
+    for (unsigned i = 0; i < n; i++)
+        entries[i] = (struct mk_entry){c->term, MK_ENTRY_COMMAND, blobs[i]};
+    first = mk_log_last(&c->log) + 1;
+    rv = mk_core_submit(c, entries, n);
+    mk_free(entries);
+    if (rv != 0)
+        return rv;
+    for (unsigned i = 0; i < n; i++)
+        mk_blob_unref(blobs[i]); /* the log has its own */
+    *ret_first = first;
+    return 0;
+}
+
+/* Servers that are in one of the two and not, or not in the same role, in the other. */
+static unsigned distance(const struct mk_configuration *a, const struct mk_configuration *b)
+{
+    unsigned d = 0;
+
+    for (unsigned i = 0; i < a->n; i++) {
+        const struct mk_server *s = mk_configuration_find(b, a->servers[i].id);
+
+        d += s == NULL || s->role != a->servers[i].role;
+    }
+    for (unsigned i = 0; i < b->n; i++)
+        d += mk_configuration_find(a, b->servers[i].id) == NULL;
+    return d;
+}
+
+/* Fault 4's cure. */
+static bool voters_hold_the_last_one(const struct mk_consensus *c,
+                                     const struct mk_configuration *next)
+{
+    uint64_t held = c->raft.configuration_committed_index;
+
+    for (unsigned i = 0; i < next->n; i++) {
+        uint64_t match;
+
+        if (next->servers[i].role != MK_SERVER_VOTER)
+            continue;
+        match = mk_consensus_match(c, next->servers[i].id);
+        if (match == 0 || match < held || match + NEARLY < mk_log_last(&c->log))
+            return false;
+    }
+    return true;
+}
+
+int mk_consensus_change(struct mk_consensus *c, uint64_t *ret_index,
+                        const struct mk_configuration *next, uint64_t now_ms)
+{
+    struct mk_configuration conf = *next;
+    struct mk_buf buf = {0};
+    struct mk_entry e;
+    int rv = mk_core_enter(c, now_ms);
+
+    if (rv != 0)
+        return rv;
+    if (c->role != MK_ROLE_LEADER || raft_transferee(&c->raft) != 0)
+        return MK_ENOTLEADER;
+    if (mk_configuration_check(&conf) != 0 || distance(&c->conf, &conf) != 1)
+        return MK_EINVALID;
+    if (c->raft.configuration_uncommitted_index != 0)
+        return MK_EFULL;
+    if (mk_core_cured(c, MK_CURE_CHANGE) &&
+        (!mk_consensus_ready(c) || !voters_hold_the_last_one(c, &conf)))
+        return MK_EFULL;
+    mk_configuration_encode(&conf, &buf);
+    e = (struct mk_entry){c->term, MK_ENTRY_CHANGE, mk_blob_new(buf.p, buf.n)};
+    mk_buf_done(&buf);
+    rv = mk_core_submit(c, &e, 1);
+    mk_blob_unref(e.blob);
+    if (rv == 0)
+        *ret_index = mk_log_last(&c->log);
+    return rv;
+}
+
+/* The voter that is furthest; 0: none. */
+static uint64_t best_voter(const struct mk_consensus *c)
+{
+    uint64_t best = 0, best_match = 0;
+
+    for (unsigned i = 0; i < c->conf.n; i++) {
+        const struct mk_server *s = &c->conf.servers[i];
+        uint64_t match = mk_consensus_match(c, s->id);
+
+        if (s->role == MK_SERVER_VOTER && s->id != c->o.id && (best == 0 || match > best_match)) {
+            best = s->id;
+            best_match = match;
+        }
+    }
+    return best;
+}
+
+int mk_consensus_transfer(struct mk_consensus *c, uint64_t id, uint64_t now_ms)
+{
+    struct raft_event ev = {.type = RAFT_TRANSFER};
+    const struct mk_server *s;
+    int rv = mk_core_enter(c, now_ms);
+
+    if (rv != 0)
+        return rv;
+    if (c->role != MK_ROLE_LEADER || raft_transferee(&c->raft) != 0)
+        return MK_ENOTLEADER;
+    if (id == 0)
+        id = best_voter(c);
+    s = mk_configuration_find(&c->conf, id);
+    if (s == NULL || s->role != MK_SERVER_VOTER || id == c->o.id)
+        return MK_ENOTFOUND;
+    ev.transfer.server_id = id;
+    return mk_core_step(c, &ev, NULL, NULL, 0);
+}

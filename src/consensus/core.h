@@ -1,0 +1,129 @@
+/* core.h - inside a member: libraft's core, its mirror, what waits to be told.
+ *
+ *   receive.c   messages, and the guards before the core sees them
+ *   step.c      one raft_step(): event in, update collected into pending effects
+ *   election.c  the clock that may run ahead: hints that end a wait
+ *   read.c      rounds of PING and PONG for linearizable reads
+ *   change.c    submit, configurations, transfer
+ *   snapshot.c  describe, compact, fetch, install
+ *   consensus.c open, free, effects, queries
+ *
+ * The mirror (term, vote, commit, configuration, log) is brought up to date after
+ * each step, and mk_core_check() compares it with the core's own. */
+#ifndef CONSENSUS_CORE_H
+#define CONSENSUS_CORE_H
+
+#include "consensus/wire.h"
+
+#include <raft.h>
+
+enum fetch_state {
+    FETCH_NONE,
+    FETCH_RUNNING, /* the owner is getting the bytes */
+    FETCH_READY,   /* it has them; the core was not told yet, or the offer had gone stale */
+};
+
+/** What we know of another server, besides the core's progress. */
+struct mk_core_peer {
+    uint64_t id;
+    uint64_t round; /* leader: the highest PING it answered in this term */
+    bool up;        /* link hint */
+};
+
+struct mk_consensus {
+    struct raft raft;
+    struct mk_consensus_options o;
+    int dead; /* MK_ECORRUPT once log and core contradict each other */
+
+    /* the mirror */
+    struct mk_log log;
+    struct mk_snapshot_meta snap; /* index 0: none */
+    struct mk_configuration conf;
+    enum mk_consensus_role role;
+    uint64_t term, vote, leader, commit;
+    uint64_t backlog; /* bytes after commit */
+
+    /* election.c */
+    uint64_t now;        /* the owner's clock, never going back */
+    uint64_t ahead;      /* the core's clock is this much further */
+    uint64_t heard;      /* when the leader of this term last spoke; owner's clock */
+    uint64_t hint_at;    /* stop waiting for a leader then; 0: no hint */
+    unsigned hint_tries; /* since a leader was last heard */
+    bool leader_lost;    /* the link to the known leader broke */
+    struct mk_core_peer peers[2 * MK_CONSENSUS_SERVERS_MAX];
+    unsigned n_peers;
+
+    /* read.c */
+    uint64_t read_round; /* the last one sent */
+    uint64_t read_done;  /* the last one confirmed */
+    uint64_t read_sent_ms;
+    bool read_wanted; /* somebody waits for round read_round + 1 */
+
+    /* snapshot.c */
+    enum fetch_state fetch;
+    struct mk_snapshot_meta fetch_meta;
+    uint64_t fetch_from, fetch_term;
+    bool installing;
+    struct mk_snapshot_meta install_meta;
+    struct raft_snapshot_metadata install_raft; /* the core's, until it is told "persisted" */
+
+    /* effects not yet taken */
+    struct mk_message *out;
+    unsigned n_out, cap_out;
+    unsigned n_lent; /* of out, already shown by mk_consensus_effects() */
+    uint64_t persist_from;
+    bool fx_meta, fx_role, fx_commit, fx_fetch, fx_install;
+};
+
+/** The first input of each call: refuses when dead, moves the clock. */
+int mk_core_enter(struct mk_consensus *c, uint64_t now_ms);
+/** One step; ev's time is filled in. `entries` (n of them, borrowed) are what the
+ * event's entry array stands for, NULL when it has none. 0, the core's refusal as
+ * MK_ENOTLEADER or MK_EFULL, or MK_ECORRUPT (dead from now on). */
+int mk_core_step(struct mk_consensus *c, struct raft_event *ev, struct raft_entry *array,
+                 const struct mk_entry *entries, unsigned n);
+/** The leader's own way in; the entries' blobs get references of the log's. */
+int mk_core_submit(struct mk_consensus *c, const struct mk_entry *entries, unsigned n);
+/** Tells the core that the configuration entry at index is committed. */
+int mk_core_configuration_committed(struct mk_consensus *c, uint64_t index);
+bool mk_core_cured(const struct mk_consensus *c, enum mk_cure cure);
+int mk_core_dead(struct mk_consensus *c);
+/** True unless the mirror and the core differ; for tests and after dangerous steps. */
+bool mk_core_check(const struct mk_consensus *c);
+
+/** An array for the core with one token of memory that stands for all bytes; the
+ * configurations in it are encoded for libraft. Freed with mk_core_entries_done(),
+ * which leaves the token to who owns it then. */
+struct raft_entry *mk_core_entries(const struct mk_entry *entries, unsigned n);
+void mk_core_entries_done(struct raft_entry *array, unsigned n);
+
+/* configuration.c */
+void mk_core_configuration(struct raft_configuration *ret, const struct mk_configuration *c);
+void mk_core_configuration_back(struct mk_configuration *ret, const struct raft_configuration *c);
+/** As of index: from the log, else the snapshot's. *ret_index is where it stands, 0:
+ * there is none. */
+void mk_core_configuration_at(const struct mk_consensus *c, struct mk_configuration *ret,
+                              uint64_t *ret_index, uint64_t index);
+
+/* messages to be sent */
+struct mk_message *mk_core_message(struct mk_consensus *c, enum mk_message_kind kind, uint64_t to);
+/** Forgets AppendEntries not yet sent whose entries the log holds no more. */
+void mk_core_prune_messages(struct mk_consensus *c);
+
+/* election.c */
+void mk_core_heard_leader(struct mk_consensus *c);
+/** May a candidate have our vote although we know a leader? */
+bool mk_core_leader_is_lost(const struct mk_consensus *c);
+uint64_t mk_core_deadline(const struct mk_consensus *c);
+struct mk_core_peer *mk_core_peer(struct mk_consensus *c, uint64_t id); /* NULL: table full */
+
+/* read.c */
+void mk_core_read_flush(struct mk_consensus *c);
+void mk_core_read_pong(struct mk_consensus *c, uint64_t from, uint64_t round);
+void mk_core_read_timeout(struct mk_consensus *c);
+void mk_core_read_role(struct mk_consensus *c);
+
+/* snapshot.c */
+int mk_core_offered(struct mk_consensus *c, const struct mk_message *m);
+
+#endif /* CONSENSUS_CORE_H */

@@ -1,0 +1,171 @@
+/* choose.c - choosing a member, and remembering why not another one.
+ *
+ * A member that failed is left alone for a while that doubles with each failure in a
+ * row, so that a committee that refuses us is not asked a thousand times a second; a
+ * link that comes up anew is not known here and changes nothing about that. A member
+ * that lied is never asked again by this client: there are others, and its name was
+ * reported. */
+#include "group/choose.h"
+
+#include "base/assert.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define RETRY_MIN_MS 200u
+#define RETRY_MAX_MS 5000u
+
+void mk_chooser_init(struct mk_chooser *c, struct mk_env *e, struct mk_net *net,
+                     const struct mk_reader_memory *memory, struct mk_client_report *report)
+{
+    uint8_t seed;
+
+    *c = (struct mk_chooser){.env = e, .net = net, .memory = memory, .report = report};
+    mk_entropy(e, &seed, sizeof seed);
+    c->turn = seed;
+}
+
+static const struct mk_peers *newest_peers(const struct mk_chooser *c)
+{
+    return &mk_reader_roster(c->memory, mk_reader_epoch(c->memory))->peers;
+}
+
+/* The entry of a peer; of more than are kept, the first is used again. */
+static struct mk_choice *choice_of(struct mk_chooser *c, const struct mk_peer *peer)
+{
+    for (unsigned i = 0; i < c->n; i++)
+        if (mk_peer_eq(&c->v[i].peer, peer))
+            return &c->v[i];
+    if (c->n == MK_CHOICES_MAX) {
+        memmove(&c->v[0], &c->v[1], (MK_CHOICES_MAX - 1) * sizeof c->v[0]);
+        c->n--;
+    }
+    c->v[c->n] = (struct mk_choice){.peer = *peer};
+    return &c->v[c->n++];
+}
+
+struct mk_link *mk_chooser_pick(struct mk_chooser *c)
+{
+    const struct mk_peers *peers = newest_peers(c);
+    uint64_t now = mk_now(c->env);
+
+    for (size_t i = 0; i < peers->n; i++) {
+        const struct mk_peer *p = &peers->v[(c->turn + i) % peers->n];
+        struct mk_choice *choice = choice_of(c, p);
+        struct mk_link *link = mk_net_link(c->net, p);
+
+        if (link == NULL || choice->lied || choice->retry_ns > now)
+            continue;
+        c->turn = (unsigned)((c->turn + i) % peers->n);
+        return link;
+    }
+    return NULL;
+}
+
+uint64_t mk_chooser_retry_ns(struct mk_chooser *c)
+{
+    const struct mk_peers *peers = newest_peers(c);
+    uint64_t first = UINT64_MAX;
+
+    for (size_t i = 0; i < peers->n; i++) {
+        struct mk_choice *choice = choice_of(c, &peers->v[i]);
+
+        if (!choice->lied && mk_net_link(c->net, &peers->v[i]) != NULL && choice->retry_ns < first)
+            first = choice->retry_ns;
+    }
+    return first;
+}
+
+void mk_chooser_failed(struct mk_chooser *c, const struct mk_peer *peer, unsigned close,
+                       const char *detail, bool lied)
+{
+    struct mk_choice *choice = choice_of(c, peer);
+    uint64_t wait = RETRY_MIN_MS << (choice->fails < 5 ? choice->fails : 5);
+
+    choice->fails++;
+    choice->lied = lied || choice->lied;
+    choice->close = close;
+    choice->retry_ns = mk_now(c->env) + (wait < RETRY_MAX_MS ? wait : RETRY_MAX_MS) * MK_MS;
+    snprintf(choice->detail, sizeof choice->detail, "%s", detail != NULL ? detail : "");
+    if (detail == NULL || detail[0] == '\0')
+        snprintf(choice->detail, sizeof choice->detail, "%s", mk_close_text(close));
+    c->turn++;
+    if (c->report != NULL && c->report->said != NULL)
+        c->report->said(c->report, peer, close, choice->detail);
+}
+
+void mk_chooser_served(struct mk_chooser *c, const struct mk_peer *peer)
+{
+    struct mk_choice *choice = choice_of(c, peer);
+
+    choice->fails = 0;
+    choice->retry_ns = 0;
+    choice->close = MK_CLOSE_NONE;
+    choice->detail[0] = '\0';
+}
+
+static bool is_refusal(const struct mk_choice *c)
+{
+    return c->close == MK_CLOSE_REFUSED || c->close == MK_CLOSE_EXPIRED;
+}
+
+static unsigned count_refused(struct mk_chooser *c, const struct mk_peers *peers)
+{
+    unsigned n = 0;
+
+    for (size_t i = 0; i < peers->n; i++)
+        n += is_refusal(choice_of(c, &peers->v[i]));
+    return n;
+}
+
+int mk_chooser_why(struct mk_chooser *c, struct mk_fault *ret)
+{
+    const struct mk_peers *peers = newest_peers(c);
+    unsigned refused = count_refused(c, peers);
+    struct mk_buf text = {0};
+    char hex[MK_ID_HEX];
+    int err = refused == peers->n ? MK_EREFUSED : MK_EUNREACHABLE;
+
+    if (peers->n - refused < peers->n / 2 + 1)
+        mk_buf_printf(&text, "no majority: %u members refused; ", refused);
+    for (size_t i = 0; i < peers->n; i++) {
+        const struct mk_choice *choice = choice_of(c, &peers->v[i]);
+        const char *why = choice->detail;
+
+        if (mk_net_link(c->net, &peers->v[i]) == NULL && !choice->lied && why[0] == '\0')
+            why = "no link";
+        else if (why[0] == '\0')
+            why = "no answer yet";
+        mk_buf_printf(&text, "%s%.8s: %s", i > 0 ? "; " : "", mk_peer_hex(&choice->peer, hex), why);
+    }
+    err = mk_fault(ret, err, "%.*s", (int)text.n, (const char *)text.p);
+    mk_buf_done(&text);
+    return err;
+}
+
+bool mk_chooser_hopeless(struct mk_chooser *c)
+{
+    const struct mk_peers *peers = newest_peers(c);
+    size_t out = 0;
+
+    for (size_t i = 0; i < peers->n; i++) {
+        const struct mk_choice *choice = choice_of(c, &peers->v[i]);
+
+        out += choice->lied || is_refusal(choice);
+    }
+    return out == peers->n;
+}
+
+void mk_component_copy(struct mk_component *ret, const struct mk_component *c,
+                       struct mk_arena *arena)
+{
+    struct mk_bytes *tickets = mk_arena_take(arena, (c->n_tickets + 1) * sizeof *tickets);
+
+    *ret = *c;
+    for (size_t i = 0; i < c->n_tickets; i++)
+        tickets[i] =
+            MK_BYTES(mk_arena_copy(arena, c->tickets[i].p, c->tickets[i].n), c->tickets[i].n);
+    ret->tickets = tickets;
+    ret->roster.peers.v =
+        mk_arena_copy(arena, c->roster.peers.v, c->roster.peers.n * sizeof *c->roster.peers.v);
+}

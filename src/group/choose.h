@@ -1,0 +1,51 @@
+/* choose.h - which member a client uses now: any of the roster that has a link, was not
+ * caught lying, and did not fail a moment ago. Beginning at a random one, so that many
+ * clients spread; what each member said last is kept, for the text of a failure. */
+#ifndef GROUP_CHOOSE_H
+#define GROUP_CHOOSE_H
+
+#include "group/client.h"
+
+#define MK_CHOICES_MAX (4u * MK_ROSTER_MAX) /* members of all epochs that were met */
+
+struct mk_choice {
+    struct mk_peer peer;
+    bool lied;         /* what it served does not add up: not asked again */
+    uint64_t retry_ns; /* not before */
+    unsigned fails;    /* in a row */
+    unsigned close;    /* how the last attempt ended; MK_CLOSE_NONE: well, or not tried */
+    char detail[MK_REASON_MAX];
+};
+
+struct mk_chooser {
+    struct mk_env *env;
+    struct mk_net *net;
+    const struct mk_reader_memory *memory; /* whose newest roster counts */
+    struct mk_client_report *report;       /* may be NULL */
+    struct mk_choice v[MK_CHOICES_MAX];
+    unsigned n;
+    unsigned turn;
+};
+
+void mk_chooser_init(struct mk_chooser *c, struct mk_env *e, struct mk_net *net,
+                     const struct mk_reader_memory *memory, struct mk_client_report *report);
+/** The link of a member to be used now; NULL: none. */
+struct mk_link *mk_chooser_pick(struct mk_chooser *c);
+/** When one that failed may be tried again, ns; UINT64_MAX: only a new link helps. */
+uint64_t mk_chooser_retry_ns(struct mk_chooser *c);
+/** It failed: refused, closed, silent (lied false: tried again later), or lied. Reported. */
+void mk_chooser_failed(struct mk_chooser *c, const struct mk_peer *peer, unsigned close,
+                       const char *detail, bool lied);
+/** It served something that adds up. */
+void mk_chooser_served(struct mk_chooser *c, const struct mk_peer *peer);
+/** What keeps us from any member: "no majority: 2 members refused ...; <peer>: <text>; ...".
+ * Returns MK_EREFUSED when all refused, MK_EUNREACHABLE else. */
+int mk_chooser_why(struct mk_chooser *c, struct mk_fault *ret);
+/** Every member of the roster lied, or every one refused us: no use in waiting. */
+bool mk_chooser_hopeless(struct mk_chooser *c);
+
+/** Deep copy of a component; tickets and peers into arena. */
+void mk_component_copy(struct mk_component *ret, const struct mk_component *c,
+                       struct mk_arena *arena);
+
+#endif
