@@ -1,0 +1,50 @@
+/* Committed entries become state, answers, heads: in order, each once.
+ *
+ * Answers are sent in the turn that applied; signatures come in the next one, so that
+ * nobody waits for an ed25519 signature who has not asked for it. A member that is far
+ * behind applies in slices, so that its links live meanwhile. */
+#include "group/group_int.h"
+#include "group/serve.h"
+
+#define APPLY_SLICE 2048u /* entries of one turn */
+
+static void one_command(struct mk_group *g, const struct mk_applied *a)
+{
+    g->n_executed++;
+    mk_pending_answer(g, &a->sender, a->session, a->number, a->outcome);
+}
+
+static void one_entry(struct mk_group *g, uint64_t index, const struct mk_entry *e)
+{
+    struct mk_applied a;
+
+    if (e->type != MK_ENTRY_COMMAND) {
+        mk_state_skip(g->st, index);
+        return;
+    }
+    mk_state_apply(g->st, index, MK_BYTES(e->blob->p, e->blob->n), &a);
+    if (a.heads != 0)
+        mk_heads_marked(g, a.heads);
+    if (a.kind == mk_logged_Execute && a.outcome.n > 0)
+        one_command(g, &a);
+    if (a.kind == mk_logged_Advance)
+        mk_time_applied(g);
+}
+
+void mk_apply_turn(struct mk_group *g)
+{
+    uint64_t index = mk_state_index(g->st), from = index;
+
+    while (index < g->commit && index - from < APPLY_SLICE) {
+        const struct mk_entry *e = mk_consensus_entry(g->raft, index + 1);
+
+        if (e == NULL)
+            break; /* a snapshot that covers it is being fetched */
+        one_entry(g, ++index, e);
+    }
+    if (index == from)
+        return;
+    mk_query_applied(g);
+    mk_snap_turn(g);
+    mk_group_changed(g);
+}

@@ -1,0 +1,393 @@
+/* group_int.h - what the files of a group share. Each file owns one part of the struct
+ * and is the only one to write it.
+ *
+ *   group.c   open, close, status, watch      apply.c   committed entries -> state, answers
+ *   hub.c     protocols of a net -> groups    heads.c   marks -> heads, signatures, certificates
+ *   peers.c   conversations with members      time.c    machine time: when to propose
+ *   found.c   founding, lost disks            snap.c    snapshots: taking, fetching, giving
+ *   drive.c   consensus <-> store and links   exec.c    clients
+ *   pending.c commands on their way           query.c   reads
+ *
+ * Everything that comes from outside (a message, a timer, a durable write) changes its
+ * part and asks for one turn (mk_group_wake); the turn proposes, carries out the effects
+ * of consensus, applies, answers. */
+#ifndef GROUP_GROUP_INT_H
+#define GROUP_GROUP_INT_H
+
+#include "base/assert.h"
+#include "collections/certificate.h"
+#include "consensus/consensus.h"
+#include "group/group.h"
+#include "group/hub.h"
+#include "group/serve.h"
+#include "group/state.h"
+#include "group/table.h"
+#include "group/wire.h"
+
+#define MK_OUTBOX_MAX                                                                             \
+    (8u << 20)                    /* bytes held for a conversation; above it the peer is too slow \
+                                   */
+#define MK_REFUSED_RETRY_MS 2000u /* a refused or failed conversation is tried again after */
+#define MK_PENDING_LIFE_MS 30000u /* a command that nobody answers is given up after */
+#define MK_SIGNATURES_KEPT 8u     /* newest signatures kept of each member, a surface */
+#define MK_PROVING_MAX 65536u     /* clients that wait for certificates */
+
+/* --- sending ---------------------------------------------------------------------- */
+
+/** Messages in order, held while a conversation has no room. All zero is empty. */
+struct mk_outbox {
+    struct mk_conv *conv; /* NULL: what is put is dropped */
+    struct mk_buf held;   /* u32le length and bytes of each */
+    size_t at;
+};
+/** false: over MK_OUTBOX_MAX, the conversation must be closed. */
+bool mk_outbox_put(struct mk_outbox *o, const struct mk_bytes *parts, size_t n);
+void mk_outbox_flush(struct mk_outbox *o);
+void mk_outbox_done(struct mk_outbox *o);
+
+/* --- members ------------------------------------------------------------------------- */
+
+struct mk_member {
+    struct mk_group *g;
+    unsigned i; /* in roster order */
+    struct mk_peer peer;
+    struct mk_conv *conv;
+    struct mk_outbox out;
+    bool up;          /* hello seen, admitted: messages flow */
+    bool slow;        /* its messages pile up: to be dropped */
+    bool lied;        /* it signed another history: to be dropped */
+    bool founded;     /* it says */
+    bool given;       /* it was given the Founding on this conversation */
+    bool refused;     /* by a clause: ours or its */
+    uint64_t raft_id; /* that it named on the link; 0: not known */
+    uint64_t highest_signed;
+    uint64_t expires_ms; /* of its admission; unix */
+    struct mk_arena tickets_mem;
+    struct mk_bytes *tickets;
+    size_t n_tickets;
+    uint64_t retry_ns;
+    uint64_t advance_ns; /* when its last Advance came */
+    unsigned clause;
+    char detail[MK_REASON_MAX];
+    struct mk_list waiters; /* answers owed to it */
+    /* giving snapshots */
+    struct mk_snap_reader *giving;
+    uint64_t giving_index;
+    struct mk_snap_info giving_info;
+};
+
+void mk_peers_open(struct mk_group *g);
+void mk_peers_close(struct mk_group *g);
+/** Opens what should be open, judges again what has expired; part of the turn. */
+void mk_peers_turn(struct mk_group *g);
+unsigned mk_peers_accept(struct mk_group *g, struct mk_conv *c, const struct mk_member_hello *h,
+                         char detail[MK_REASON_MAX]);
+void mk_peers_link_changed(struct mk_group *g, const struct mk_peer *peer);
+/** Queues a message of pieces; one to a member that is not up is dropped. A member whose
+ * messages pile up is dropped in the next turn. */
+void mk_member_put(struct mk_member *m, const struct mk_bytes *parts, size_t n);
+/** false: not up; the message is dropped. */
+bool mk_member_send(struct mk_member *m, const struct mk_member_message *msg);
+void mk_member_send_all(struct mk_group *g, const struct mk_member_message *msg);
+void mk_member_drop(struct mk_member *m, unsigned close, const char *detail);
+struct mk_member *mk_member_of_raft(struct mk_group *g, uint64_t raft_id); /* or NULL */
+struct mk_member *mk_member_of_peer(struct mk_group *g, const struct mk_peer *peer);
+struct mk_member *mk_member_leader(struct mk_group *g); /* NULL: not known, or ourselves */
+/** When the members next need a turn, ns; UINT64_MAX: not. */
+uint64_t mk_peers_deadline(const struct mk_group *g);
+
+/* --- commands on their way --------------------------------------------------------------- */
+
+enum mk_waiter_kind { MK_WAITER_CLIENT, MK_WAITER_SUBMIT, MK_WAITER_MEMBER };
+
+struct mk_exec_conv; /* exec.h */
+struct mk_pending;
+
+/** Who wants the answer of a command. */
+struct mk_waiter {
+    struct mk_list node;  /* in the pending's, then (step two) in g->proving */
+    struct mk_list owner; /* in the client's or member's list of what it is owed */
+    enum mk_waiter_kind kind;
+    union {
+        struct mk_exec_conv *client;
+        struct mk_submit *submit;
+        struct mk_member *member;
+    };
+    uint64_t id;
+    bool certified;
+    struct mk_pending *pending; /* NULL once it is proving */
+    struct mk_buf outcome;      /* while proving */
+    uint64_t surfaces;          /* while proving: bit i: needs surface i's certificate */
+};
+
+enum mk_where {
+    MK_PENDING_WAITS,     /* no leader to give it to */
+    MK_PENDING_QUEUED,    /* we lead: goes with the next batch */
+    MK_PENDING_PROPOSED,  /* in our log */
+    MK_PENDING_FORWARDED, /* the leader has it */
+};
+
+struct mk_pending {
+    struct mk_table_node node;
+    struct mk_list order; /* g->pending, by arrival */
+    struct mk_list queue; /* g->queue, while QUEUED */
+    enum mk_where where;
+    struct mk_peer sender;
+    uint64_t session, number;
+    uint64_t forward_id;
+    struct mk_blob *entry; /* frame byte and pc(Logged) */
+    size_t command_at;     /* offset of the command in it */
+    struct mk_list waiters;
+    uint64_t since_ns, said_ns;
+};
+
+struct mk_waiter *mk_waiter_new(enum mk_waiter_kind kind, uint64_t id, bool certified);
+void mk_waiter_free(struct mk_waiter *w);
+/** Frees all waiters of an owner's list: nobody is there to hear the answers. */
+void mk_waiters_forget(struct mk_group *g, struct mk_list *owner);
+/** Takes w. A command of `sender`, new or known; may answer at once (in this call). 0;
+ * MK_EFULL, MK_ELIMIT: w is still the caller's. */
+int mk_pending_add(struct mk_group *g, const struct mk_peer *sender, uint64_t session,
+                   uint64_t number, struct mk_bytes command, struct mk_waiter *w);
+/** A command was applied (or found applied): whoever waits is answered. */
+void mk_pending_answer(struct mk_group *g, const struct mk_peer *sender, uint64_t session,
+                       uint64_t number, struct mk_bytes outcome);
+/** The leader answered a forwarded one. */
+void mk_pending_forwarded(struct mk_group *g, struct mk_member *m, uint64_t id,
+                          const struct mk_outcome *outcome);
+/** Leadership or a link changed: everything not answered finds its way anew. */
+void mk_pending_reroute(struct mk_group *g);
+/** Proposes what is queued; part of the turn. */
+void mk_pending_turn(struct mk_group *g);
+void mk_pending_old(struct mk_group *g); /* what waits long is told why; part of the turn */
+void mk_pending_persisted(struct mk_group *g, uint64_t index);
+void mk_pending_fail(struct mk_group *g); /* the member has failed: whoever waits is told */
+void mk_pending_close(struct mk_group *g);
+uint64_t mk_pending_deadline(const struct mk_group *g);
+/** Proposes an entry of the group's own (an Advance). Takes blob. */
+void mk_pending_extra(struct mk_group *g, struct mk_blob *blob);
+/** The answer goes to one waiter; frees it, or keeps it for step two. */
+void mk_waiter_answer(struct mk_group *g, struct mk_waiter *w, struct mk_bytes outcome);
+
+/* --- clients ------------------------------------------------------------------------------- */
+
+unsigned mk_exec_accept(struct mk_group *g, struct mk_conv *c, const struct mk_exec_hello *h,
+                        char detail[MK_REASON_MAX]);
+/** Step one; takes w: frees it, or keeps it for step two. */
+void mk_exec_answered(struct mk_group *g, struct mk_waiter *w, struct mk_bytes outcome);
+void mk_exec_unproving(struct mk_group *g, struct mk_waiter *w); /* it waits no more */
+/** A step one, or an answer of a query, that no waiter stands for. */
+void mk_exec_plain(struct mk_exec_conv *x, uint64_t id, unsigned step, struct mk_bytes outcome);
+void mk_exec_certified(struct mk_group *g, unsigned surface); /* a newer certificate is there */
+void mk_exec_said(struct mk_waiter *w, const char *why);      /* step 0 */
+void mk_exec_close(struct mk_group *g);
+void mk_exec_turn(struct mk_group *g); /* expiries, and memory of those that ended */
+uint64_t mk_exec_deadline(const struct mk_group *g);
+
+/* --- reads ------------------------------------------------------------------------------------ */
+
+/** Answers a client (x) or member (m) under id, now or when leadership was confirmed. */
+void mk_query_start(struct mk_group *g, struct mk_exec_conv *x, struct mk_member *m, uint64_t id,
+                    bool linearizable, struct mk_bytes query);
+void mk_query_confirmed(struct mk_group *g, uint64_t ticket, uint64_t index);
+void mk_query_applied(struct mk_group *g);
+void mk_query_forwarded(struct mk_group *g, uint64_t id, const struct mk_outcome *outcome);
+void mk_query_role_changed(struct mk_group *g);
+void mk_query_forget(struct mk_group *g, const struct mk_exec_conv *x, const struct mk_member *m);
+void mk_query_close(struct mk_group *g);
+void mk_query_turn(struct mk_group *g);
+uint64_t mk_query_deadline(const struct mk_group *g);
+
+/* --- heads --------------------------------------------------------------------------------------
+ */
+
+struct mk_kept_signature {
+    bool have, verified;
+    struct mk_head head;
+    struct mk_signature signature;
+};
+
+/** What is known of one surface's heads. */
+struct mk_seal {
+    struct mk_head own[MK_SIGNATURES_KEPT]; /* ring, computed at marks */
+    unsigned n_own;                         /* ever */
+    unsigned signed_n;                      /* own heads signed, as n_own counts */
+    struct mk_kept_signature *kept;         /* [member][MK_SIGNATURES_KEPT], ring by kept_n */
+    unsigned *kept_n;
+    bool has_certificate;
+    struct mk_certificate certificate;
+    struct mk_peer_signature signatures[MK_ROSTER_MAX];
+    unsigned interest; /* who waits for certificates of this surface */
+    bool ask;          /* try to assemble one in this turn */
+};
+
+void mk_heads_open(struct mk_group *g);
+void mk_heads_close(struct mk_group *g);
+/** The surfaces of the bits are due; called right after the marked entry was applied. */
+void mk_heads_marked(struct mk_group *g, uint64_t surfaces);
+void mk_heads_received(struct mk_group *g, struct mk_member *m,
+                       const struct mk_head_signatures *signatures);
+/** A member came up: it gets our newest. */
+void mk_heads_greet(struct mk_group *g, struct mk_member *m);
+/** Tries to assemble a newer certificate of the surface. */
+void mk_heads_assemble(struct mk_group *g, unsigned surface);
+/** Somebody waits for certificates of a surface (+1), or does not any more (-1). */
+void mk_heads_interest(struct mk_group *g, unsigned surface, int more);
+void mk_heads_turn(struct mk_group *g);
+void mk_heads_replaced(struct mk_group *g); /* a snapshot was installed */
+
+/* --- the rest
+ * -------------------------------------------------------------------------------------- */
+
+void mk_found_open(struct mk_group *g);
+void mk_found_turn(struct mk_group *g);
+void mk_found_received(struct mk_group *g, struct mk_member *m, const struct mk_founding *f);
+void mk_found_close(struct mk_group *g);
+
+/** Founded: starts consensus, from what is durable. */
+int mk_drive_open(struct mk_group *g, const struct mk_consensus_start *start,
+                  struct mk_fault *reterr);
+int mk_drive_recover(struct mk_group *g, struct mk_fault *reterr);
+void mk_drive_received(struct mk_group *g, struct mk_member *m, struct mk_bytes raft);
+void mk_drive_turn(struct mk_group *g);
+void mk_drive_link(struct mk_group *g, struct mk_member *m, bool up);
+void mk_drive_close(struct mk_group *g);
+uint64_t mk_drive_now_ms(const struct mk_group *g);
+
+void mk_apply_turn(struct mk_group *g);
+
+void mk_time_open(struct mk_group *g);
+void mk_time_turn(struct mk_group *g);
+void mk_time_received(struct mk_group *g, struct mk_member *m, const struct mk_advance *a);
+void mk_time_applied(struct mk_group *g);
+uint64_t mk_time_deadline(const struct mk_group *g);
+
+void mk_snap_turn(struct mk_group *g); /* takes one when it is time */
+void mk_snap_fetch(struct mk_group *g, const struct mk_snapshot_meta *meta, uint64_t from);
+void mk_snap_install(struct mk_group *g, const struct mk_snapshot_meta *meta);
+void mk_snap_wanted(struct mk_group *g, struct mk_member *m, const struct mk_snap_want *w);
+void mk_snap_chunk_received(struct mk_group *g, struct mk_member *m, const struct mk_snap_chunk *c);
+void mk_snap_link_lost(struct mk_group *g, struct mk_member *m);
+void mk_snap_shut(struct mk_group *g);
+void mk_snap_stalled(struct mk_group *g); /* part of the turn */
+uint64_t mk_snap_deadline(const struct mk_group *g);
+int mk_snap_recover(struct mk_group *g, const struct mk_snapshot_meta *meta,
+                    struct mk_fault *reterr);
+
+/* --- the group
+ * ------------------------------------------------------------------------------------------ */
+
+struct mk_group {
+    struct mk_env *env;
+    struct mk_net *net;
+    struct mk_store *store;
+    struct mk_store_group *disk;
+    struct mk_hub *hub;
+    struct mk_list of_hub;
+    struct mk_net_watch net_watch;
+    struct mk_task turn;
+    struct mk_timer timer;
+    uint64_t timer_ns; /* what it is set to */
+
+    /* options */
+    struct mk_arena mem;
+    struct mk_id deployment, stable_id, machine_id;
+    struct mk_roster roster;
+    struct mk_founding plan; /* raft_ids empty */
+    const struct mk_key *key;
+    struct mk_acl_composition acl;
+    struct mk_gate gate;
+    struct mk_bytes *tickets;
+    size_t n_tickets;
+    bool found;
+    unsigned election_ms, heartbeat_ms, uncured;
+    uint64_t snapshot_entries;
+
+    enum mk_group_state state;
+    char failure[160];
+    uint64_t raft_id;
+    unsigned n_members, self;
+    struct mk_member members[MK_ROSTER_MAX];
+    struct mk_list watches;
+
+    /* found.c */
+    bool founding_known; /* durable here, or being made so */
+    struct mk_founding founding;
+    struct mk_arena founding_mem;
+    struct mk_store_wait founding_wait;
+    uint64_t lost_to; /* LOST_DISK: the id that the Founding has for us */
+
+    /* drive.c */
+    struct mk_consensus *raft;
+    uint64_t meta_lsn;
+    struct mk_list held; /* messages that wait for meta_lsn */
+    struct mk_store_wait held_wait;
+    bool held_waiting;
+    struct mk_list persists;
+    uint64_t commit, last_term;
+    enum mk_consensus_role role;
+    uint64_t leader;
+    uint64_t deadline_ms;
+    struct mk_buf scratch;
+    uint64_t nudge_ns; /* tell followers of the commit then; 0: no need */
+
+    /* apply.c */
+    struct mk_state *st;
+    uint64_t caught_up; /* entries up to it were in the log when we opened */
+    uint64_t n_commits, n_executed, n_answered;
+
+    /* pending.c */
+    struct mk_table pending_table;
+    struct mk_list pending; /* by arrival */
+    struct mk_list queue;
+    struct mk_list extras;
+    size_t pending_bytes;
+    uint64_t batch_last; /* last index of the batch that our disk has not got yet; 0: none */
+    uint64_t forward_ids;
+    uint64_t old_ns;
+    bool reroute, queue_full;
+
+    /* exec.c, query.c */
+    struct mk_list clients, dead_clients, proving, queries;
+    unsigned n_clients, n_proving, n_queries;
+    uint64_t exec_expires_ms, queries_ns;
+
+    /* heads.c */
+    struct mk_seal *seals;
+    struct mk_timer sign_timer;
+    uint64_t highest_signed;
+    bool conflicted;
+    struct mk_certificate conflict[2];
+    struct mk_peers guilty;
+    struct mk_arena conflict_mem;
+    uint64_t n_certificates, certified_ms;
+
+    /* time.c */
+    uint64_t clock_base_ms, clock_mono_ns, clock_slew_ns;
+    int64_t clock_offset_ms;
+    bool clock_stepped; /* the wall clock is far from ours: a restart would take it over */
+    bool linked_once, advance_wanted;
+    uint64_t advance_ns, advance_ms; /* our last proposal */
+    unsigned readers;
+
+    /* snap.c */
+    struct mk_snapping *snapping;
+    struct mk_fetching *fetching;
+    struct mk_installing *installing;
+    uint64_t snapshot_at; /* index of the last one */
+    unsigned trailing;
+
+    struct mk_serve *serve;
+    struct mk_serve_host serve_host;
+    bool changed, stopped;
+};
+
+/** Asks for a turn. */
+void mk_group_wake(struct mk_group *g);
+void mk_group_changed(struct mk_group *g); /* tells the watches */
+/** This member stops: its disk failed, or its log and consensus contradict each other. */
+void mk_group_fail(struct mk_group *g, int err, const char *what);
+bool mk_group_leads(const struct mk_group *g);
+void mk_group_why(const struct mk_group *g, char out[256]);
+
+#endif

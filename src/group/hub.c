@@ -1,0 +1,148 @@
+/* The three protocols of groups are served once a net; accept finds the group by the
+ * deployment in the first message. A first message that is malformed, or names a
+ * deployment that is not here, is refused by name, so that a misconfigured peer sees
+ * what differs. */
+#include "group/hub.h"
+#include "group/group_int.h"
+#include "group/serve.h"
+
+#include <stdio.h>
+#include <string.h>
+
+struct mk_hub {
+    struct mk_net *net;
+    struct mk_list groups;
+    struct mk_service group, exec, surface;
+};
+
+static struct mk_group *hub_find(struct mk_hub *h, const struct mk_id *deployment)
+{
+    mk_list_each(at, &h->groups)
+    {
+        struct mk_group *g = mk_container_of(at, struct mk_group, of_hub);
+
+        if (mk_id_eq(&g->deployment, deployment))
+            return g;
+    }
+    return NULL;
+}
+
+static unsigned no_such(const struct mk_id *asked, char detail[MK_REASON_MAX])
+{
+    char hex[MK_ID_HEX];
+
+    snprintf(detail, MK_REASON_MAX, "deployment %.16s is not run here", mk_id_hex(asked, hex));
+    return MK_CLOSE_OTHER_DEPLOYMENT;
+}
+
+static unsigned malformed(const struct mk_fault *f, char detail[MK_REASON_MAX])
+{
+    snprintf(detail, MK_REASON_MAX, "first message: %.200s", f->text);
+    return MK_CLOSE_MALFORMED;
+}
+
+static unsigned accept_group(struct mk_service *s, struct mk_conv *c, struct mk_bytes first,
+                             char detail[MK_REASON_MAX])
+{
+    struct mk_hub *h = mk_container_of(s, struct mk_hub, group);
+    struct mk_arena arena = {0};
+    struct mk_member_message m;
+    struct mk_fault f = {{0}};
+    struct mk_group *g;
+    unsigned close;
+
+    if (mk_decode(&m, &mk_member_message_type, first, &arena, &f) != 0)
+        close = malformed(&f, detail);
+    else if (m.tag != mk_member_message_Hello)
+        close = MK_CLOSE_MALFORMED;
+    else if ((g = hub_find(h, &m.u.hello.deployment)) == NULL)
+        close = no_such(&m.u.hello.deployment, detail);
+    else
+        close = mk_peers_accept(g, c, &m.u.hello, detail);
+    mk_arena_done(&arena);
+    return close;
+}
+
+static unsigned accept_exec(struct mk_service *s, struct mk_conv *c, struct mk_bytes first,
+                            char detail[MK_REASON_MAX])
+{
+    struct mk_hub *h = mk_container_of(s, struct mk_hub, exec);
+    struct mk_arena arena = {0};
+    struct mk_exec_hello hello;
+    struct mk_fault f = {{0}};
+    struct mk_group *g;
+    unsigned close;
+
+    if (mk_decode(&hello, &mk_exec_hello_type, first, &arena, &f) != 0)
+        close = malformed(&f, detail);
+    else if ((g = hub_find(h, &hello.deployment)) == NULL)
+        close = no_such(&hello.deployment, detail);
+    else
+        close = mk_exec_accept(g, c, &hello, detail);
+    mk_arena_done(&arena);
+    return close;
+}
+
+static unsigned accept_surface(struct mk_service *s, struct mk_conv *c, struct mk_bytes first,
+                               char detail[MK_REASON_MAX])
+{
+    struct mk_hub *h = mk_container_of(s, struct mk_hub, surface);
+    struct mk_arena arena = {0};
+    struct mk_surface_hello hello;
+    struct mk_fault f = {{0}};
+    struct mk_group *g;
+    unsigned close;
+
+    if (mk_decode(&hello, &mk_surface_hello_type, first, &arena, &f) != 0)
+        close = malformed(&f, detail);
+    else if ((g = hub_find(h, &hello.deployment)) == NULL)
+        close = no_such(&hello.deployment, detail);
+    else
+        close = mk_serve_accept(g->serve, c, &hello, detail);
+    mk_arena_done(&arena);
+    return close;
+}
+
+static struct mk_hub *hub_new(struct mk_net *net)
+{
+    struct mk_hub *h = mk_alloc(sizeof *h);
+
+    h->net = net;
+    mk_list_init(&h->groups);
+    h->group = (struct mk_service){.proto = "group", .accept = accept_group};
+    h->exec = (struct mk_service){.proto = "exec", .accept = accept_exec};
+    h->surface = (struct mk_service){.proto = "surface", .accept = accept_surface};
+    MK_ASSERT(mk_net_serve(net, &h->group) == 0);
+    MK_ASSERT(mk_net_serve(net, &h->exec) == 0);
+    MK_ASSERT(mk_net_serve(net, &h->surface) == 0);
+    return h;
+}
+
+int mk_hub_join(struct mk_group *g)
+{
+    struct mk_service *served = mk_net_served(g->net, "group");
+    struct mk_hub *h;
+
+    h = served == NULL ? hub_new(g->net) : mk_container_of(served, struct mk_hub, group);
+    if (hub_find(h, &g->deployment) != NULL)
+        return MK_EEXISTS;
+    g->hub = h;
+    mk_list_add_tail(&h->groups, &g->of_hub);
+    return 0;
+}
+
+void mk_hub_leave(struct mk_group *g)
+{
+    struct mk_hub *h = g->hub;
+
+    if (h == NULL)
+        return;
+    g->hub = NULL;
+    mk_list_del(&g->of_hub);
+    if (!mk_list_empty(&h->groups))
+        return;
+    mk_net_unserve(&h->group);
+    mk_net_unserve(&h->exec);
+    mk_net_unserve(&h->surface);
+    mk_free(h);
+}

@@ -1,0 +1,469 @@
+/* Conversations "group" between members.
+ *
+ * Happy path: a link to a roster peer comes up; the lesser peer opens the conversation
+ * with its hello; the greater judges it and answers with its own; the lesser judges
+ * that; both are up. Each side judges for itself (the gate, scope committee), again
+ * when the admission expires.
+ *
+ * A hello can come again later: a member that was blank says so when it is founded.
+ *
+ * Failure modes: a refusal (by a clause, another deployment, another machine) is kept
+ * with its text for the status, and tried again every 2 s while the link lives. A
+ * member whose messages pile up is dropped and greeted anew: consensus repeats what
+ * was lost, commands find their way anew. */
+#include "group/group_int.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* --- judging ----------------------------------------------------------------------- */
+
+static void keep_tickets(struct mk_member *m, const struct mk_wire_tickets *t)
+{
+    mk_arena_done(&m->tickets_mem);
+    memset(&m->tickets_mem, 0, sizeof m->tickets_mem);
+    m->tickets = mk_arena_take(&m->tickets_mem, (t->n + 1) * sizeof *m->tickets);
+    m->n_tickets = t->n;
+    for (size_t i = 0; i < t->n; i++)
+        m->tickets[i] = MK_BYTES(mk_arena_copy(&m->tickets_mem, t->v[i].p, t->v[i].n), t->v[i].n);
+}
+
+static bool judge(struct mk_member *m)
+{
+    struct mk_group *g = m->g;
+    struct mk_bearer b = {.peer = m->peer, .tickets = m->tickets, .n_tickets = m->n_tickets};
+    struct mk_verdict v;
+
+    mk_gate_judge(&g->gate, &v, &b, MK_SCOPE_COMMITTEE, mk_wall_ms(g->env));
+    m->expires_ms = v.expires_ms;
+    m->refused = !v.admitted;
+    if (v.admitted)
+        return true;
+    m->clause = v.clause;
+    snprintf(m->detail, sizeof m->detail, "%s", v.reason);
+    return false;
+}
+
+/* 0, or the close code that refuses it. */
+static unsigned check_hello(struct mk_member *m, const struct mk_member_hello *h,
+                            char detail[MK_REASON_MAX])
+{
+    struct mk_group *g = m->g;
+    char ours[MK_ID_HEX], theirs[MK_ID_HEX];
+
+    if (!mk_id_eq(&h->machine, &g->machine_id)) {
+        snprintf(m->detail, sizeof m->detail, "machine %.16s, ours is %s version %u (%.16s)",
+                 mk_id_hex(&h->machine, theirs), mk_state_machine(g->st)->ops->name,
+                 mk_state_machine(g->st)->ops->version, mk_id_hex(&g->machine_id, ours));
+        snprintf(detail, MK_REASON_MAX, "%s", m->detail);
+        return MK_CLOSE_OTHER_VERSION;
+    }
+    keep_tickets(m, &h->tickets);
+    if (!judge(m)) {
+        snprintf(detail, MK_REASON_MAX, "%s", m->detail);
+        return MK_CLOSE_REFUSED;
+    }
+    return 0;
+}
+
+/* --- up and down ---------------------------------------------------------------------- */
+
+static void take_hello(struct mk_member *m, const struct mk_member_hello *h)
+{
+    m->founded = h->founded;
+    m->raft_id = h->raft_id;
+    m->highest_signed = h->highest_signed;
+}
+
+static void member_up(struct mk_member *m)
+{
+    struct mk_group *g = m->g;
+
+    m->up = true;
+    m->given = false;
+    m->detail[0] = 0;
+    mk_drive_link(g, m, true);
+    mk_heads_greet(g, m);
+    g->reroute = true;
+    mk_group_changed(g);
+    mk_group_wake(g);
+}
+
+static void member_down(struct mk_member *m)
+{
+    struct mk_group *g = m->g;
+    bool was_up = m->up;
+
+    m->up = false;
+    m->conv = NULL;
+    mk_outbox_done(&m->out);
+    m->retry_ns = mk_now(g->env) + (uint64_t)MK_REFUSED_RETRY_MS * MK_MS;
+    if (was_up) {
+        mk_drive_link(g, m, false);
+        mk_snap_link_lost(g, m);
+        mk_query_forget(g, NULL, m);
+        mk_waiters_forget(g, &m->waiters);
+        g->reroute = true;
+        mk_group_changed(g);
+    }
+    mk_group_wake(g);
+}
+
+void mk_member_drop(struct mk_member *m, unsigned close, const char *detail)
+{
+    struct mk_conv *c = m->conv;
+
+    if (c == NULL)
+        return;
+    if (detail != m->detail)
+        snprintf(m->detail, sizeof m->detail, "%.255s", detail);
+    member_down(m);
+    mk_conv_close(c, close, detail);
+}
+
+/* --- messages ------------------------------------------------------------------------- */
+
+static void greet_again(struct mk_member *m, const struct mk_member_hello *h)
+{
+    char detail[MK_REASON_MAX] = "";
+    unsigned close;
+
+    if (m->up) { /* news of a member that is up: it was founded since */
+        take_hello(m, h);
+        mk_drive_link(m->g, m, true);
+        mk_group_wake(m->g);
+        return;
+    }
+    close = check_hello(m, h, detail);
+    if (close != 0) {
+        mk_member_drop(m, close, detail);
+        return;
+    }
+    take_hello(m, h);
+    member_up(m);
+}
+
+static void forwarded_in(struct mk_member *m, const struct mk_forward *f)
+{
+    struct mk_group *g = m->g;
+    struct mk_waiter *w;
+
+    if (f->query) {
+        mk_query_start(g, NULL, m, f->id, true, f->execute.command);
+        return;
+    }
+    w = mk_waiter_new(MK_WAITER_MEMBER, f->id, false);
+    w->member = m;
+    mk_list_add_tail(&m->waiters, &w->owner);
+    if (mk_pending_add(g, &f->execute.sender, f->execute.session, f->execute.number,
+                       f->execute.command, w) != 0)
+        mk_waiter_free(w); /* the sender tries again: its own clock tells it to */
+}
+
+static void answer_in(struct mk_member *m, const struct mk_forwarded *f)
+{
+    mk_pending_forwarded(m->g, m, f->id, &f->outcome);
+    mk_query_forwarded(m->g, f->id, &f->outcome);
+}
+
+static void dispatch(struct mk_member *m, const struct mk_member_message *msg)
+{
+    struct mk_group *g = m->g;
+
+    switch ((enum mk_member_message_tag)msg->tag) {
+    case mk_member_message_Hello:
+        greet_again(m, &msg->u.hello);
+        break;
+    case mk_member_message_Founding:
+        mk_found_received(g, m, &msg->u.founding);
+        break;
+    case mk_member_message_Raft:
+        mk_drive_received(g, m, msg->u.raft);
+        break;
+    case mk_member_message_Signatures:
+        mk_heads_received(g, m, &msg->u.signatures);
+        break;
+    case mk_member_message_SnapOffer:
+        break; /* the handle of a snapshot travels in its raft message */
+    case mk_member_message_SnapWant:
+        mk_snap_wanted(g, m, &msg->u.snap_want);
+        break;
+    case mk_member_message_SnapChunk:
+        mk_snap_chunk_received(g, m, &msg->u.snap_chunk);
+        break;
+    case mk_member_message_Forward:
+        forwarded_in(m, &msg->u.forward);
+        break;
+    case mk_member_message_Forwarded:
+        answer_in(m, &msg->u.forwarded);
+        break;
+    case mk_member_message_Advance:
+        mk_time_received(g, m, &msg->u.advance);
+        break;
+    }
+}
+
+static void conv_message(struct mk_conv *c, struct mk_bytes bytes)
+{
+    struct mk_member *m = c->owner;
+    struct mk_arena arena = {0};
+    struct mk_member_message msg;
+    struct mk_fault f = {{0}};
+    size_t n = bytes.n;
+
+    if (mk_decode(&msg, &mk_member_message_type, bytes, &arena, &f) != 0)
+        mk_member_drop(m, MK_CLOSE_MALFORMED, f.text);
+    else if (!m->up && msg.tag != mk_member_message_Hello)
+        mk_member_drop(m, MK_CLOSE_MALFORMED, "a message before the hello");
+    else
+        dispatch(m, &msg);
+    mk_arena_done(&arena);
+    if (m->conv == c)
+        mk_conv_consumed(c, n);
+}
+
+static void conv_writable(struct mk_conv *c)
+{
+    struct mk_member *m = c->owner;
+
+    mk_outbox_flush(&m->out);
+}
+
+static void conv_closed(struct mk_conv *c, unsigned close, const char *detail)
+{
+    struct mk_member *m = c->owner;
+
+    if (m->conv != c)
+        return;
+    m->refused = close == MK_CLOSE_REFUSED || close == MK_CLOSE_EXPIRED;
+    if (m->refused)
+        m->clause = UINT32_MAX; /* theirs to name: it is in the text */
+    snprintf(m->detail, sizeof m->detail, "%s%s%.200s", mk_close_text(close),
+             detail != NULL && detail[0] != 0 ? ": " : "", detail != NULL ? detail : "");
+    member_down(m);
+}
+
+static const struct mk_conv_cbs conv_cbs = {
+    .message = conv_message,
+    .writable = conv_writable,
+    .closed = conv_closed,
+};
+
+static void fill_hello(struct mk_group *g, struct mk_member_message *ret)
+{
+    ret->tag = mk_member_message_Hello;
+    ret->u.hello = (struct mk_member_hello){
+        .deployment = g->deployment,
+        .machine = g->machine_id,
+        .raft_id = g->raft_id,
+        .founded = g->raft != NULL,
+        .epoch = g->roster.epoch,
+        .highest_signed = g->highest_signed,
+        .tickets = {g->tickets, g->n_tickets},
+    };
+}
+
+static void send_hello(struct mk_member *m)
+{
+    struct mk_member_message msg;
+
+    fill_hello(m->g, &msg);
+    mk_member_send(m, &msg);
+}
+
+unsigned mk_peers_accept(struct mk_group *g, struct mk_conv *c, const struct mk_member_hello *h,
+                         char detail[MK_REASON_MAX])
+{
+    struct mk_member *m = mk_member_of_peer(g, mk_link_peer(c->link));
+    unsigned close;
+
+    if (m == NULL) {
+        snprintf(detail, MK_REASON_MAX, "not a peer of the roster of epoch %llu",
+                 (unsigned long long)g->roster.epoch);
+        return MK_CLOSE_REFUSED;
+    }
+    if (g->state == MK_GROUP_FAILED) {
+        snprintf(detail, MK_REASON_MAX, "this member has failed");
+        return MK_CLOSE_NOT_READY;
+    }
+    close = check_hello(m, h, detail);
+    if (close != 0)
+        return close;
+    mk_member_drop(m, MK_CLOSE_DUPLICATE, "greeted anew");
+    m->conv = m->out.conv = c;
+    c->cbs = &conv_cbs;
+    c->owner = m;
+    m->up = true; /* so that the hello goes out first */
+    send_hello(m);
+    take_hello(m, h);
+    member_up(m);
+    return 0;
+}
+
+static void member_open(struct mk_member *m, struct mk_link *l)
+{
+    struct mk_group *g = m->g;
+    struct mk_member_message msg;
+    struct mk_buf first = {0};
+
+    fill_hello(g, &msg);
+    mk_encode(&first, &mk_member_message_type, &msg);
+    m->retry_ns = mk_now(g->env) + (uint64_t)MK_REFUSED_RETRY_MS * MK_MS;
+    if (mk_conv_open(l, &m->conv, "group", mk_buf_bytes(&first), &conv_cbs, m) != 0)
+        m->conv = NULL;
+    m->out.conv = m->conv;
+    mk_buf_done(&first);
+}
+
+/* --- sending --------------------------------------------------------------------------- */
+
+void mk_member_put(struct mk_member *m, const struct mk_bytes *parts, size_t n)
+{
+    if (!m->up || mk_outbox_put(&m->out, parts, n))
+        return;
+    m->slow = true;
+    mk_group_wake(m->g);
+}
+
+bool mk_member_send(struct mk_member *m, const struct mk_member_message *msg)
+{
+    struct mk_buf b = {0};
+    struct mk_bytes whole;
+
+    if (!m->up)
+        return false;
+    mk_encode(&b, &mk_member_message_type, msg);
+    whole = mk_buf_bytes(&b);
+    mk_member_put(m, &whole, 1);
+    mk_buf_done(&b);
+    return true;
+}
+
+void mk_member_send_all(struct mk_group *g, const struct mk_member_message *msg)
+{
+    for (unsigned i = 0; i < g->n_members; i++)
+        if (i != g->self)
+            mk_member_send(&g->members[i], msg);
+}
+
+/* --- finding ----------------------------------------------------------------------------- */
+
+struct mk_member *mk_member_of_peer(struct mk_group *g, const struct mk_peer *peer)
+{
+    for (unsigned i = 0; i < g->n_members; i++)
+        if (i != g->self && mk_peer_eq(&g->members[i].peer, peer))
+            return &g->members[i];
+    return NULL;
+}
+
+struct mk_member *mk_member_of_raft(struct mk_group *g, uint64_t raft_id)
+{
+    for (unsigned i = 0; i < g->n_members && g->founding_known; i++)
+        if (i != g->self && g->founding.raft_ids.v[i] == raft_id)
+            return &g->members[i];
+    return NULL;
+}
+
+struct mk_member *mk_member_leader(struct mk_group *g)
+{
+    return g->raft == NULL || g->leader == 0 ? NULL : mk_member_of_raft(g, g->leader);
+}
+
+/* --- the turn ------------------------------------------------------------------------------- */
+
+static void member_turn(struct mk_group *g, struct mk_member *m)
+{
+    struct mk_link *l;
+
+    if (m->slow) {
+        m->slow = false;
+        mk_member_drop(m, MK_CLOSE_SLOW, "its messages pile up");
+        return;
+    }
+    if (m->lied) {
+        m->lied = false;
+        mk_member_drop(m, MK_CLOSE_CONFLICT, m->detail);
+        return;
+    }
+    if (m->up && m->expires_ms <= mk_wall_ms(g->env) && !judge(m)) {
+        mk_member_drop(m, MK_CLOSE_EXPIRED, m->detail);
+        return;
+    }
+    if (m->conv != NULL || mk_peer_cmp(mk_net_self(g->net), &m->peer) > 0)
+        return;
+    if (m->retry_ns > mk_now(g->env) || g->state == MK_GROUP_FAILED)
+        return;
+    l = mk_net_link(g->net, &m->peer);
+    if (l != NULL)
+        member_open(m, l);
+}
+
+void mk_peers_turn(struct mk_group *g)
+{
+    for (unsigned i = 0; i < g->n_members; i++)
+        if (i != g->self)
+            member_turn(g, &g->members[i]);
+}
+
+void mk_peers_link_changed(struct mk_group *g, const struct mk_peer *peer)
+{
+    struct mk_member *m = mk_member_of_peer(g, peer);
+
+    if (m == NULL)
+        return;
+    m->retry_ns = 0;
+    mk_group_wake(g);
+}
+
+uint64_t mk_peers_deadline(const struct mk_group *g)
+{
+    uint64_t at = UINT64_MAX, now = mk_now(g->env), wall = mk_wall_ms(g->env);
+
+    for (unsigned i = 0; i < g->n_members; i++) {
+        const struct mk_member *m = &g->members[i];
+        uint64_t t = UINT64_MAX;
+
+        if (i == g->self)
+            continue;
+        if (m->up && m->expires_ms != UINT64_MAX)
+            t = now + (m->expires_ms > wall ? m->expires_ms - wall : 0) * MK_MS;
+        else if (m->conv == NULL && mk_net_link(g->net, &m->peer) != NULL &&
+                 mk_peer_cmp(mk_net_self(g->net), &m->peer) < 0 && g->state != MK_GROUP_FAILED)
+            t = m->retry_ns;
+        at = t < at ? t : at;
+    }
+    return at;
+}
+
+void mk_peers_open(struct mk_group *g)
+{
+    g->n_members = (unsigned)g->roster.peers.n;
+    for (unsigned i = 0; i < g->n_members; i++) {
+        struct mk_member *m = &g->members[i];
+
+        m->g = g;
+        m->i = i;
+        m->peer = g->roster.peers.v[i];
+        m->expires_ms = UINT64_MAX;
+        mk_list_init(&m->waiters);
+        if (mk_peer_eq(&m->peer, mk_net_self(g->net)))
+            g->self = i;
+    }
+}
+
+void mk_peers_close(struct mk_group *g)
+{
+    for (unsigned i = 0; i < g->n_members; i++) {
+        struct mk_member *m = &g->members[i];
+        struct mk_conv *c = m->conv;
+
+        m->up = false;
+        m->conv = NULL;
+        if (c != NULL)
+            mk_conv_close(c, MK_CLOSE_SHUTDOWN, "");
+        mk_outbox_done(&m->out);
+        mk_snap_close(m->giving);
+        m->giving = NULL;
+        mk_arena_done(&m->tickets_mem);
+    }
+}

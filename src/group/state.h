@@ -1,0 +1,83 @@
+/* state.h - everything a group decides from its log alone: the machine, its surfaces,
+ * the sessions, machine time, the founding (spec/committees.md). Pure: the same log
+ * gives the same state on every member, and in a replay without any group.
+ *
+ *   entry --decode--> Genesis   founding, founded()
+ *                     Advance   a peer's time; the lower median is the machine's
+ *                     Execute   session look-up, machine's apply, commits, answer
+ *
+ * An entry that is malformed or refused changes nothing but, for a command, its
+ * session. */
+#ifndef GROUP_STATE_H
+#define GROUP_STATE_H
+
+#include "collections/surface.h"
+#include "group/sessions.h"
+#include "group/wire.h"
+
+struct mk_state;
+
+#define MK_HEAD_RENEW_MS 5000u /* machine time after which an unchanged head is signed again */
+#define MK_COMMITS_MAX 1024u   /* commits of one command that its outcome names */
+
+struct mk_state_options {
+    struct mk_id deployment, stable_id;
+    const struct mk_roster *roster; /* the first one; copied */
+    struct mk_machine *machine;     /* taken */
+    uint64_t seed;                  /* of the tables' hash; changes nothing that is decided */
+};
+struct mk_state *mk_state_new(const struct mk_state_options *o);
+void mk_state_free(struct mk_state *s); /* NULL is fine */
+
+/** What one entry did. Lent until the next apply. */
+struct mk_applied {
+    enum mk_logged_tag kind;
+    bool refused;          /* malformed, or refused by a rule of the group itself */
+    bool repeated;         /* a command applied before: its first answer */
+    struct mk_peer sender; /* Execute: whose, which, */
+    uint64_t session, number;
+    struct mk_bytes outcome; /* and pc(Outcome) */
+    uint64_t changed;        /* bit i: surface i has new commits */
+    uint64_t heads;          /* bit i: the entry is marked, and surface i's head is to be signed */
+    bool advanced;           /* machine time moved */
+};
+
+/** Applies the entry at index (above the last one): a frame byte and pc(Logged). */
+void mk_state_apply(struct mk_state *s, uint64_t index, struct mk_bytes entry,
+                    struct mk_applied *ret);
+/** An entry that is nothing to the machine (a configuration, a barrier). */
+void mk_state_skip(struct mk_state *s, uint64_t index);
+
+/** What the session knows of a command before it is proposed; see sessions.h. */
+enum mk_session_verdict mk_state_look(const struct mk_state *s, const struct mk_peer *sender,
+                                      uint64_t session, uint64_t number,
+                                      struct mk_bytes *ret_outcome);
+
+uint64_t mk_state_index(const struct mk_state *s); /* last applied */
+uint64_t mk_state_time_ms(const struct mk_state *s);
+/** The last Advance of a peer of the roster, or 0. */
+uint64_t mk_state_last_ms(const struct mk_state *s, const struct mk_peer *peer);
+uint64_t mk_state_waits_for(const struct mk_state *s); /* machine time; UINT64_MAX: none */
+const struct mk_roster *mk_state_roster(const struct mk_state *s);
+const struct mk_founding *mk_state_founding(const struct mk_state *s); /* NULL: not applied yet */
+struct mk_surfaces *mk_state_surfaces(struct mk_state *s);
+struct mk_machine *mk_state_machine(struct mk_state *s);
+/** The machine's own read. 0; MK_EREFUSED or MK_EMALFORMED with reterr. */
+int mk_state_query(struct mk_state *s, struct mk_bytes query, struct mk_buf *answer,
+                   struct mk_fault *reterr);
+/** The head of surface i as it stands. */
+void mk_state_head(struct mk_state *s, unsigned surface, struct mk_head *ret);
+
+/** Deterministic bytes, and back (whatever s held before). Strict: MK_EMALFORMED. After
+ * a failed restore s must be freed. */
+void mk_state_snapshot(struct mk_state *s, struct mk_buf *out);
+int mk_state_restore(struct mk_state *s, struct mk_bytes snapshot, struct mk_fault *reterr);
+/** H over all of it: replicas must agree at every index. Costs as much as a snapshot,
+ * but for the surfaces. */
+struct mk_id mk_state_hash(struct mk_state *s);
+
+/** pc(Outcome) of an answer that no machine gave (a refusal at the door, a time-out).
+ * err: 0 or a MK_E code. */
+void mk_outcome_plain(struct mk_buf *out, int err, const char *rule);
+
+#endif

@@ -1,0 +1,197 @@
+/* What a group says about itself: numbers, members, and in words what it waits for. */
+#include "group/group_int.h"
+#include "group/serve.h"
+
+#include <stdio.h>
+#include <string.h>
+
+const char *mk_group_state_name(enum mk_group_state s)
+{
+    switch (s) {
+    case MK_GROUP_BLANK:
+        return "blank";
+    case MK_GROUP_LOST_DISK:
+        return "lost disk";
+    case MK_GROUP_FOLLOWING:
+        return "following";
+    case MK_GROUP_LEADING:
+        return "leading";
+    case MK_GROUP_FAILED:
+        return "failed";
+    }
+    return "unknown";
+}
+
+static bool has_lost_disk(const struct mk_group *g, const struct mk_member *m)
+{
+    return g->founding_known && m->raft_id != 0 && m->raft_id != g->founding.raft_ids.v[m->i];
+}
+
+static void short_hex(const struct mk_peer *p, char out[9])
+{
+    char hex[MK_ID_HEX];
+
+    mk_peer_hex(p, hex);
+    memcpy(out, hex, 8);
+    out[8] = 0;
+}
+
+/* Blank: whom the founder still waits for, or that there is no Founding yet. */
+static void why_blank(const struct mk_group *g, char *out, size_t n)
+{
+    char peer[9];
+    size_t at;
+
+    if (!g->found || g->self != 0) {
+        short_hex(&g->roster.peers.v[0], peer);
+        snprintf(out, n, "waits for the founding from %s (the founder) or any member", peer);
+        return;
+    }
+    at = (size_t)snprintf(out, n, "waits for all members to link before founding:");
+    for (unsigned i = 0; i < g->n_members && at + 24 < n; i++) {
+        const struct mk_member *m = &g->members[i];
+
+        if (i == g->self || (m->up && !m->founded))
+            continue;
+        short_hex(&m->peer, peer);
+        at += (size_t)snprintf(out + at, n - at, " %s%s", peer,
+                               m->refused   ? " (refused)"
+                               : m->founded ? " (not blank)"
+                                            : "");
+    }
+}
+
+static void why_no_majority(const struct mk_group *g, char *out, size_t n, unsigned reachable)
+{
+    unsigned refused = 0, lost = 0, clause = UINT32_MAX;
+    const char *detail = "";
+
+    for (unsigned i = 0; i < g->n_members; i++) {
+        const struct mk_member *m = &g->members[i];
+
+        lost += i != g->self && m->up && has_lost_disk(g, m);
+        if (i == g->self || !m->refused)
+            continue;
+        refused++;
+        clause = m->clause;
+        detail = m->detail;
+    }
+    if (refused > 0 && clause != UINT32_MAX)
+        snprintf(out, n, "no majority: %u member%s refused by clause %u", refused,
+                 refused == 1 ? "" : "s", clause);
+    else if (refused > 0)
+        snprintf(out, n, "no majority: refused by %u member%s (%.120s)", refused,
+                 refused == 1 ? "" : "s", detail);
+    else if (lost > 0)
+        snprintf(out, n, "no majority: %u member%s lost the disk", lost, lost == 1 ? "" : "s");
+    else
+        snprintf(out, n, "no majority: %u of %u members linked", reachable, g->n_members);
+}
+
+void mk_group_why(const struct mk_group *g, char out[256])
+{
+    unsigned reachable = 1;
+
+    out[0] = 0;
+    if (g->state == MK_GROUP_FAILED) {
+        snprintf(out, 256, "failed: %s", g->failure);
+        return;
+    }
+    if (g->state == MK_GROUP_LOST_DISK) {
+        snprintf(out, 256,
+                 "this member has lost its disk: the founding has another Raft id for "
+                 "it; it waits for replacement");
+        return;
+    }
+    if (g->state == MK_GROUP_BLANK) {
+        why_blank(g, out, 256);
+        return;
+    }
+    for (unsigned i = 0; i < g->n_members; i++)
+        reachable += i != g->self && g->members[i].up && !has_lost_disk(g, &g->members[i]);
+    if (reachable < mk_roster_majority(&g->roster))
+        why_no_majority(g, out, 256, reachable);
+    else if (g->leader == 0)
+        snprintf(out, 256, "an election is under way");
+}
+
+static unsigned count_refused(const struct mk_group *g)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < g->n_members; i++)
+        n += i != g->self && g->members[i].refused;
+    return n;
+}
+
+void mk_group_glance(const struct mk_group *g, struct mk_group_status *ret)
+{
+    struct mk_member *leader = mk_member_leader((struct mk_group *)g);
+
+    memset(ret, 0, sizeof *ret);
+    ret->state = g->state;
+    ret->epoch = g->roster.epoch;
+    ret->applied = mk_state_index(g->st);
+    ret->time_ms = mk_state_time_ms(g->st);
+    if (g->state == MK_GROUP_FAILED)
+        snprintf(ret->why, sizeof ret->why, "failed: %s", g->failure);
+    if (g->raft != NULL) {
+        ret->term = mk_consensus_term(g->raft);
+        ret->commit = mk_consensus_commit(g->raft);
+        ret->last = mk_consensus_last(g->raft);
+        ret->snapshot = mk_consensus_snapshot(g->raft);
+    }
+    ret->has_leader = g->raft != NULL && g->leader != 0;
+    if (leader != NULL)
+        ret->leader = leader->peer;
+    else if (ret->has_leader)
+        ret->leader = *mk_net_self(g->net);
+}
+
+void mk_group_status(const struct mk_group *g, struct mk_group_status *ret)
+{
+    mk_group_glance(g, ret);
+    for (unsigned i = 0; i < g->n_members; i++)
+        ret->links += i != g->self && g->members[i].up;
+    ret->refused = count_refused(g);
+    for (unsigned i = 0; i < mk_state_surfaces(g->st)->n; i++)
+        mk_heads_assemble((struct mk_group *)g, i);
+    ret->certified_ms = g->certified_ms;
+    ret->certificates = g->n_certificates;
+    ret->executed = g->n_executed;
+    ret->answered = g->n_answered;
+    for (unsigned i = 0; i < mk_state_surfaces(g->st)->n; i++)
+        ret->commits += mk_state_surfaces(g->st)->v[i].index;
+    ret->readers = mk_serve_readers(g->serve);
+    ret->clients = g->n_clients;
+    mk_group_why(g, ret->why);
+}
+
+bool mk_group_member(const struct mk_group *g, unsigned i, struct mk_peer *ret_peer,
+                     bool *ret_linked, uint64_t *ret_match, char ret_detail[MK_REASON_MAX])
+{
+    const struct mk_member *m;
+
+    if (i >= g->n_members)
+        return false;
+    m = &g->members[i];
+    *ret_peer = m->peer;
+    *ret_linked = i == g->self || m->up;
+    *ret_match = 0;
+    if (g->raft != NULL && g->role == MK_ROLE_LEADER)
+        *ret_match = i == g->self ? mk_consensus_stored(g->raft)
+                                  : mk_consensus_match(g->raft, g->founding.raft_ids.v[i]);
+    snprintf(ret_detail, MK_REASON_MAX, "%s",
+             m->up && has_lost_disk(g, m) ? "lost its disk" : m->detail);
+    return true;
+}
+
+const struct mk_surfaces *mk_group_surfaces(const struct mk_group *g)
+{
+    return mk_state_surfaces(g->st);
+}
+
+struct mk_id mk_group_state_hash(struct mk_group *g)
+{
+    return mk_state_hash(g->st);
+}
