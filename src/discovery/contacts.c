@@ -233,18 +233,18 @@ static bool contact_pick(struct mk_discovery *d)
     return false;
 }
 
-/* Enough neighbours? Returns when to look again. */
+/* Enough neighbours? Only those count that we dialed: whoever dials us chose himself, and
+ * many of his kind shall not keep us from finding others. Returns when to look again. */
 static uint64_t contact_neighbours(struct mk_discovery *d)
 {
     size_t n = 0, enough = d->observe_only ? 1 : MK_DISCOVERY_DEGREE;
     uint64_t now = mk_now(d->env);
 
-    mk_list_each(g, &d->gossips) n++;
     mk_list_each(i, &d->contacts)
     {
         const struct mk_contact *c = mk_container_of(i, struct mk_contact, node);
 
-        n += c->is_neighbour && mk_net_link(d->net, &c->peer) == NULL;
+        n += c->is_neighbour || mk_net_link(d->net, &c->peer) != NULL;
     }
     if (n >= enough)
         return UINT64_MAX;

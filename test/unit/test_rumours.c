@@ -297,6 +297,47 @@ static void test_two_last_digests(void **state)
     expelled(s, MK_CLOSE_MALFORMED);
 }
 
+/* Good messages with some bytes changed, cut or doubled: taken, refused or expelled, and
+ * the node goes on. */
+static void test_mutilated_messages(void **state)
+{
+    struct scene *s = *state;
+    struct mk_buf good = {0}, entry = {0};
+    unsigned n_expelled = 0;
+
+    bed_entry(&entry, &s->other, honest(s));
+    mk_buf_put(&good, "\x03\x00", 2);
+    mk_put_varint(&good, entry.n);
+    mk_buf_put(&good, entry.p, entry.n);
+    for (unsigned round = 0; round < 120; round++) {
+        struct mk_buf m = {0};
+
+        if (s->r->conv == NULL) { /* the next one comes with another key */
+            n_expelled++;
+            bed_rogue_free(s->r);
+            world_crash(s->b->w, 40 + n_expelled % 20);
+            s->r = bed_rogue(s->b, 40 + n_expelled % 20, n_expelled / 20 % 2);
+            if (n_expelled == 39)
+                break;
+        }
+        mk_buf_put(&m, good.p, good.n);
+        if (round % 3 == 0)
+            mk_buf_put(&m, good.p + 1, world_workload(s->b->w, good.n));
+        for (unsigned i = 0; i <= round % 4; i++)
+            m.p[world_workload(s->b->w, m.n)] ^= (uint8_t)(1 + world_workload(s->b->w, 255));
+        if (round % 5 == 0)
+            m.n = world_workload(s->b->w, m.n);
+        m.p[0] = (uint8_t)(world_workload(s->b->w, 4) == 0 ? 1 : 3);
+        bed_rogue_send(s->r, &m);
+        world_run(s->b->w, 200);
+        mk_buf_done(&m);
+    }
+    assert_true(n_expelled > 20);
+    assert_true(bed_sees(s->b, 0, 1) && bed_sees(s->b, 1, 0));
+    mk_buf_done(&good);
+    mk_buf_done(&entry);
+}
+
 static void test_it_may_come_back_after_a_minute(void **state)
 {
     struct scene *s = *state;
@@ -570,6 +611,7 @@ int main(void)
         SCENE(test_a_truncated_batch),
         SCENE(test_a_digest_out_of_order),
         SCENE(test_two_last_digests),
+        SCENE(test_mutilated_messages),
         SCENE(test_it_may_come_back_after_a_minute),
         SCENE(test_flood_is_throttled),
         SCENE(test_flood_does_not_push_out_others),

@@ -1,0 +1,34 @@
+/* kv.h - the component that the benchmarks replicate: a Map of byte strings, one command. */
+#ifndef BENCH_KV_H
+#define BENCH_KV_H
+
+#include <mosaik/machine.h>
+#include <mosaik/network.h>
+#include <mosaik/node.h>
+
+#define KV_MEMBERS_MAX 15u
+
+#define KV_PUT_TABLE(F, S) \
+    F(S, mk_blob, key)     \
+    F(S, mk_blob, value)
+MK_STRUCT_DECLARE(kv_put, KV_PUT_TABLE)
+
+extern const struct mk_surface_spec kv_surfaces[1];
+struct mk_machine *kv_machine_new(void);
+
+/** A committee whose keys follow from member numbers, so that benchmark processes need no
+ * files in common. Ports are base, base + 1, ... on loopback. */
+struct kv_committee {
+    struct mk_key keys[KV_MEMBERS_MAX];
+    struct mk_peer peers[KV_MEMBERS_MAX];
+    char addresses[KV_MEMBERS_MAX][96];
+    struct mk_str address_list[KV_MEMBERS_MAX];
+    struct mk_roster roster;
+    struct mk_id stable_id, deployment, content;
+    unsigned n;
+};
+/** Members are numbered in roster order. */
+void kv_committee_init(struct kv_committee *c, unsigned n, unsigned base_port);
+struct mk_reference kv_reference(const struct kv_committee *c);
+
+#endif
