@@ -41,14 +41,22 @@ void mk_client_close(struct mk_client *c);
 enum mk_want { MK_WANT_COMMITTED /* unproven */, MK_WANT_CERTIFIED };
 
 struct mk_call {
-    /** Exactly once. 0: outcome (lent), proven when certified was asked for and the certificate
-     * covers its commits; MK_EREFUSED with the rule, or the clause; MK_ETIMEDOUT, MK_ECANCELED: not
-     * known; MK_EUNREACHABLE, MK_ENOMAJORITY: text in reterr says which member said what. */
+    /** Exactly once, from the loop (MK_ECANCELED: from mk_client_close()).
+     *   0              outcome, lent; proven when certified was asked for and there are commits.
+     *   MK_EREFUSED    fault has the machine's rule, or the clause that refused us.
+     *   MK_ETIMEDOUT   not known; fault says what the member that has it waits for.
+     *   MK_EUNKNOWN    not known: the group has forgotten the session, or the proof.
+     *   MK_EUNREACHABLE, MK_ENOMAJORITY  not executed as far as is known; fault says which member
+     *                  said what.
+     *   MK_ECONFLICT   two certificates exclude each other: see the reader's memory.
+     * Others are the machine's. outcome is NULL unless the status is 0. */
     void (*cb)(struct mk_call *c, int status, const struct mk_outcome *outcome,
                const struct mk_fault *fault);
     void *impl;
 };
-/** Retries under one (session, number) until an answer or the deadline: no second commit. */
+/** Retries under one (session, number) until an answer or the deadline: no second commit. command
+ * is copied. MK_ELIMIT: longer than MK_COMMAND_MAX; MK_EFULL: MK_CALLS_MAX in flight. */
+#define MK_CALLS_MAX 4096u
 int mk_client_execute(struct mk_client *c, struct mk_call *call, struct mk_bytes command,
                       enum mk_want want, uint32_t timeout_ms);
 int mk_client_query(struct mk_client *c, struct mk_call *call, struct mk_bytes query,
@@ -99,7 +107,8 @@ const struct mk_trie *mk_follow_map(const struct mk_follow *f);
 /** The newest certificate it stands on; NULL before the first. */
 const struct mk_certificate *mk_follow_certificate(const struct mk_follow *f);
 
-/** One key, with a proof of presence or absence against a certificate at most max_age_ms old. */
+/** One key, with a proof of presence or absence against a certificate at most max_age_ms old
+ * (0: of any age). */
 struct mk_get {
     /** 0 (present, value lent), MK_ENOTFOUND (proven absent), MK_ESTALE, MK_ETIMEDOUT, ... */
     void (*cb)(struct mk_get *g, int status, struct mk_bytes value, const struct mk_certificate *c,
