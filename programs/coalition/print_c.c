@@ -195,15 +195,18 @@ static void put_module(struct mk_buf *out, enum coa_module_kind kind,
     mk_buf_put_str(out, ",\n    }},\n");
 }
 
-/* A C identifier in capitals. */
+/* A C identifier in capitals; out is empty. */
 static void put_identifier(struct mk_buf *out, struct mk_str name)
 {
-    if (name.p[0] >= '0' && name.p[0] <= '9')
-        mk_buf_put_u8(out, '_');
+    if (name.p[0] < 'A' || name.p[0] > 'z')
+        mk_buf_put_str(out, "C_");
     for (size_t i = 0; i < name.n; i++) {
         unsigned char c = (unsigned char)name.p[i];
 
-        mk_buf_put_u8(out, c < 0x80 && isalnum(c) ? (uint8_t)toupper(c) : '_');
+        if (c < 0x80 && isalnum(c))
+            mk_buf_put_u8(out, (uint8_t)toupper(c));
+        else if (out->n == 0 || out->p[out->n - 1] != '_')
+            mk_buf_put_u8(out, '_'); /* one for a run */
     }
 }
 

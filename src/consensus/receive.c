@@ -78,7 +78,8 @@ static void trim(const struct mk_consensus *c, struct piece *p)
 
     if (k > p->n)
         k = p->n;
-    p->e += k;
+    if (k > 0)
+        p->e += k;
     p->n -= (unsigned)k;
     p->prev = c->snap.index;
     p->prev_term = c->snap.term;

@@ -76,7 +76,7 @@ static void contact_addresses(struct mk_discovery *d, const struct mk_peer *peer
                               struct mk_buf *out)
 {
     const struct mk_record_key key = mk_record_peer_key(peer);
-    const struct mk_record *r = mk_table_find(&d->table, &key);
+    const struct mk_record *r = mk_catalog_find(&d->table, &key);
     struct mk_arena arena = {0};
     struct mk_peer_entry e;
 

@@ -90,7 +90,7 @@ static void discovery_sign(struct mk_discovery *d, struct mk_peer_entry *e)
     mk_record_sign_entry(e, d->key, &bytes);
     rv = mk_record_read(&head, MK_RECORD_PEER, mk_buf_bytes(&bytes), &d->network, NULL);
     MK_ASSERT(rv == 0);
-    mk_table_put(&d->table, &head, mk_buf_bytes(&bytes), &d->self, true);
+    mk_catalog_put(&d->table, &head, mk_buf_bytes(&bytes), &d->self, true);
     mk_buf_done(&bytes);
 }
 
@@ -141,7 +141,7 @@ bool mk_discovery_needs(const struct mk_discovery *d, const struct mk_record_hea
 static int discovery_echo(struct mk_discovery *d, const struct mk_record_head *head,
                           struct mk_bytes bytes)
 {
-    const struct mk_record *own = mk_table_find(&d->table, &head->key);
+    const struct mk_record *own = mk_catalog_find(&d->table, &head->key);
     uint64_t now = mk_now(d->env);
     int rv;
 
@@ -200,12 +200,12 @@ int mk_discovery_take(struct mk_discovery *d, enum mk_record_kind kind, struct m
     if (kind == MK_RECORD_PEER && mk_peer_eq(&head.signer, &d->self))
         return discovery_echo(d, &head, bytes);
     needed = mk_discovery_needs(d, &head);
-    rv = mk_table_judge(&d->table, &head, source, needed);
+    rv = mk_catalog_judge(&d->table, &head, source, needed);
     if (rv != 0 && rv != MK_ECONFLICT)
         return discovery_judged(rv, reterr);
     if (mk_record_verify(&head, bytes) != 0)
         return mk_fault(reterr, MK_ESIGNATURE, "a record whose signature does not verify");
-    rv = mk_table_put(&d->table, &head, bytes, source, needed);
+    rv = mk_catalog_put(&d->table, &head, bytes, source, needed);
     MK_ASSERT(rv == 0 || rv == MK_ECONFLICT); /* as it was judged */
     mk_discovery_note(d);
     if (kind == MK_RECORD_PEER)
@@ -223,7 +223,7 @@ int mk_discovery_publish(struct mk_discovery *d, struct mk_bytes deployment,
         return rv;
     if (mk_record_verify(&head, deployment) != 0)
         return mk_fault(reterr, MK_ESIGNATURE, "the Deployment is not signed by its operator");
-    rv = mk_table_put(&d->table, &head, deployment, &d->self, true);
+    rv = mk_catalog_put(&d->table, &head, deployment, &d->self, true);
     if (rv == 0 || rv == MK_ECONFLICT)
         mk_discovery_note(d);
     if (rv == MK_ECONFLICT)
@@ -234,7 +234,7 @@ int mk_discovery_publish(struct mk_discovery *d, struct mk_bytes deployment,
     if (rv == MK_ELIMIT)
         return mk_fault(reterr, rv, "the Deployment's version is more than 2^32 above the known");
     if (rv == MK_EEXISTS) {
-        const struct mk_record *r = mk_table_find(&d->table, &head.key);
+        const struct mk_record *r = mk_catalog_find(&d->table, &head.key);
 
         return r->rival.n > 0 ? mk_fault(reterr, MK_ECONFLICT, "two Deployments of one version")
                               : 0;
@@ -248,7 +248,7 @@ static void discovery_purge(struct mk_discovery *d, uint64_t *next_ns)
 {
     uint64_t wall_ms = mk_wall_ms(d->env), next_ms;
 
-    if (mk_table_purge(&d->table, wall_ms, &next_ms) > 0)
+    if (mk_catalog_purge(&d->table, wall_ms, &next_ms) > 0)
         d->changed = true;
     if (next_ms != UINT64_MAX && next_ms - wall_ms < DISCOVERY_WAKE_MAX / MK_MS)
         *next_ns = mk_now(d->env) + (next_ms - wall_ms) * MK_MS;
@@ -343,7 +343,7 @@ static void discovery_free(struct mk_discovery *d)
         mk_buf_done(&d->addresses[i]);
     for (size_t i = 0; i < d->n_tickets; i++)
         mk_buf_done(&d->tickets[i]);
-    mk_table_done(&d->table);
+    mk_catalog_done(&d->table);
     mk_free(d->interests);
     mk_free(d);
 }
@@ -356,7 +356,7 @@ int mk_discovery_open(struct mk_env *e, struct mk_net *net, struct mk_discovery 
 
     d->env = e;
     d->net = net;
-    mk_table_init(&d->table, MK_DISCOVERY_ENTRIES_MAX, MK_DISCOVERY_DEPLOYMENTS_MAX);
+    mk_catalog_init(&d->table, MK_DISCOVERY_ENTRIES_MAX, MK_DISCOVERY_DEPLOYMENTS_MAX);
     mk_list_init(&d->gossips);
     mk_list_init(&d->contacts);
     mk_list_init(&d->watchers);
@@ -465,7 +465,7 @@ int mk_discovery_entry(struct mk_discovery *d, struct mk_peer_entry *ret,
                        const struct mk_peer *peer)
 {
     const struct mk_record_key key = mk_record_peer_key(peer);
-    struct mk_record *r = mk_table_find(&d->table, &key);
+    struct mk_record *r = mk_catalog_find(&d->table, &key);
 
     if (r == NULL || r->head.departed || mk_wall_ms(d->env) >= r->head.expires_ms)
         return MK_ENOTFOUND;
@@ -495,7 +495,7 @@ int mk_discovery_deployment(struct mk_discovery *d, struct mk_deployment *ret,
                             const struct mk_id *stable_id, const struct mk_peer *operator_)
 {
     const struct mk_record_key key = mk_record_deployment_key(stable_id, operator_);
-    struct mk_record *r = mk_table_find(&d->table, &key);
+    struct mk_record *r = mk_catalog_find(&d->table, &key);
 
     discovery_interest(d, &key);
     if (r == NULL)
@@ -510,7 +510,7 @@ int mk_discovery_conflict(struct mk_discovery *d, struct mk_bytes ret[2],
                           const struct mk_id *stable_id, const struct mk_peer *operator_)
 {
     const struct mk_record_key key = mk_record_deployment_key(stable_id, operator_);
-    const struct mk_record *r = mk_table_find(&d->table, &key);
+    const struct mk_record *r = mk_catalog_find(&d->table, &key);
 
     if (r == NULL || r->rival.n == 0)
         return MK_ENOTFOUND;

@@ -114,7 +114,7 @@ struct mk_discovery {
     uint64_t renew_ns;  /* at the latest then */
     uint64_t echoed_ns; /* when a newer one of ours was last seen elsewhere */
 
-    struct mk_table table;
+    struct mk_catalog table;
     struct mk_interest *interests; /* sorted */
     size_t n_interests, cap_interests;
 

@@ -359,8 +359,8 @@ static void gossip_put_record(struct mk_discovery *d, struct mk_buf *batch,
 /* The next part of our digest. */
 static void gossip_send_digest(struct mk_gossip *g)
 {
-    const struct mk_table *t = &g->d->table;
-    size_t i = mk_table_after(t, &g->digest_at), n = 0;
+    const struct mk_catalog *t = &g->d->table;
+    size_t i = mk_catalog_after(t, &g->digest_at), n = 0;
     struct mk_buf m = {0};
     struct mk_record_key at = g->digest_at;
 
@@ -394,7 +394,7 @@ static bool gossip_lacks(const struct mk_record *r, const struct gossip_item *it
  * False when there is no room. */
 static bool gossip_answer(struct mk_gossip *g)
 {
-    const struct mk_table *t = &g->d->table;
+    const struct mk_catalog *t = &g->d->table;
     struct mk_reader r = {.p = g->chunk.p, .n = g->chunk.n};
     const struct mk_record_key *from = g->answering   ? &g->answered
                                        : g->chunk_any ? &g->chunk_from
@@ -403,7 +403,7 @@ static bool gossip_answer(struct mk_gossip *g)
     bool is_item = gossip_item(&item, &r), room = true;
     struct mk_buf batch = {0};
 
-    for (size_t i = mk_table_after(t, from); i < t->n && room; i++) {
+    for (size_t i = mk_catalog_after(t, from); i < t->n && room; i++) {
         const struct mk_record *rec = t->v[i];
 
         if (!g->chunk_last && mk_record_key_cmp(&rec->head.key, &g->chunk_to) > 0)
@@ -452,7 +452,7 @@ static void gossip_answer_chunk(struct mk_gossip *g)
 /* Passes on what changed since the last time, oldest change first. */
 static void gossip_pass_on(struct mk_gossip *g)
 {
-    struct mk_table *t = &g->d->table;
+    struct mk_catalog *t = &g->d->table;
     struct mk_list *n = t->recent.prev;
     struct mk_buf batch = {0};
     uint64_t seq = g->sent_seq;

@@ -2,7 +2,7 @@
  *
  * Sorted arrays: a few thousand pointers move in microseconds, and iteration has one
  * order everywhere. The rules that protect what is held, in the order in which
- * mk_table_judge asks: an update of a held record always has its place; a new one
+ * mk_catalog_judge asks: an update of a held record always has its place; a new one
  * needs a place of its kind, bytes, and room in its source's share; a record that
  * this node needs may take the place of the last one of the biggest source. */
 #include "discovery/table.h"
@@ -11,14 +11,14 @@
 
 #include <string.h>
 
-struct mk_table_source {
+struct mk_catalog_source {
     struct mk_peer peer;
     size_t n;
 };
 
-void mk_table_init(struct mk_table *t, size_t max_peers, size_t max_deployments)
+void mk_catalog_init(struct mk_catalog *t, size_t max_peers, size_t max_deployments)
 {
-    *t = (struct mk_table){.max_kind = {max_peers, max_deployments}};
+    *t = (struct mk_catalog){.max_kind = {max_peers, max_deployments}};
     mk_list_init(&t->recent);
 }
 
@@ -51,16 +51,16 @@ static void record_free(struct mk_record *r)
     mk_free(r);
 }
 
-void mk_table_done(struct mk_table *t)
+void mk_catalog_done(struct mk_catalog *t)
 {
     for (size_t i = 0; i < t->n; i++)
         record_free(t->v[i]);
     mk_free(t->v);
     mk_free(t->sources);
-    *t = (struct mk_table){0};
+    *t = (struct mk_catalog){0};
 }
 
-size_t mk_table_after(const struct mk_table *t, const struct mk_record_key *after)
+size_t mk_catalog_after(const struct mk_catalog *t, const struct mk_record_key *after)
 {
     size_t lo = 0, hi = t->n;
 
@@ -76,15 +76,15 @@ size_t mk_table_after(const struct mk_table *t, const struct mk_record_key *afte
 }
 
 /* Where key is, or would be. */
-static size_t table_place(const struct mk_table *t, const struct mk_record_key *key, bool *ret_is)
+static size_t table_place(const struct mk_catalog *t, const struct mk_record_key *key, bool *ret_is)
 {
-    size_t after = mk_table_after(t, key);
+    size_t after = mk_catalog_after(t, key);
 
     *ret_is = after > 0 && mk_record_key_cmp(&t->v[after - 1]->head.key, key) == 0;
     return *ret_is ? after - 1 : after;
 }
 
-struct mk_record *mk_table_find(const struct mk_table *t, const struct mk_record_key *key)
+struct mk_record *mk_catalog_find(const struct mk_catalog *t, const struct mk_record_key *key)
 {
     bool is;
     size_t i = table_place(t, key, &is);
@@ -94,7 +94,7 @@ struct mk_record *mk_table_find(const struct mk_table *t, const struct mk_record
 
 /* --- sources ----------------------------------------------------------------------- */
 
-static size_t source_place(const struct mk_table *t, const struct mk_peer *peer, bool *ret_is)
+static size_t source_place(const struct mk_catalog *t, const struct mk_peer *peer, bool *ret_is)
 {
     size_t lo = 0, hi = t->n_sources;
 
@@ -110,7 +110,7 @@ static size_t source_place(const struct mk_table *t, const struct mk_peer *peer,
     return lo;
 }
 
-static size_t source_count(const struct mk_table *t, const struct mk_peer *peer)
+static size_t source_count(const struct mk_catalog *t, const struct mk_peer *peer)
 {
     bool is;
     size_t i = source_place(t, peer, &is);
@@ -118,7 +118,7 @@ static size_t source_count(const struct mk_table *t, const struct mk_peer *peer)
     return is ? t->sources[i].n : 0;
 }
 
-static void source_add(struct mk_table *t, const struct mk_peer *peer)
+static void source_add(struct mk_catalog *t, const struct mk_peer *peer)
 {
     bool is;
     size_t i = source_place(t, peer, &is);
@@ -129,13 +129,13 @@ static void source_add(struct mk_table *t, const struct mk_peer *peer)
             t->sources = mk_realloc(t->sources, t->cap_sources * sizeof *t->sources);
         }
         memmove(&t->sources[i + 1], &t->sources[i], (t->n_sources - i) * sizeof *t->sources);
-        t->sources[i] = (struct mk_table_source){*peer, 0};
+        t->sources[i] = (struct mk_catalog_source){*peer, 0};
         t->n_sources++;
     }
     t->sources[i].n++;
 }
 
-static void source_remove(struct mk_table *t, const struct mk_peer *peer)
+static void source_remove(struct mk_catalog *t, const struct mk_peer *peer)
 {
     bool is;
     size_t i = source_place(t, peer, &is);
@@ -147,9 +147,9 @@ static void source_remove(struct mk_table *t, const struct mk_peer *peer)
     memmove(&t->sources[i], &t->sources[i + 1], (t->n_sources - i) * sizeof *t->sources);
 }
 
-static const struct mk_peer *source_biggest(const struct mk_table *t)
+static const struct mk_peer *source_biggest(const struct mk_catalog *t)
 {
-    const struct mk_table_source *best = NULL;
+    const struct mk_catalog_source *best = NULL;
 
     for (size_t i = 0; i < t->n_sources; i++) {
         if (best == NULL || t->sources[i].n > best->n)
@@ -160,7 +160,7 @@ static const struct mk_peer *source_biggest(const struct mk_table *t)
 
 /* --- putting ------------------------------------------------------------------------ */
 
-static bool table_full(const struct mk_table *t, enum mk_record_kind kind)
+static bool table_full(const struct mk_catalog *t, enum mk_record_kind kind)
 {
     return t->n_kind[kind] >= t->max_kind[kind] ||
            t->bytes + mk_record_max(kind) > MK_DISCOVERY_BYTES_MAX;
@@ -184,10 +184,10 @@ static int table_judge_known(const struct mk_record *r, const struct mk_record_h
     return 0;
 }
 
-int mk_table_judge(const struct mk_table *t, const struct mk_record_head *head,
-                   const struct mk_peer *source, bool needed)
+int mk_catalog_judge(const struct mk_catalog *t, const struct mk_record_head *head,
+                     const struct mk_peer *source, bool needed)
 {
-    const struct mk_record *r = mk_table_find(t, &head->key);
+    const struct mk_record *r = mk_catalog_find(t, &head->key);
 
     if (r != NULL)
         return table_judge_known(r, head);
@@ -198,14 +198,14 @@ int mk_table_judge(const struct mk_table *t, const struct mk_record_head *head,
     return 0;
 }
 
-static void table_touch(struct mk_table *t, struct mk_record *r)
+static void table_touch(struct mk_catalog *t, struct mk_record *r)
 {
     mk_list_del(&r->recent);
     mk_list_add_tail(&t->recent, &r->recent);
     r->seq = ++t->seq;
 }
 
-static void table_remove(struct mk_table *t, size_t i)
+static void table_remove(struct mk_catalog *t, size_t i)
 {
     struct mk_record *r = t->v[i];
 
@@ -218,7 +218,7 @@ static void table_remove(struct mk_table *t, size_t i)
 }
 
 /* Takes a place of this kind from the source that has most. */
-static void table_make_room(struct mk_table *t, enum mk_record_kind kind)
+static void table_make_room(struct mk_catalog *t, enum mk_record_kind kind)
 {
     const struct mk_peer *biggest = source_biggest(t);
 
@@ -230,7 +230,7 @@ static void table_make_room(struct mk_table *t, enum mk_record_kind kind)
     }
 }
 
-static struct mk_record *table_insert(struct mk_table *t, const struct mk_record_head *head,
+static struct mk_record *table_insert(struct mk_catalog *t, const struct mk_record_head *head,
                                       const struct mk_peer *source)
 {
     struct mk_record *r = mk_alloc(sizeof *r);
@@ -252,7 +252,7 @@ static struct mk_record *table_insert(struct mk_table *t, const struct mk_record
     return r;
 }
 
-static void table_fill(struct mk_table *t, struct mk_record *r, const struct mk_record_head *head,
+static void table_fill(struct mk_catalog *t, struct mk_record *r, const struct mk_record_head *head,
                        struct mk_bytes bytes, const struct mk_peer *source)
 {
     source_remove(t, &r->source);
@@ -269,7 +269,7 @@ static void table_fill(struct mk_table *t, struct mk_record *r, const struct mk_
 }
 
 /* The hash of two conflicting records is the same whoever came first. */
-static void table_add_rival(struct mk_table *t, struct mk_record *r,
+static void table_add_rival(struct mk_catalog *t, struct mk_record *r,
                             const struct mk_record_head *head, struct mk_bytes bytes)
 {
     bool first = mk_id_cmp(&r->head.hash, &head->hash) < 0;
@@ -281,11 +281,11 @@ static void table_add_rival(struct mk_table *t, struct mk_record *r,
     r->hash = mk_hash_many((struct mk_bytes[]){MK_ID_BYTES(lesser), MK_ID_BYTES(greater)}, 2);
 }
 
-int mk_table_put(struct mk_table *t, const struct mk_record_head *head, struct mk_bytes bytes,
-                 const struct mk_peer *source, bool needed)
+int mk_catalog_put(struct mk_catalog *t, const struct mk_record_head *head, struct mk_bytes bytes,
+                   const struct mk_peer *source, bool needed)
 {
-    int rv = mk_table_judge(t, head, source, needed);
-    struct mk_record *r = mk_table_find(t, &head->key);
+    int rv = mk_catalog_judge(t, head, source, needed);
+    struct mk_record *r = mk_catalog_find(t, &head->key);
 
     if (rv == MK_ECONFLICT) {
         table_add_rival(t, r, head, bytes);
@@ -304,7 +304,7 @@ int mk_table_put(struct mk_table *t, const struct mk_record_head *head, struct m
     return 0;
 }
 
-size_t mk_table_purge(struct mk_table *t, uint64_t wall_ms, uint64_t *ret_next)
+size_t mk_catalog_purge(struct mk_catalog *t, uint64_t wall_ms, uint64_t *ret_next)
 {
     uint64_t next = UINT64_MAX;
     size_t n = 0;

@@ -28,43 +28,43 @@ struct mk_record {
  * record changes. */
 const void *mk_record_value(struct mk_record *r);
 
-struct mk_table_source;
+struct mk_catalog_source;
 
-struct mk_table {
+struct mk_catalog {
     struct mk_record **v; /* sorted by key */
     size_t n, cap;
     size_t n_kind[MK_RECORD_KINDS], max_kind[MK_RECORD_KINDS];
     size_t bytes;
-    struct mk_table_source *sources; /* sorted by peer */
+    struct mk_catalog_source *sources; /* sorted by peer */
     size_t n_sources, cap_sources;
     struct mk_list recent;
     uint64_t seq; /* of the last change */
 };
 
 /** max_...: how many of each kind it holds. */
-void mk_table_init(struct mk_table *t, size_t max_peers, size_t max_deployments);
-void mk_table_done(struct mk_table *t);
+void mk_catalog_init(struct mk_catalog *t, size_t max_peers, size_t max_deployments);
+void mk_catalog_done(struct mk_catalog *t);
 
-struct mk_record *mk_table_find(const struct mk_table *t, const struct mk_record_key *key);
+struct mk_record *mk_catalog_find(const struct mk_catalog *t, const struct mk_record_key *key);
 /** Index of the first record whose key is greater than `after` (NULL: of the first). */
-size_t mk_table_after(const struct mk_table *t, const struct mk_record_key *after);
+size_t mk_catalog_after(const struct mk_catalog *t, const struct mk_record_key *after);
 
-/** What mk_table_put would say, without doing it: for looking before verifying.
+/** What mk_catalog_put would say, without doing it: for looking before verifying.
  *
  *  needed  this node wants it: takes a place from the biggest source when full.
  *
  * 0: news; MK_EEXISTS: known; MK_ESTALE: a newer one is known; MK_ELIMIT: a Deployment's
  * version jumps too far; MK_EFULL: no place, or the source has had its share;
  * MK_ECONFLICT: a Deployment of the same version with other bytes: news too. */
-int mk_table_judge(const struct mk_table *t, const struct mk_record_head *head,
-                   const struct mk_peer *source, bool needed);
+int mk_catalog_judge(const struct mk_catalog *t, const struct mk_record_head *head,
+                     const struct mk_peer *source, bool needed);
 /** Stores a verified record (bytes copied). As above; both 0 and MK_ECONFLICT changed
  * the table. */
-int mk_table_put(struct mk_table *t, const struct mk_record_head *head, struct mk_bytes bytes,
-                 const struct mk_peer *source, bool needed);
+int mk_catalog_put(struct mk_catalog *t, const struct mk_record_head *head, struct mk_bytes bytes,
+                   const struct mk_peer *source, bool needed);
 
 /** Drops what expired. Returns how many; *ret_next is when the next one does (wall ms),
  * UINT64_MAX when none will. */
-size_t mk_table_purge(struct mk_table *t, uint64_t wall_ms, uint64_t *ret_next);
+size_t mk_catalog_purge(struct mk_catalog *t, uint64_t wall_ms, uint64_t *ret_next);
 
 #endif /* DISCOVERY_TABLE_H */

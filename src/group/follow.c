@@ -334,6 +334,8 @@ static void got_certificate(struct mk_follow *f, const struct mk_certificate *c)
         liar(f, fault.text);
     else if (rv != 0 && rv != MK_ESTALE)
         drop_member(f, MK_CLOSE_NONE, fault.text, /* lied= */ false);
+    else if (f->state == FOLLOW_FOLLOWS && c->head.index > mk_chain_last(&f->chain))
+        liar(f, "it skipped commits: a certificate of more than it sent");
     else
         follow_certify(f); /* also when it is stale: the newest may cover what came */
 }
@@ -440,6 +442,7 @@ static void follow_ask(struct mk_follow *f, struct mk_link *link)
     }
     f->state = FOLLOW_HELLO;
     f->heard_ns = mk_now(f->env);
+    follow_wake(f); /* to watch its silence */
 }
 
 static void follow_choose(struct mk_follow *f)

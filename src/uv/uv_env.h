@@ -35,8 +35,8 @@ struct mk_uv_pool {
     pthread_cond_t wake;
     struct mk_list queue;
     pthread_t threads[MK_UV_DISK_THREADS];
-    unsigned n_threads, n_threads_max, n_idle;
-    size_t n_queued;
+    unsigned n_threads, n_threads_max;
+    size_t n_jobs; /* queued or running */
     bool quit;
 };
 

@@ -64,6 +64,8 @@ void fuzz_broken(const char *what, const char *file, int line) __attribute__((no
 #define FUZZ_TARGET_TABLE(X)                          \
     X(datum, fuzz_any_datum, fuzz_make_any_datum)     \
     X(address, fuzz_address, fuzz_make_address)       \
+    X(consensus, fuzz_consensus, fuzz_make_consensus) \
+    X(raft, fuzz_raft, fuzz_make_raft)                \
     X(frame, fuzz_frame, fuzz_make_frame)             \
     X(hex, fuzz_hex, fuzz_make_hex)                   \
     X(key, fuzz_key, fuzz_make_key)                   \

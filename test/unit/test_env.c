@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 /* --- timers ------------------------------------------------------------------------ */
@@ -986,6 +987,142 @@ static void real_reset(void **state)
     echo_close(x);
 }
 
+/* --- many ------------------------------------------------------------------------ */
+
+#define N_MANY 400u /* both ends are ours: below the usual 1024 descriptors */
+
+struct crowd {
+    struct mk_listener listener;
+    struct mk_connect connects[N_MANY];
+    struct mk_sock *clients[N_MANY], *servers[N_MANY];
+    size_t n_clients, n_servers, n_max, n_read, n_ended;
+};
+
+static void crowd_read(struct mk_sock *s, const uint8_t *p, size_t n)
+{
+    (void)p;
+    ((struct crowd *)s->owner)->n_read += n;
+}
+
+static void crowd_writable(struct mk_sock *s)
+{
+    (void)s;
+}
+
+static void crowd_end(struct mk_sock *s, int status)
+{
+    (void)status;
+    ((struct crowd *)s->owner)->n_ended++;
+}
+
+static struct crowd *the_crowd;
+
+static const struct mk_sock_cbs crowd_cbs = {crowd_read, crowd_writable, crowd_end};
+
+static void crowd_accept(struct mk_listener *l, struct mk_sock *s)
+{
+    struct crowd *x = mk_container_of(l, struct crowd, listener);
+
+    s->cbs = &crowd_cbs;
+    s->owner = x;
+    x->servers[x->n_servers++] = s;
+}
+
+static void crowd_connected(struct mk_connect *c, struct mk_sock *s, int status)
+{
+    struct crowd *x = the_crowd;
+
+    (void)c;
+    assert_int_equal(status, 0);
+    s->cbs = &crowd_cbs;
+    s->owner = x;
+    x->clients[x->n_clients++] = s;
+    assert_int_equal(mk_sock_write(s, "hello", 5), 0);
+}
+
+static bool crowd_read_all(void *arg)
+{
+    struct crowd *x = arg;
+
+    return x->n_servers == x->n_max && x->n_read == 5 * x->n_max;
+}
+
+static bool crowd_ended_all(void *arg)
+{
+    return ((struct crowd *)arg)->n_ended == N_MANY;
+}
+
+static void many_connections(void **state)
+{
+    struct fixture *f = *state;
+    struct crowd *x = the_crowd = mk_alloc(sizeof(*x));
+    char address[64];
+
+    x->n_max = N_MANY;
+    x->listener.accept = crowd_accept;
+    snprintf(address, sizeof(address), "%s:0", f->b_host);
+    assert_int_equal(mk_listen(f->b, &x->listener, address, NULL), 0);
+    snprintf(address, sizeof(address), "%s:%u", f->b_host, mk_listener_port(&x->listener));
+    for (unsigned i = 0; i < N_MANY; i++) {
+        x->connects[i].cb = crowd_connected;
+        assert_int_equal(mk_connect(f->a, &x->connects[i], address), 0);
+    }
+    assert_true(fixture_run_until(f, crowd_read_all, x));
+    for (unsigned i = 0; i < N_MANY; i++)
+        mk_sock_close(x->clients[i]);
+    assert_true(fixture_run_until(f, crowd_ended_all, x));
+    for (unsigned i = 0; i < N_MANY; i++)
+        mk_sock_close(x->servers[i]);
+    mk_listener_close(&x->listener);
+    mk_free(x);
+}
+
+static bool crowd_some(void *arg)
+{
+    return ((struct crowd *)arg)->n_servers >= 4;
+}
+
+static bool rested_cb(void *arg)
+{
+    return ++*(unsigned *)arg > 1000;
+}
+
+/* Out of descriptors the listener rests; it neither spins nor forgets who waits. */
+static void real_no_descriptors(void **state)
+{
+    struct fixture *f = *state;
+    struct crowd *x = the_crowd = mk_alloc(sizeof(*x));
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    struct rlimit before, few;
+    unsigned turns = 0;
+    int fds[20];
+
+    x->n_max = 20;
+    x->listener.accept = crowd_accept;
+    assert_int_equal(mk_listen(f->b, &x->listener, "127.0.0.1:0", NULL), 0);
+    to.sin_port = htons(mk_listener_port(&x->listener));
+    for (unsigned i = 0; i < 20; i++) {
+        fds[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        assert_int_equal(connect(fds[i], (struct sockaddr *)&to, sizeof(to)), 0);
+        assert_int_equal(write(fds[i], "hello", 5), 5);
+    }
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    few = before;
+    few.rlim_cur = (rlim_t)fds[19] + 5;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+    assert_true(fixture_run_until(f, crowd_some, x));
+    assert_false(mk_loop_run_until(f->a, rested_cb, &turns, 250));
+    assert_in_range(x->n_servers, 4, 19);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_true(fixture_run_until(f, crowd_read_all, x));
+    for (unsigned i = 0; i < 20; i++) {
+        close(fds[i]);
+        mk_sock_close(x->servers[i]);
+    }
+    mk_listener_close(&x->listener);
+    mk_free(x);
+}
+
 #define BOTH(test)                                                           \
     {"real: " #test, test, fixture_open_real, fixture_close_real, NULL},     \
     {                                                                        \
@@ -1017,6 +1154,8 @@ int main(void)
         BOTH(write_sync),
         BOTH(write_sync_fails),
         BOTH(input_from_command),
+        BOTH(many_connections),
+        REAL(real_no_descriptors),
         REAL(real_lock),
         REAL(real_no_disk),
         REAL(real_input_file),

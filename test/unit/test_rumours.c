@@ -432,7 +432,7 @@ static void test_flood_does_not_push_out_others(void **state)
 /* --- the table -------------------------------------------------------------------------------- */
 
 struct shelf {
-    struct mk_table t;
+    struct mk_catalog t;
     struct mk_peer a, b;
 };
 
@@ -440,7 +440,7 @@ static int shelf_setup(void **state)
 {
     struct shelf *s = mk_alloc(sizeof *s);
 
-    mk_table_init(&s->t, 8, 4);
+    mk_catalog_init(&s->t, 8, 4);
     s->a = bed_peer(1);
     s->b = bed_peer(2);
     *state = s;
@@ -451,7 +451,7 @@ static int shelf_teardown(void **state)
 {
     struct shelf *s = *state;
 
-    mk_table_done(&s->t);
+    mk_catalog_done(&s->t);
     mk_free(s);
     return 0;
 }
@@ -469,7 +469,7 @@ static int put(struct shelf *s, unsigned who, uint64_t version, const struct mk_
     assert_int_equal(mk_record_read(&h, MK_RECORD_PEER, mk_buf_bytes(&bytes), &MK_UNIVERSE, NULL),
                      0);
     assert_int_equal(mk_record_verify(&h, mk_buf_bytes(&bytes)), 0);
-    rv = mk_table_put(&s->t, &h, mk_buf_bytes(&bytes), source, needed);
+    rv = mk_catalog_put(&s->t, &h, mk_buf_bytes(&bytes), source, needed);
     mk_buf_done(&bytes);
     mk_key_done(&k);
     return rv;
@@ -480,10 +480,10 @@ static bool holds(struct shelf *s, unsigned who)
     struct mk_peer peer = bed_peer(who);
     struct mk_record_key key = mk_record_peer_key(&peer);
 
-    return mk_table_find(&s->t, &key) != NULL;
+    return mk_catalog_find(&s->t, &key) != NULL;
 }
 
-static void check_order(const struct mk_table *t)
+static void check_order(const struct mk_catalog *t)
 {
     uint64_t seq = 0;
     size_t n = 0, bytes = 0;
@@ -491,7 +491,7 @@ static void check_order(const struct mk_table *t)
     for (size_t i = 1; i < t->n; i++)
         assert_true(mk_record_key_cmp(&t->v[i - 1]->head.key, &t->v[i]->head.key) < 0);
     for (size_t i = 0; i < t->n; i++) {
-        assert_int_equal(mk_table_after(t, &t->v[i]->head.key), i + 1);
+        assert_int_equal(mk_catalog_after(t, &t->v[i]->head.key), i + 1);
         bytes += t->v[i]->bytes.n + t->v[i]->rival.n;
     }
     mk_list_each(l, &t->recent)
@@ -560,15 +560,15 @@ static void test_table_purge(void **state)
 
     for (unsigned i = 0; i < 8; i++)
         assert_int_equal(put(s, 10 + i, 1, i < 4 ? &s->a : &s->b, false), 0);
-    assert_int_equal(mk_table_purge(&s->t, 1009, &next), 0);
+    assert_int_equal(mk_catalog_purge(&s->t, 1009, &next), 0);
     assert_int_equal(next, 1010);
-    assert_int_equal(mk_table_purge(&s->t, 1012, &next), 3);
+    assert_int_equal(mk_catalog_purge(&s->t, 1012, &next), 3);
     assert_int_equal(next, 1013);
     assert_false(holds(s, 12));
     assert_true(holds(s, 13));
     check_order(&s->t);
     assert_int_equal(put(s, 60, 1, &s->a, false), 0); /* a's share is free again */
-    assert_int_equal(mk_table_purge(&s->t, 5000, &next), 6);
+    assert_int_equal(mk_catalog_purge(&s->t, 5000, &next), 6);
     assert_true(next == UINT64_MAX);
     assert_int_equal(s->t.bytes, 0);
     assert_int_equal(s->t.n_sources, 0);
