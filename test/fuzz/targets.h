@@ -64,6 +64,7 @@ void fuzz_broken(const char *what, const char *file, int line) __attribute__((no
 #define FUZZ_TARGET_TABLE(X)                          \
     X(datum, fuzz_any_datum, fuzz_make_any_datum)     \
     X(address, fuzz_address, fuzz_make_address)       \
+    X(chain, fuzz_chain, fuzz_make_chain)             \
     X(consensus, fuzz_consensus, fuzz_make_consensus) \
     X(raft, fuzz_raft, fuzz_make_raft)                \
     X(frame, fuzz_frame, fuzz_make_frame)             \
