@@ -12,6 +12,8 @@ static const struct command commands[] = {
     {"stable-id", "the stable id of a name", cmd_stable_id},
     {"freeze", "every id of a coalition file", cmd_freeze},
     {"organism", "the ids of an organism file", cmd_organism},
+    {"verify", "compare a file with what was published", cmd_verify},
+    {"diff", "which rotation lies between two files", cmd_diff},
 };
 
 static void print_help(FILE *out)

@@ -37,6 +37,8 @@ int cmd_derive(int argc, char **argv);
 int cmd_stable_id(int argc, char **argv);
 int cmd_freeze(int argc, char **argv);
 int cmd_organism(int argc, char **argv);
+int cmd_verify(int argc, char **argv);
+int cmd_diff(int argc, char **argv);
 int cmd_node(int argc, char **argv);
 
 /** Prints one line on standard error and returns status. */

@@ -284,8 +284,124 @@ def random_files():
             same(path)
 
 
+# --- verify and diff --------------------------------------------------------------------------
+
+
+def verified(folder, *args):
+    status, out, lines = run('verify', *args, '--json', cwd=folder)
+    assert lines == [], lines
+    return status, json.loads(out)
+
+
+def verify_command():
+    rich = os.path.join(HERE, 'good', 'rich.toml')
+    ours = json.loads(run('freeze', rich, '--json')[1])
+    fingerprint, anchors = ours['coalition_id'], ours['anchors_digest']
+    other = 'ab' * 32
+    with tempfile.TemporaryDirectory() as d:
+        def member(path, **fields):
+            with open(os.path.join(d, path), 'w', encoding='utf-8') as f:
+                json.dump(fields, f)
+            return path
+
+        with open(os.path.join(d, 'rich.hex'), 'w', encoding='utf-8') as f:
+            f.write(run('freeze', rich, '--hex')[1])
+        assert verified(d, rich, fingerprint) == (0, {
+            'ok': True, 'anchors': 'unchecked', 'differences': []})
+        assert verified(d, rich, fingerprint.upper(), '--anchors', anchors)[1]['anchors'] == 'ok'
+        assert verified(d, 'rich.hex', fingerprint, '--anchors', other)[1] == {
+            'ok': True, 'anchors': 'unchecked', 'differences': []}
+        assert verified(d, rich, other) == (1, {'ok': False, 'anchors': 'unchecked', 'differences': [
+            {'path': 'coalition_id', 'published': other, 'computed': fingerprint}]})
+        status, got = verified(d, rich, fingerprint, '--anchors', other)
+        assert status == 1 and got['anchors'] == 'differ' and got['differences'] == [
+            {'path': 'anchors_digest', 'published': other, 'computed': anchors}]
+        # members: by stable id, a lattice also by name; a pin is compared, nothing else
+        lattice, oracle = ours['lattices'][1], ours['organisms'][1]
+        good = [member('a.json', kind='lattice', name='x', stable_id=lattice['stable_id']),
+                member('b.json', stable_id=oracle['stable_id'],
+                       content_hash=oracle['content_hash']),
+                os.path.join(HERE, 'good', 'feed.toml')]
+        assert verified(d, rich, fingerprint, '--member', *good)[0] == 0
+        bad = [member('c.json', kind='lattice', name=lattice['name'], stable_id=other),
+               member('d.json', stable_id=oracle['stable_id'], content_hash=other),
+               member('e.json', stable_id=other)]
+        status, got = verified(d, rich, fingerprint, '--member', bad[0], '--member', *bad[1:])
+        assert status == 1 and got['differences'] == [
+            {'path': 'lattices[1].stable_id', 'published': other,
+             'computed': lattice['stable_id']},
+            {'path': 'organisms[1].content_hash', 'published': other,
+             'computed': oracle['content_hash']},
+            {'path': 'member e.json', 'published': other, 'computed': None}], got
+        member('f.json', stable_id='0x12')
+        assert run('verify', rich, fingerprint, '--member', 'f.json', cwd=d)[0] == 2
+        assert run('verify', rich, fingerprint[:-1])[0] == 2
+
+
+EDITS = [  # what is replaced, by what; the rotation, does the fingerprint change, republish
+    ('"lenient"', '"conservative"', 'policy-changed', False, 'no'),
+    ('ops@rich', 'desk@rich', 'links-changed', False, 'no'),
+    ('"default"\nperiod_ms', '"second"\nperiod_ms', 'module-changed', True, 'required'),
+    ('cadence_ms = 250', 'cadence_ms = 500', 'module-changed', True, 'required'),
+    ('level = 1', 'level = 2', 'ticket-issuer-rotated', True, 'required'),
+    ('"base.mainnet"', '"base.renamed"', 'label-changed', False, 'no'),
+    ('"53F3', '"54F3', 'member-retired', True, 'required'),
+    ('[[lattice]]\nname          = "base', '[[lattice]]\nname = "new"\nstable_id = "%s"\n\n'
+     '[[lattice]]\nname          = "base' % ('cd' * 32), 'member-added', True, 'required'),
+    ('instance_name     = "rich', 'instance_name     = "richer', 'coalition-renamed', True,
+     'required'),
+    ('@t.example', '@u.example', None, False, 'no'),
+    ('role          = "oracle"\nstable_id     = "3f', 'role          = "prices"\nstable_id     = '
+     '"3f', 'role-changed', True, 'required'),
+]
+
+
+def diff_command():
+    import derive
+    with open(os.path.join(HERE, 'good', 'rich.toml'), encoding='utf-8') as f:
+        rich = f.read()
+    with tempfile.TemporaryDirectory() as d:
+        os.symlink(os.path.join(HERE, 'good', 'feed.toml'), os.path.join(d, 'feed.toml'))
+
+        def write(name, content):
+            with open(os.path.join(d, name), 'w', encoding='utf-8') as f:
+                f.write(content)
+        write('old.toml', rich)
+        for old, new, kind, folded, republish in EDITS:
+            assert rich.count(old) == 1, (old, rich.count(old))
+            write('new.toml', rich.replace(old, new))
+            status, out, lines = run('diff', 'old.toml', 'new.toml', '--json', cwd=d)
+            got = json.loads(out)
+            kinds = {r['kind'] for r in got['rotations']}
+            assert status == 0 and lines == [] and kinds >= ({kind} - {None}), (new, kinds)
+            assert (got['fingerprint_changes'], got['republish']) == (folded, republish), (new, got)
+            before = derive.derive_file(os.path.join(d, 'old.toml'))
+            after = derive.derive_file(os.path.join(d, 'new.toml'))
+            moves = {m['id']: (m['old'], m['new']) for m in got['moves']}
+            assert ('coalition_id' in moves) == (before['coalition_id'] != after['coalition_id'])
+            for module in before['modules']:
+                for key in ('module_id', 'module_root', 'module_fp', 'committee'):
+                    a, b = before['modules'][module][key], after['modules'][module][key]
+                    assert moves.get('%s.%s' % (module, key)) == (None if a == b else (a, b))
+            assert bool(got['steps']) == folded
+            if folded:
+                tickets = [i for i, s in enumerate(got['steps']) if 're-issue every ticket' in s]
+                cutover = [i for i, s in enumerate(got['steps']) if 'retire the old' in s]
+                assert tickets < cutover and tickets, got['steps']
+        # a member's content: the policy decides
+        with open(os.path.join(HERE, 'good', 'feed.toml'), encoding='utf-8') as f:
+            feed = f.read()
+        write('feed2.toml', feed.replace('scale = 5', 'scale = 6'))
+        for policy, republish in (('lenient', 'optional'), ('conservative', 'required')):
+            other = rich.replace('"lenient"', '"%s"' % policy)
+            write('new.toml', other.replace('"feed.toml"', '"feed2.toml"'))
+            got = json.loads(run('diff', 'old.toml', 'new.toml', '--json', cwd=d)[1])
+            assert (got['fingerprint_changes'], got['republish']) == (False, republish), got
+            assert 'member-content-changed' in [r['kind'] for r in got['rotations']]
+
+
 CASES = [bad_corpus, made_files, cut_files, good_files, serialised, compiled_header, explained,
-         random_files]
+         random_files, verify_command, diff_command]
 
 
 def main():
@@ -295,9 +411,9 @@ def main():
         try:
             case()
             print('ok %d - %s' % (i, case.__name__), flush=True)
-        except AssertionError as e:
+        except Exception as e:  # a mistake of the test is a failure too, and the rest still runs
             failed = 1
-            print('not ok %d - %s\n# %s' % (i, case.__name__, str(e)[:2000]), flush=True)
+            print('not ok %d - %s\n# %r' % (i, case.__name__, str(e)[:2000]), flush=True)
     return failed
 
 
