@@ -221,6 +221,8 @@ static int recv_vote_result(struct mk_consensus *c, const struct mk_message *m)
     v->capacity = UINT16_MAX;
     if (m->granted && m->term > c->term + 1)
         return MK_EPROTOCOL; /* we asked for no vote in that term */
+    if (c->raft.state != RAFT_CANDIDATE)
+        return 0; /* libraft would look into the state of a candidacy that is over */
     return feed(c, &rm, m->peer, NULL, NULL, 0);
 }
 

@@ -180,6 +180,9 @@ static void send_message(struct mk_consensus *c, const struct raft_message *rm)
         m->term = rm->append_entries_result.term;
         m->rejected = rm->append_entries_result.rejected;
         m->index = rm->append_entries_result.last_log_index;
+        /* libraft leaves the hint unset when it refuses an old term */
+        if (m->rejected != 0 || m->index > mk_log_last(&c->log))
+            m->index = mk_log_last(&c->log);
         break;
     case RAFT_REQUEST_VOTE:
         m = mk_core_message(c, MK_MSG_VOTE, rm->server_id);

@@ -32,15 +32,30 @@ static bool read_raft_id(struct mk_group *g)
     return !r.failed && g->raft_id != 0;
 }
 
+/* Only now may it be named to anyone: a member that named an id and then forgot it
+ * would have lost its disk. */
+static void raft_id_stored(struct mk_store_wait *w, int status)
+{
+    struct mk_group *g = mk_container_of(w, struct mk_group, founding_wait);
+
+    if (status != 0)
+        mk_group_fail(g, status, "the Raft id could not be stored");
+    g->named = true;
+    mk_group_wake(g);
+}
+
 static void draw_raft_id(struct mk_group *g)
 {
     struct mk_buf b = {0};
+    uint64_t lsn = 0;
 
     while (g->raft_id == 0)
         mk_entropy(g->env, &g->raft_id, sizeof g->raft_id);
     mk_buf_put_u64le(&b, g->raft_id);
-    mk_store_put(g->disk, NULL, FACT_RAFT_ID, mk_buf_bytes(&b));
+    mk_store_put(g->disk, &lsn, FACT_RAFT_ID, mk_buf_bytes(&b));
     mk_buf_done(&b);
+    g->founding_wait.cb = raft_id_stored;
+    mk_store_wait(g->store, &g->founding_wait, lsn);
 }
 
 /* Copies the Founding's bytes into the group and decodes them there. */
@@ -55,7 +70,8 @@ void mk_found_open(struct mk_group *g)
 {
     struct mk_bytes pc;
 
-    if (!read_raft_id(g))
+    g->named = read_raft_id(g);
+    if (!g->named)
         draw_raft_id(g);
     if (mk_store_get(g->disk, &pc, FACT_FOUNDING) == 0 && keep_founding(g, pc) == 0)
         g->founding_known = true;
@@ -175,7 +191,7 @@ static bool distinct(const uint64_t *v, size_t n)
 /* The first peer of the roster, started with --found, linked to all, all blank. */
 static bool may_found(const struct mk_group *g)
 {
-    if (!g->found || g->founding_known || g->self != 0 || g->state != MK_GROUP_BLANK)
+    if (!g->found || !g->named || g->founding_known || g->self != 0 || g->state != MK_GROUP_BLANK)
         return false;
     for (unsigned i = 0; i < g->n_members; i++)
         if (i != g->self &&

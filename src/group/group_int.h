@@ -66,6 +66,7 @@ struct mk_member {
     struct mk_bytes *tickets;
     size_t n_tickets;
     uint64_t retry_ns;
+    uint32_t retry_ms;   /* doubles up to MK_REFUSED_RETRY_MS */
     uint64_t advance_ns; /* when its last Advance came */
     unsigned clause;
     char detail[MK_REASON_MAX];
@@ -311,6 +312,7 @@ struct mk_group {
     struct mk_list watches;
 
     /* found.c */
+    bool named;          /* our Raft id is durable: it may be named on links */
     bool founding_known; /* durable here, or being made so */
     struct mk_founding founding;
     struct mk_arena founding_mem;

@@ -8,7 +8,7 @@
  * A hello can come again later: a member that was blank says so when it is founded.
  *
  * Failure modes: a refusal (by a clause, another deployment, another machine) is kept
- * with its text for the status, and tried again every 2 s while the link lives. A
+ * with its text for the status, and tried again every 2 s at most while the link lives. A
  * member whose messages pile up is dropped and greeted anew: consensus repeats what
  * was lost, commands find their way anew. */
 #include "group/group_int.h"
@@ -81,12 +81,23 @@ static void member_up(struct mk_member *m)
 
     m->up = true;
     m->given = false;
+    m->retry_ms = 0;
     m->detail[0] = 0;
     mk_drive_link(g, m, true);
     mk_heads_greet(g, m);
     g->reroute = true;
     mk_group_changed(g);
     mk_group_wake(g);
+}
+
+/* 50 ms, doubling: a member that only starts is there soon, one that refuses is not asked
+ * all the time. */
+static void retry_later(struct mk_member *m)
+{
+    m->retry_ms = m->retry_ms == 0 ? 50 : m->retry_ms * 2;
+    if (m->retry_ms > MK_REFUSED_RETRY_MS)
+        m->retry_ms = MK_REFUSED_RETRY_MS;
+    m->retry_ns = mk_now(m->g->env) + m->retry_ms * MK_MS;
 }
 
 static void member_down(struct mk_member *m)
@@ -97,7 +108,7 @@ static void member_down(struct mk_member *m)
     m->up = false;
     m->conv = NULL;
     mk_outbox_done(&m->out);
-    m->retry_ns = mk_now(g->env) + (uint64_t)MK_REFUSED_RETRY_MS * MK_MS;
+    retry_later(m);
     if (was_up) {
         mk_drive_link(g, m, false);
         mk_snap_link_lost(g, m);
@@ -282,8 +293,8 @@ unsigned mk_peers_accept(struct mk_group *g, struct mk_conv *c, const struct mk_
                  (unsigned long long)g->roster.epoch);
         return MK_CLOSE_REFUSED;
     }
-    if (g->state == MK_GROUP_FAILED) {
-        snprintf(detail, MK_REASON_MAX, "this member has failed");
+    if (g->state == MK_GROUP_FAILED || !g->named) {
+        snprintf(detail, MK_REASON_MAX, "this member %s", g->named ? "has failed" : "only starts");
         return MK_CLOSE_NOT_READY;
     }
     close = check_hello(m, h, detail);
@@ -308,7 +319,7 @@ static void member_open(struct mk_member *m, struct mk_link *l)
 
     fill_hello(g, &msg);
     mk_encode(&first, &mk_member_message_type, &msg);
-    m->retry_ns = mk_now(g->env) + (uint64_t)MK_REFUSED_RETRY_MS * MK_MS;
+    retry_later(m);
     if (mk_conv_open(l, &m->conv, "group", mk_buf_bytes(&first), &conv_cbs, m) != 0)
         m->conv = NULL;
     m->out.conv = m->conv;
@@ -389,7 +400,7 @@ static void member_turn(struct mk_group *g, struct mk_member *m)
         mk_member_drop(m, MK_CLOSE_EXPIRED, m->detail);
         return;
     }
-    if (m->conv != NULL || mk_peer_cmp(mk_net_self(g->net), &m->peer) > 0)
+    if (m->conv != NULL || !g->named || mk_peer_cmp(mk_net_self(g->net), &m->peer) > 0)
         return;
     if (m->retry_ns > mk_now(g->env) || g->state == MK_GROUP_FAILED)
         return;
@@ -428,7 +439,7 @@ uint64_t mk_peers_deadline(const struct mk_group *g)
         if (m->up && m->expires_ms != UINT64_MAX)
             t = now + (m->expires_ms > wall ? m->expires_ms - wall : 0) * MK_MS;
         else if (m->conv == NULL && mk_net_link(g->net, &m->peer) != NULL &&
-                 mk_peer_cmp(mk_net_self(g->net), &m->peer) < 0 && g->state != MK_GROUP_FAILED)
+                 mk_peer_cmp(mk_net_self(g->net), &m->peer) < 0 && g->named)
             t = m->retry_ns;
         at = t < at ? t : at;
     }

@@ -1,0 +1,195 @@
+/* Checkers, cheap enough to run after every event: each looks only at members whose
+ * applied index, role or certificates moved since it looked last. */
+#include "checks.h"
+#include "collections/certificate.h"
+#include "collections/surface.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define TERMS_MAX 4096u
+#define CERTIFIED_MAX 65536u
+#define ACKNOWLEDGED_MAX 4096u
+
+struct certified {
+    unsigned surface;
+    uint64_t index;
+    struct mk_id commit, state;
+};
+
+struct acknowledged {
+    char key[32], value[32];
+};
+
+struct checks {
+    struct mk_arena mem;
+    uint64_t sessions;
+    int leaders[TERMS_MAX]; /* by term: 1 + the member that led it */
+    struct mk_buf hashes;   /* struct mk_id by applied index */
+    struct certified *certified;
+    unsigned n_certified;
+    struct acknowledged *acknowledged;
+    unsigned n_acknowledged;
+};
+
+void *checks_memory(struct cluster *c, size_t n)
+{
+    return mk_arena_take(&c->checks->mem, n);
+}
+
+uint64_t checks_session(struct cluster *c)
+{
+    return 1000 + ++c->checks->sessions;
+}
+
+/* --- one leader a term -------------------------------------------------------------------- */
+
+static void check_leader(struct cluster *c, unsigned i, const struct mk_group_status *s)
+{
+    int *led;
+
+    if (s->state != MK_GROUP_LEADING)
+        return;
+    if (s->term >= TERMS_MAX)
+        cluster_violation("term %llu: elections run away", (unsigned long long)s->term);
+    led = &c->checks->leaders[s->term];
+    if (*led != 0 && *led != (int)i + 1)
+        cluster_violation("term %llu has two leaders: %d and %u", (unsigned long long)s->term,
+                          *led - 1, i);
+    *led = (int)i + 1;
+}
+
+/* --- equal states ----------------------------------------------------------------------------- */
+
+static void check_state(struct cluster *c, struct process *p, uint64_t applied)
+{
+    struct mk_buf *b = &c->checks->hashes;
+    struct mk_id now, *known;
+
+    if (applied < p->checked)
+        cluster_violation("member %u went back from %llu to %llu", p->i,
+                          (unsigned long long)p->checked, (unsigned long long)applied);
+    if (applied == p->checked)
+        return;
+    p->checked = applied;
+    now = mk_group_state_hash(p->group);
+    if (b->n < (applied + 1) * sizeof now) {
+        size_t more = (applied + 1) * sizeof now - b->n;
+
+        memset(mk_buf_grow(b, more), 0, more);
+    }
+    known = (struct mk_id *)(void *)b->p + applied;
+    if (mk_id_is_zero(known))
+        *known = now;
+    else if (!mk_id_eq(known, &now))
+        cluster_violation("member %u has another state at %llu than others had", p->i,
+                          (unsigned long long)applied);
+}
+
+/* --- certificates -------------------------------------------------------------------------------
+ */
+
+static void check_certified(struct cluster *c, unsigned surface, const struct mk_head *h)
+{
+    struct checks *k = c->checks;
+
+    for (unsigned i = k->n_certified; i > 0 && i + 64 > k->n_certified; i--) {
+        struct certified *x = &k->certified[i - 1];
+
+        if (x->surface != surface || x->index != h->index)
+            continue;
+        if (!mk_id_eq(&x->commit, &h->commit) || !mk_id_eq(&x->state, &h->state))
+            cluster_violation("conflicting certificates of surface %u at %llu", surface,
+                              (unsigned long long)h->index);
+        return;
+    }
+    if (k->n_certified < CERTIFIED_MAX)
+        k->certified[k->n_certified++] = (struct certified){surface, h->index, h->commit, h->state};
+}
+
+static void check_certificates(struct cluster *c, struct process *p)
+{
+    const struct mk_surfaces *s = mk_group_surfaces(p->group);
+
+    for (unsigned i = 0; i < 2; i++) {
+        const struct mk_certificate *cert;
+        struct mk_fault f;
+
+        if (mk_group_certificate(p->group, &s->v[i].id, &cert) != 0)
+            continue;
+        if (p->certified[i] == cert->head.index && p->certified_ms[i] == cert->head.time_ms)
+            continue;
+        p->certified[i] = cert->head.index;
+        p->certified_ms[i] = cert->head.time_ms;
+        if (mk_certificate_check(cert, &c->roster, &f) != 0)
+            cluster_violation("member %u has a bad certificate: %s", p->i, f.text);
+        check_certified(c, i, &cert->head);
+    }
+}
+
+static void check_step(void *arg)
+{
+    struct cluster *c = arg;
+
+    for (unsigned i = 0; i < c->n; i++) {
+        struct process *p = cluster_process(c, i);
+        struct mk_group_status s;
+
+        if (p == NULL || p->group == NULL)
+            continue;
+        mk_group_glance(p->group, &s);
+        if (s.state == MK_GROUP_FAILED && !c->may_fail)
+            cluster_violation("member %u failed: %s", i, s.why);
+        check_leader(c, i, &s);
+        check_state(c, p, s.applied);
+        check_certificates(c, p);
+    }
+}
+
+void checks_open(struct cluster *c)
+{
+    c->checks = mk_alloc(sizeof *c->checks);
+    c->checks->certified = mk_alloc(CERTIFIED_MAX * sizeof(struct certified));
+    c->checks->acknowledged = mk_alloc(ACKNOWLEDGED_MAX * sizeof(struct acknowledged));
+    world_on_step(c->w, check_step, c);
+}
+
+void checks_close(struct cluster *c)
+{
+    mk_arena_done(&c->checks->mem);
+    mk_buf_done(&c->checks->hashes);
+    mk_free(c->checks->certified);
+    mk_free(c->checks->acknowledged);
+    mk_free(c->checks);
+}
+
+/* --- what was acknowledged
+ * --------------------------------------------------------------------------- */
+
+void checks_acknowledged(struct cluster *c, const char *key, const char *value)
+{
+    struct checks *k = c->checks;
+    struct acknowledged *a = NULL;
+
+    for (unsigned i = 0; i < k->n_acknowledged; i++)
+        if (strcmp(k->acknowledged[i].key, key) == 0)
+            a = &k->acknowledged[i];
+    if (a == NULL && k->n_acknowledged < ACKNOWLEDGED_MAX)
+        a = &k->acknowledged[k->n_acknowledged++];
+    if (a == NULL)
+        return;
+    snprintf(a->key, sizeof a->key, "%s", key);
+    snprintf(a->value, sizeof a->value, "%s", value);
+}
+
+void cluster_check_durable(struct cluster *c)
+{
+    for (unsigned m = 0; m < c->n; m++)
+        for (unsigned i = 0; i < c->checks->n_acknowledged; i++) {
+            const struct acknowledged *a = &c->checks->acknowledged[i];
+
+            if (strcmp(cluster_value(c, m, a->key), a->value) != 0)
+                cluster_violation("member %u lost %s=%s: it has '%s'", m, a->key, a->value,
+                                  cluster_value(c, m, a->key));
+        }
+}

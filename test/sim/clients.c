@@ -1,0 +1,360 @@
+/* Clients in no committee: each keeps one operation in flight, over the protocol "exec",
+ * and asks one member after the other under the same session and number until it has
+ * an answer or gives up after 20 s (not known). What they did is the cluster's history.
+ *
+ * The history of a register is judged by the zones of its values (Gibbons and Korach):
+ * every written value is unique, so the operations on one value (its write and the reads
+ * that saw it) form a cluster; from the first return to the last invocation it must have
+ * been the register's value. It is linearizable exactly if no two such forward zones
+ * overlap and no backward zone lies within a forward one. */
+#include "checks.h"
+
+#include "base/assert.h"
+#include <stdio.h>
+#include <string.h>
+
+#define ASK_AGAIN_MS 700u
+#define GIVE_UP_MS 20000u
+
+struct client {
+    struct cluster *c;
+    unsigned i; /* among the clients */
+    struct mk_env *env;
+    struct mk_net *net;
+    struct mk_dial dials[CLUSTER_MEMBERS_MAX];
+    struct mk_conv *convs[CLUSTER_MEMBERS_MAX];
+    struct mk_timer timer;
+    unsigned keys, pause_ms;
+    bool running, busy;
+    size_t op; /* in the history */
+    uint64_t session, number, started_ns;
+    unsigned asked; /* the member */
+};
+
+static struct operation *op_of(struct client *x)
+{
+    return (struct operation *)(void *)x->c->history.p + x->op;
+}
+
+static struct client *client_of(struct cluster *c, unsigned i)
+{
+    return world_state(c->w, c->n + i);
+}
+
+/* --- conversations ------------------------------------------------------------------- */
+
+static void conv_closed(struct mk_conv *conv, unsigned close, const char *detail)
+{
+    struct client *x = conv->owner;
+
+    (void)close;
+    (void)detail;
+    for (unsigned i = 0; i < x->c->n; i++)
+        if (x->convs[i] == conv)
+            x->convs[i] = NULL;
+}
+
+static void finish(struct client *x, bool known, uint64_t value)
+{
+    struct operation *op = op_of(x);
+
+    op->returned = known ? world_time_ns(x->c->w) : UINT64_MAX;
+    if (known && op->kind != OP_SET)
+        op->value = value;
+    x->busy = false;
+    mk_timer_start(x->env, &x->timer, mk_now(x->env) + x->pause_ms * MK_MS);
+}
+
+static uint64_t number_in(struct mk_bytes b)
+{
+    uint64_t v = 0;
+
+    for (size_t i = 0; i < b.n && b.p[i] >= '0' && b.p[i] <= '9'; i++)
+        v = v * 10 + (uint64_t)(b.p[i] - '0');
+    return v;
+}
+
+static void conv_message(struct mk_conv *conv, struct mk_bytes m)
+{
+    struct client *x = conv->owner;
+    struct mk_arena arena = {0};
+    struct mk_exec_answer a;
+
+    if (mk_decode(&a, &mk_exec_answer_type, m, &arena, NULL) != 0)
+        cluster_violation("client %u was sent a malformed answer", x->i);
+    if (a.step == 1 && x->busy && a.id == x->number) {
+        if (a.outcome.status == 0)
+            finish(x, true, number_in(a.outcome.answer));
+        else if (a.outcome.status == (uint32_t)-MK_EUNKNOWN)
+            finish(x, false, 0);
+    }
+    mk_arena_done(&arena);
+    mk_conv_consumed(conv, m.n);
+}
+
+static const struct mk_conv_cbs client_cbs = {.message = conv_message, .closed = conv_closed};
+
+static struct mk_conv *conv_to(struct client *x, unsigned member)
+{
+    struct mk_exec_hello hello = {x->c->deployment, x->c->stable_id, {NULL, 0}};
+    struct mk_link *l = mk_net_link(x->net, &x->c->peers[member]);
+    struct mk_buf b = {0};
+
+    if (x->convs[member] != NULL || l == NULL)
+        return x->convs[member];
+    mk_encode(&b, &mk_exec_hello_type, &hello);
+    if (mk_conv_open(l, &x->convs[member], "exec", mk_buf_bytes(&b), &client_cbs, x) != 0)
+        x->convs[member] = NULL;
+    mk_buf_done(&b);
+    return x->convs[member];
+}
+
+/* --- operations ---------------------------------------------------------------------------- */
+
+static void put_request(struct client *x, struct mk_exec_request *r, char text[64])
+{
+    const struct operation *op = op_of(x);
+
+    if (op->kind == OP_SET)
+        snprintf(text, 64, "set k%u %llu", op->key, (unsigned long long)op->value);
+    else
+        snprintf(text, 64, op->kind == OP_GET ? "get k%u" : "add %u", op->key);
+    if (op->kind == OP_GET) {
+        r->tag = mk_exec_request_Query;
+        r->u.query = (struct mk_exec_query){x->number, true, MK_BYTES(text, strlen(text))};
+    } else {
+        r->tag = mk_exec_request_Execute;
+        r->u.execute = (struct mk_exec_command){x->number, x->session, x->number, false,
+                                                MK_BYTES(text, strlen(text))};
+    }
+}
+
+/* The next member that has a link; asks again later when there is none. */
+static void ask(struct client *x)
+{
+    struct mk_exec_request r;
+    struct mk_buf b = {0};
+    struct mk_conv *conv = NULL;
+    char text[64];
+
+    for (unsigned i = 0; i < x->c->n && conv == NULL; i++) {
+        x->asked = (x->asked + 1) % x->c->n;
+        conv = conv_to(x, x->asked);
+    }
+    if (conv != NULL) {
+        put_request(x, &r, text);
+        mk_encode(&b, &mk_exec_request_type, &r);
+        mk_conv_send(conv, mk_buf_bytes(&b));
+        mk_buf_done(&b);
+    }
+    mk_timer_start(x->env, &x->timer, mk_now(x->env) + ASK_AGAIN_MS * MK_MS);
+}
+
+static void begin(struct client *x)
+{
+    struct operation op = {.returned = UINT64_MAX, .invoked = world_time_ns(x->c->w)};
+    uint64_t kind = world_workload(x->c->w, 10);
+
+    x->op = x->c->history.n / sizeof op;
+    op.kind = kind < 4 ? OP_SET : kind < 8 ? OP_GET : OP_ADD;
+    op.key = (unsigned)world_workload(x->c->w, x->keys);
+    op.value = op.kind == OP_SET ? x->op + 1 : 0;
+    mk_buf_put(&x->c->history, &op, sizeof op);
+    x->busy = true;
+    x->number++;
+    x->started_ns = mk_now(x->env);
+    ask(x);
+}
+
+static void client_tick(struct mk_timer *t)
+{
+    struct client *x = mk_container_of(t, struct client, timer);
+
+    if (x->busy && mk_now(x->env) > x->started_ns + GIVE_UP_MS * MK_MS)
+        finish(x, false, 0);
+    else if (x->busy)
+        ask(x);
+    else if (!x->c->stop)
+        begin(x);
+}
+
+/* --- processes -------------------------------------------------------------------------------- */
+
+static void *client_boot(struct mk_env *e, unsigned node, void *arg)
+{
+    struct cluster_boot *b = arg;
+    struct cluster *c = b->c;
+    struct client *x = mk_alloc(sizeof *x);
+
+    (void)node;
+    x->c = c;
+    x->i = b->i - c->n;
+    x->env = e;
+    x->timer.cb = client_tick;
+    x->session = 1000000 + x->i;
+    mk_env_vouch(e, &c->client_keys[x->i].peer);
+    MK_ASSERT(
+        mk_net_open(e, &x->net,
+                    &(struct mk_net_options){&c->client_keys[x->i], MK_UNIVERSE, !c->o.tls}) == 0);
+    for (unsigned i = 0; i < c->n; i++) {
+        char address[32];
+
+        snprintf(address, sizeof address, "n%u:7000", i);
+        mk_net_dial(x->net, &x->dials[i], &c->peers[i], address);
+    }
+    return x;
+}
+
+static void client_destroy(void *state)
+{
+    struct client *x = state;
+
+    mk_timer_stop(&x->timer);
+    for (unsigned i = 0; i < x->c->n; i++)
+        mk_net_undial(&x->dials[i]);
+    mk_net_close(x->net);
+    mk_free(x);
+}
+
+void clients_boot(struct cluster *c)
+{
+    static const struct world_program program = {client_boot, client_destroy};
+
+    for (unsigned i = 0; i < c->o.clients; i++)
+        world_boot(c->w, c->n + i, &program, &c->boots[c->n + i]);
+}
+
+void cluster_workload(struct cluster *c, unsigned keys, unsigned pause_ms)
+{
+    c->stop = false;
+    for (unsigned i = 0; i < c->o.clients; i++) {
+        struct client *x = client_of(c, i);
+
+        x->keys = keys;
+        x->pause_ms = pause_ms;
+        mk_timer_start(x->env, &x->timer, mk_now(x->env) + 1 + i * MK_MS);
+    }
+}
+
+void cluster_workload_stop(struct cluster *c)
+{
+    c->stop = true;
+}
+
+bool cluster_workload_idle(struct cluster *c)
+{
+    for (unsigned i = 0; i < c->o.clients; i++)
+        if (client_of(c, i)->busy)
+            return false;
+    return c->stop;
+}
+
+/* --- judging the history
+ * --------------------------------------------------------------------------- */
+
+struct zone {
+    bool any;
+    uint64_t write_invoked, first_returned, last_invoked;
+};
+
+static void zone_add(struct zone *z, const struct operation *op)
+{
+    if (!z->any || op->returned < z->first_returned)
+        z->first_returned = op->returned;
+    if (!z->any || op->invoked > z->last_invoked)
+        z->last_invoked = op->invoked;
+    z->any = true;
+}
+
+static bool forward(const struct zone *z)
+{
+    return z->first_returned < z->last_invoked;
+}
+
+static void check_zones(const struct zone *z, size_t n, unsigned key)
+{
+    for (size_t a = 0; a < n; a++) {
+        if (!z[a].any || !forward(&z[a]))
+            continue;
+        for (size_t b = 0; b < n; b++) {
+            bool bad =
+                z[a].first_returned < z[b].last_invoked && z[b].first_returned < z[a].last_invoked;
+
+            if (a == b || !z[b].any)
+                continue;
+            if (bad)
+                cluster_violation("key %u: not linearizable: values %zu and %zu", key, a, b);
+        }
+    }
+}
+
+/* Value v was written by operation v - 1; 0 is what the key was before all. */
+static void check_register(struct cluster *c, unsigned key)
+{
+    const struct operation *ops = (const struct operation *)(const void *)c->history.p;
+    size_t n = c->history.n / sizeof *ops;
+    struct zone *z = mk_alloc((n + 1) * sizeof *z);
+
+    zone_add(&z[0], &(struct operation){.returned = 0});
+    for (size_t i = 0; i < n; i++) {
+        const struct operation *op = &ops[i];
+
+        if (op->key != key || op->kind == OP_ADD ||
+            (op->kind == OP_GET && op->returned == UINT64_MAX))
+            continue;
+        if (op->kind == OP_GET && op->value > 0 &&
+            (op->value > n || ops[op->value - 1].kind != OP_SET || ops[op->value - 1].key != key ||
+             ops[op->value - 1].invoked > op->returned))
+            cluster_violation("key %u: %llu was read before it was written", key,
+                              (unsigned long long)op->value);
+        zone_add(&z[op->value], op);
+    }
+    check_zones(z, n + 1, key);
+    mk_free(z);
+}
+
+static void check_counter(struct cluster *c, unsigned key)
+{
+    const struct operation *ops = (const struct operation *)(const void *)c->history.p;
+    size_t n = c->history.n / sizeof *ops;
+    uint64_t invoked = 0;
+
+    for (size_t i = 0; i < n; i++)
+        invoked += ops[i].kind == OP_ADD && ops[i].key == key;
+    for (size_t i = 0; i < n; i++) {
+        const struct operation *a = &ops[i];
+
+        if (a->kind != OP_ADD || a->key != key || a->returned == UINT64_MAX)
+            continue;
+        if (a->value == 0 || a->value > invoked)
+            cluster_violation("counter %u: %llu after %llu additions", key,
+                              (unsigned long long)a->value, (unsigned long long)invoked);
+        for (size_t j = 0; j < n; j++) {
+            const struct operation *b = &ops[j];
+
+            if (i == j || b->kind != OP_ADD || b->key != key || b->returned == UINT64_MAX)
+                continue;
+            if (b->value == a->value || (a->returned < b->invoked && a->value > b->value))
+                cluster_violation("counter %u: %llu and %llu out of order", key,
+                                  (unsigned long long)a->value, (unsigned long long)b->value);
+        }
+    }
+}
+
+void cluster_check_history(struct cluster *c)
+{
+    for (unsigned key = 0; key < 16; key++) {
+        check_register(c, key);
+        check_counter(c, key);
+    }
+}
+
+uint64_t cluster_operations(const struct cluster *c)
+{
+    const struct operation *ops = (const struct operation *)(const void *)c->history.p;
+    uint64_t n = 0;
+
+    for (size_t i = 0; i < c->history.n / sizeof *ops; i++)
+        n += ops[i].returned != UINT64_MAX;
+    return n;
+}

@@ -1,0 +1,325 @@
+/* Boots members as a program would, from the disk alone: store, net, group; dials the
+ * others for ever. Commands of the tests go through mk_group_submit() of a member; the
+ * world runs until they are answered. */
+#include "cluster.h"
+#include "checks.h"
+#include "toy.h"
+
+#include "base/assert.h"
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+const char *cluster_again;
+
+void cluster_violation(const char *fmt, ...)
+{
+    va_list ap;
+
+    fflush(stdout);
+    if (cluster_again != NULL)
+        fprintf(stderr, "again: %s\n", cluster_again);
+    fprintf(stderr, "violation: ");
+    va_start(ap, fmt);
+    vfprintf(stderr, fmt, ap);
+    va_end(ap);
+    fprintf(stderr, "\n");
+    abort();
+}
+
+/* --- processes ------------------------------------------------------------------------- */
+
+static int open_group(struct process *p, struct mk_fault *f)
+{
+    static const struct mk_acl_composition open_acl;
+    struct cluster *c = p->c;
+    struct mk_group_options o = {
+        .deployment = c->deployment,
+        .stable_id = c->stable_id,
+        .roster = &c->roster,
+        .key = &c->keys[p->i],
+        .machine = toy_new(),
+        .acl = c->o.acl != NULL ? c->o.acl : &open_acl,
+        .found = !c->o.unfounded,
+        .snapshot_entries = c->o.snapshot_entries,
+        .uncured = c->o.uncured,
+    };
+
+    return mk_group_open(p->env, p->net, p->store, &p->group, &o, f);
+}
+
+static const char *own_address(const struct process *p)
+{
+    static char address[32];
+
+    snprintf(address, sizeof address, "n%u:7000", p->i);
+    return address;
+}
+
+static void dial_others(struct process *p)
+{
+    for (unsigned i = 0; i < p->c->n; i++) {
+        char address[32];
+
+        snprintf(address, sizeof address, "n%u:7000", i);
+        if (i != p->i)
+            mk_net_dial(p->net, &p->dials[i], &p->c->peers[i], address);
+    }
+}
+
+static void *process_boot(struct mk_env *e, unsigned node, void *arg)
+{
+    struct cluster_boot *b = arg;
+    struct process *p = mk_alloc(sizeof *p);
+    struct mk_fault f = {{0}};
+
+    (void)node;
+    p->c = b->c;
+    p->i = b->i;
+    p->env = e;
+    mk_env_vouch(e, &p->c->peers[p->i]);
+    if (mk_store_open(e, &p->store, &(struct mk_store_options){0}, &f) != 0 ||
+        mk_net_open(e, &p->net,
+                    &(struct mk_net_options){&p->c->keys[p->i], MK_UNIVERSE, !p->c->o.tls}) != 0 ||
+        mk_net_listen(p->net, own_address(p), &f) != 0 || open_group(p, &f) != 0) {
+        snprintf(p->failed, sizeof p->failed, "%s", f.text);
+        return p;
+    }
+    dial_others(p);
+    return p;
+}
+
+static void process_destroy(void *state)
+{
+    struct process *p = state;
+
+    mk_group_close(p->group);
+    for (unsigned i = 0; i < p->c->n && p->net != NULL; i++)
+        if (p->dials[i].impl != NULL)
+            mk_net_undial(&p->dials[i]);
+    if (p->net != NULL)
+        mk_net_close(p->net);
+    mk_store_close(p->store, NULL, NULL);
+    mk_free(p);
+}
+
+static const struct world_program process_program = {process_boot, process_destroy};
+
+/* --- the cluster ------------------------------------------------------------------------- */
+
+static int key_cmp(const void *a, const void *b)
+{
+    return mk_peer_cmp(&((const struct mk_key *)a)->peer, &((const struct mk_key *)b)->peer);
+}
+
+static void make_keys(struct cluster *c)
+{
+    for (unsigned i = 0; i < c->n + c->o.clients; i++) {
+        uint8_t seed[32] = "simulated member";
+
+        seed[16] = (uint8_t)i;
+        mk_key_from_seed(i < c->n ? &c->keys[i] : &c->client_keys[i - c->n], seed);
+    }
+    qsort(c->keys, c->n, sizeof c->keys[0], key_cmp);
+    for (unsigned i = 0; i < c->n; i++)
+        c->peers[i] = c->keys[i].peer;
+}
+
+struct cluster *cluster_new(const struct cluster_options *o)
+{
+    struct cluster *c = mk_alloc(sizeof *c);
+
+    c->o = *o;
+    c->n = o->n == 0 ? 3 : o->n;
+    make_keys(c);
+    c->stable_id = mk_id_of_text(MK_STR("a simulated component"));
+    c->deployment = mk_id_of_text(MK_STR("a simulated deployment"));
+    c->roster = (struct mk_roster){.deployment = c->deployment, .epoch = 1};
+    c->roster.peers = (struct mk_peers){c->peers, c->n};
+    c->w = world_new(o->seed);
+    if (o->tls)
+        world_hash_bytes(c->w, false);
+    for (unsigned i = 0; i < c->n + o->clients; i++)
+        c->boots[i] = (struct cluster_boot){c, i};
+    checks_open(c);
+    for (unsigned i = 0; i < c->n; i++)
+        world_boot(c->w, i, &process_program, &c->boots[i]);
+    clients_boot(c);
+    return c;
+}
+
+void cluster_free(struct cluster *c)
+{
+    world_on_step(c->w, NULL, NULL);
+    world_free(c->w);
+    checks_close(c);
+    mk_buf_done(&c->history);
+    mk_free(c);
+}
+
+struct process *cluster_process(struct cluster *c, unsigned i)
+{
+    return world_is_up(c->w, i) ? world_state(c->w, i) : NULL;
+}
+
+struct mk_group *cluster_group(struct cluster *c, unsigned i)
+{
+    struct process *p = cluster_process(c, i);
+
+    return p == NULL ? NULL : p->group;
+}
+
+void cluster_status(struct cluster *c, unsigned i, struct mk_group_status *ret)
+{
+    struct mk_group *g = cluster_group(c, i);
+
+    memset(ret, 0, sizeof *ret);
+    if (g != NULL)
+        mk_group_status(g, ret);
+}
+
+int cluster_leader(struct cluster *c)
+{
+    struct mk_group_status s;
+    uint64_t term = 0;
+    int leader = -1;
+
+    for (unsigned i = 0; i < c->n; i++) {
+        cluster_status(c, i, &s);
+        if (s.state == MK_GROUP_LEADING && s.term > term) {
+            leader = (int)i;
+            term = s.term;
+        }
+    }
+    return leader;
+}
+
+unsigned cluster_follower(struct cluster *c)
+{
+    int leader = cluster_leader(c);
+
+    for (unsigned i = 0; i < c->n; i++)
+        if ((int)i != leader && cluster_group(c, i) != NULL)
+            return i;
+    return 0;
+}
+
+/* --- waiting --------------------------------------------------------------------------------- */
+
+static bool is_ready(void *arg)
+{
+    struct cluster *c = arg;
+    struct mk_group_status s;
+    int leader = cluster_leader(c);
+
+    if (leader < 0)
+        return false;
+    cluster_status(c, (unsigned)leader, &s);
+    return s.applied >= 2 && s.applied == s.last;
+}
+
+bool cluster_until_ready(struct cluster *c, uint64_t ms)
+{
+    return world_run_until(c->w, is_ready, c, ms);
+}
+
+static bool is_equal(void *arg)
+{
+    struct cluster *c = arg;
+    struct mk_group_status s, l;
+    int leader = cluster_leader(c);
+
+    if (leader < 0)
+        return false;
+    cluster_status(c, (unsigned)leader, &l);
+    for (unsigned i = 0; i < c->n; i++) {
+        cluster_status(c, i, &s);
+        if (s.applied != l.last || s.applied < 2)
+            return false;
+    }
+    return true;
+}
+
+bool cluster_until_equal(struct cluster *c, uint64_t ms)
+{
+    return world_run_until(c->w, is_equal, c, ms);
+}
+
+/* --- commands -----------------------------------------------------------------------------------
+ */
+
+struct waiting {
+    struct mk_submit submit;
+    bool done;
+    int status;
+    char answer[64];
+};
+
+static void command_cb(struct mk_submit *s, int status, const struct mk_outcome *o)
+{
+    struct waiting *x = mk_container_of(s, struct waiting, submit);
+
+    x->done = true;
+    x->status = status;
+    if (o != NULL && o->answer.n < sizeof x->answer)
+        memcpy(x->answer, o->answer.p, o->answer.n);
+}
+
+static bool is_done(void *arg)
+{
+    return ((struct waiting *)arg)->done;
+}
+
+/* The waiting is left behind when the deadline passes: a callback may still come. */
+int cluster_command_as(struct cluster *c, unsigned member, uint64_t session, uint64_t number,
+                       const char *command, uint64_t ms, char answer[64])
+{
+    struct waiting *x = checks_memory(c, sizeof *x);
+    struct mk_group *g = cluster_group(c, member);
+    int rv;
+
+    if (g == NULL)
+        return MK_EUNREACHABLE;
+    x->submit.cb = command_cb;
+    rv = mk_group_submit(g, &x->submit, session, number, MK_BYTES(command, strlen(command)));
+    if (rv != 0)
+        return rv;
+    if (!world_run_until(c->w, is_done, x, ms))
+        return MK_ETIMEDOUT;
+    if (answer != NULL)
+        memcpy(answer, x->answer, sizeof x->answer);
+    return x->status;
+}
+
+int cluster_command(struct cluster *c, unsigned member, const char *command, uint64_t ms)
+{
+    return cluster_command_as(c, member, checks_session(c), 1, command, ms, NULL);
+}
+
+int cluster_set(struct cluster *c, const char *key, const char *value, uint64_t ms)
+{
+    char command[300];
+    int leader = cluster_leader(c), rv;
+
+    snprintf(command, sizeof command, "set %s %s", key, value);
+    rv = cluster_command(c, leader < 0 ? cluster_follower(c) : (unsigned)leader, command, ms);
+    if (rv == 0)
+        checks_acknowledged(c, key, value);
+    return rv;
+}
+
+const char *cluster_value(struct cluster *c, unsigned member, const char *key)
+{
+    static char text[256];
+    struct mk_group *g = cluster_group(c, member);
+    struct mk_buf k = {0};
+    struct mk_bytes v;
+
+    memset(text, 0, sizeof text);
+    toy_text(&k, key);
+    if (g != NULL && mk_map_get(mk_group_surfaces(g), 0, mk_buf_bytes(&k), &v) == 0)
+        memcpy(text, v.p + 1, v.n - 1);
+    mk_buf_done(&k);
+    return text;
+}
