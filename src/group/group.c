@@ -182,6 +182,13 @@ static void host_interest(struct mk_serve_host *h, unsigned surface, int more)
     mk_heads_interest(g, surface, more);
 }
 
+static const struct mk_certificate *host_certificate(struct mk_serve_host *h, unsigned surface)
+{
+    const struct mk_seal *seal = &mk_container_of(h, struct mk_group, serve_host)->seals[surface];
+
+    return seal->has_certificate ? &seal->certificate : NULL;
+}
+
 /* --- opening ------------------------------------------------------------------------------- */
 
 /* A deep copy through the encoding. */
@@ -272,8 +279,8 @@ static struct mk_group *group_new(struct mk_env *e, struct mk_net *net, struct m
     mk_entropy(e, &so.seed, sizeof so.seed);
     mk_entropy(e, &g->pending_table.seed, sizeof g->pending_table.seed);
     g->st = mk_state_new(&so);
-    g->serve_host =
-        (struct mk_serve_host){host_surfaces, host_judge, host_epoch, host_change, host_interest};
+    g->serve_host = (struct mk_serve_host){host_surfaces, host_judge,    host_epoch,
+                                           host_change,   host_interest, host_certificate};
     mk_peers_open(g);
     mk_heads_open(g);
     mk_time_open(g);

@@ -4,7 +4,8 @@
  * head: so at each mark the map is forked (for nothing, see trie.c), and the fork whose
  * head was certified replaces the one before. Marks that are passed by a newer
  * certificate are dropped; of more than MK_SERVE_MARKS_MAX the oldest goes, its
- * certificate is then of no use here and the next one is. A stream needs no fork.
+ * certificate is then of no use here and the next one is. A stream needs no fork, and a
+ * map that nobody reads is not forked: forks make every change copy its path.
  *
  * Turns: whatever may let a reader go on asks for one turn of the serve. A turn has a
  * budget of bytes; where it is used up the rest goes on in the loop's next turn, and the
@@ -178,6 +179,8 @@ unsigned mk_serve_accept(struct mk_serve *s, struct mk_conv *c,
     mk_list_add_tail(&s->readers, &r->node);
     s->n_readers++;
     arm_expiry(s);
+    if (s->v[surface].n_readers++ == 0)
+        mk_serve_begin(s, surface);
     s->host->interest(s->host, surface, +1);
     mk_serve_wake(s);
     return 0;
@@ -206,7 +209,7 @@ void mk_serve_marked(struct mk_serve *s, unsigned surface)
 
     MK_ASSERT(surfaces != NULL && surface < surfaces->n);
     now = &surfaces->v[surface];
-    if (now->spec->kind != MK_SURFACE_MAP)
+    if (v->n_readers == 0 || now->spec->kind != MK_SURFACE_MAP)
         return;
     if (v->n_marks > 0 && mark_at(v, v->n_marks - 1)->index == now->index)
         return; /* a renewal: the state is the same */
@@ -247,7 +250,7 @@ void mk_serve_certified(struct mk_serve *s, unsigned surface, const struct mk_ce
     struct mk_surface *now;
     struct mk_id here;
 
-    if (surfaces == NULL)
+    if (surfaces == NULL || v->n_readers == 0)
         return;
     MK_ASSERT(surface < surfaces->n);
     MK_ASSERT(c->signatures.n <= MK_ROSTER_MAX);
@@ -271,7 +274,22 @@ static void served_done(struct mk_served *v)
         drop_mark(v);
     mk_free(v->marks);
     mk_trie_done(&v->map);
-    *v = (struct mk_served){.certified = false};
+    *v = (struct mk_served){.n_readers = v->n_readers};
+}
+
+/* Where nothing was written since the newest certificate, it serves at once; else the next
+ * one will, whose mark is seen here. */
+void mk_serve_begin(struct mk_serve *s, unsigned surface)
+{
+    const struct mk_certificate *c = s->host->certificate(s->host, surface);
+
+    if (c != NULL)
+        mk_serve_certified(s, surface, c);
+}
+
+void mk_serve_end(struct mk_serve *s, unsigned surface)
+{
+    served_done(&s->v[surface]);
 }
 
 void mk_serve_replaced(struct mk_serve *s)

@@ -8,7 +8,7 @@
  * A reader is a cursor into the retained history: a slow one costs no memory. One that
  * falls behind it gets a fresh snapshot (map), or is told where what is left begins
  * (stream). What is queued for a reader is bounded by its credit and by one snapshot's
- * fork, which shares its nodes with the map.
+ * fork, which shares its nodes with the map. A surface that nobody reads costs nothing.
  *
  * The group owns the serve and tells it what happened; the serve asks through the host.
  * All calls belong to the loop's thread. */
@@ -39,6 +39,8 @@ struct mk_serve_host {
     const struct mk_roster_change *(*change)(struct mk_serve_host *h, uint64_t epoch);
     /** A reader of this surface came (+1) or went (-1): it wants certificates and machine time. */
     void (*interest)(struct mk_serve_host *h, unsigned surface, int more);
+    /** The newest certificate of a surface, lent for the call; NULL: none yet. */
+    const struct mk_certificate *(*certificate)(struct mk_serve_host *h, unsigned surface);
 };
 
 int mk_serve_open(struct mk_env *e, struct mk_serve **ret,
@@ -54,7 +56,8 @@ unsigned mk_serve_accept(struct mk_serve *s, struct mk_conv *c,
 /** A marked entry was applied and the head of this surface is to be signed: to be called before
  * anything further is applied, so that a map can be kept as it stands. */
 void mk_serve_marked(struct mk_serve *s, unsigned surface);
-/** A newer certificate of a surface was assembled (checked; copied). */
+/** A newer certificate of a surface was assembled (checked; copied). Neither costs anything while a
+ * surface has no reader. */
 void mk_serve_certified(struct mk_serve *s, unsigned surface, const struct mk_certificate *c);
 /** The surfaces were replaced as a whole (a snapshot was installed): readers begin again. */
 void mk_serve_replaced(struct mk_serve *s);

@@ -15,6 +15,7 @@ struct mk_mark {
 
 /* One surface: its newest certificate, and the map that it certifies. */
 struct mk_served {
+    unsigned n_readers; /* without any, nothing is kept */
     bool certified;
     struct mk_certificate certificate; /* signatures below */
     struct mk_peer_signature signatures[MK_ROSTER_MAX];
@@ -77,6 +78,9 @@ void mk_serve_reader_free(struct mk_serve_reader *r);
 /** Begins anew, from where it is. */
 void mk_serve_reader_restart(struct mk_serve_reader *r);
 void mk_serve_wake(struct mk_serve *s);
+/** A surface's first reader came, its last one went. */
+void mk_serve_begin(struct mk_serve *s, unsigned surface);
+void mk_serve_end(struct mk_serve *s, unsigned surface);
 
 extern const struct mk_conv_cbs mk_serve_reader_cbs;
 

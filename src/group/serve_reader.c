@@ -55,6 +55,8 @@ void mk_serve_reader_free(struct mk_serve_reader *r)
         mk_free(r->asked[i].key);
     mk_trie_done(&r->snap);
     mk_arena_done(&r->tickets_mem);
+    if (--s->v[r->surface].n_readers == 0)
+        mk_serve_end(s, r->surface);
     s->host->interest(s->host, r->surface, -1);
     mk_free(r);
 }

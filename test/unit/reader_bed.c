@@ -56,6 +56,13 @@ static void host_interest(struct mk_serve_host *h, unsigned surface, int more)
     member_of(h)->interest += (unsigned)more;
 }
 
+static const struct mk_certificate *host_certificate(struct mk_serve_host *h, unsigned surface)
+{
+    const struct mk_certificate *c = &member_of(h)->bed->newest[surface];
+
+    return c->signatures.n > 0 ? c : NULL;
+}
+
 /* --- a liar ---------------------------------------------------------------------------------- */
 
 static void liar_send(struct bed_member *m, const struct mk_surface_message *message)
@@ -406,8 +413,8 @@ static void *member_boot(struct mk_env *e, unsigned i, void *arg)
     snprintf(address, sizeof address, "n%u:7000", i);
     assert_int_equal(mk_net_listen(m->net, address, NULL), 0);
     mk_surfaces_init(&m->surfaces, specs, 2, &b->stable_id, &b->deployment);
-    m->host =
-        (struct mk_serve_host){host_surfaces, host_judge, host_epoch, host_change, host_interest};
+    m->host = (struct mk_serve_host){host_surfaces, host_judge,    host_epoch,
+                                     host_change,   host_interest, host_certificate};
     assert_int_equal(mk_serve_open(e, &m->serve, &m->host), 0);
     m->surface = (struct mk_service){.proto = "surface", .accept = accept_surface};
     m->exec = (struct mk_service){.proto = "exec", .accept = accept_exec};

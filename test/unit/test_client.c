@@ -303,10 +303,11 @@ static void test_get(void **state)
     (void)state;
     bed_put(b, "alpha", "1");
     bed_put(b, "beta", "2");
-    bed_certify(b, 3);
-    bed_put(b, "gamma", "uncertified");
     get(r, &x, "alpha", 5000, 5000);
     get(r, &y, "gamma", 5000, 5000);
+    world_run(b->w, 100);
+    bed_certify(b, 3);
+    bed_put(b, "gamma", "uncertified");
     assert_int_equal(wait_for(r, &x), 0);
     assert_string_equal(x.value, "1");
     assert_int_equal(wait_for(r, &y), MK_ENOTFOUND); /* proven, at the certified head */
