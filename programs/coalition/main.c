@@ -14,6 +14,9 @@ static const struct command commands[] = {
     {"organism", "the ids of an organism file", cmd_organism},
     {"verify", "compare a file with what was published", cmd_verify},
     {"diff", "which rotation lies between two files", cmd_diff},
+    {"key", "make a peer key, or show its peer id", cmd_key},
+    {"deploy", "sign where a component runs", cmd_deploy},
+    {"tickets", "issue a ticket, or show what one says", cmd_tickets},
 };
 
 static void print_help(FILE *out)

@@ -218,6 +218,48 @@ int load_organism(struct coa_organism_file *ret, const char *path)
     return 0;
 }
 
+int load_lattice(struct coa_lattice_file *ret, const char *path)
+{
+    struct mk_buf b = {0};
+    struct mk_fault fault = {{0}};
+    int rv = read_file(path, &b, &fault);
+
+    if (rv == 0)
+        rv = coa_lattice_file_parse(ret, path, mk_buf_bytes(&b), disk_loader(), &fault);
+    mk_buf_done(&b);
+    if (rv != 0)
+        return complain(STATUS_USAGE, "%s", fault.text);
+    print_warnings(&ret->warnings);
+    return 0;
+}
+
+/* A serialised config, which is no TOML, is hex digits alone. */
+static bool is_hex(const struct mk_buf *b)
+{
+    for (size_t i = 0; i < b->n; i++) {
+        if (b->p[i] == 0 || strchr("0123456789abcdefABCDEF \t\r\n", b->p[i]) == NULL)
+            return false;
+    }
+    return b->n > 0;
+}
+
+int load_kind(enum coa_file_kind *ret, const char *path)
+{
+    struct mk_buf b = {0};
+    struct mk_fault fault = {{0}};
+    int rv;
+
+    if (strcmp(path, "-") == 0)
+        return complain(STATUS_USAGE, "FILE is -; this command reads it from a path");
+    rv = read_file(path, &b, &fault);
+    if (rv == 0 && is_hex(&b))
+        *ret = COA_FILE_COALITION;
+    else if (rv == 0)
+        rv = coa_file_kind(ret, path, mk_buf_bytes(&b), &fault);
+    mk_buf_done(&b);
+    return rv == 0 ? 0 : complain(STATUS_USAGE, "%s", fault.text);
+}
+
 int load_key(struct mk_key *ret, const char *path, struct mk_fault *reterr)
 {
     struct mk_buf b = {0};

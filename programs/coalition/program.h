@@ -39,6 +39,9 @@ int cmd_freeze(int argc, char **argv);
 int cmd_organism(int argc, char **argv);
 int cmd_verify(int argc, char **argv);
 int cmd_diff(int argc, char **argv);
+int cmd_key(int argc, char **argv);
+int cmd_deploy(int argc, char **argv);
+int cmd_tickets(int argc, char **argv);
 int cmd_node(int argc, char **argv);
 
 /** Prints one line on standard error and returns status. */
@@ -61,6 +64,10 @@ struct coa_loader *disk_loader(void);
 /** Reads and parses; prints warnings on standard error. A status; 0 fills ret. */
 int load_coalition(struct coa_coalition_file *ret, const char *path);
 int load_organism(struct coa_organism_file *ret, const char *path);
+int load_lattice(struct coa_lattice_file *ret, const char *path);
+/** What kind of file it is. A status; a file on standard input could not be read twice, so "-"
+ * is refused. */
+int load_kind(enum coa_file_kind *ret, const char *path);
 /** A peer key from a file made by `coalition key new`; MK_EREFUSED when others may read it. */
 int load_key(struct mk_key *ret, const char *path, struct mk_fault *reterr);
 
