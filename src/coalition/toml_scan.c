@@ -4,7 +4,7 @@
  * and are destroyed recursively: a million dots overflow the stack. So brackets and
  * dots outside strings and comments are counted here. The scanner follows TOML's own
  * lexical rules; where a file breaks them the parser stops at the same place, so what
- * it has built by then is within the bounds. */
+ * it has built by then is within the bounds. Control characters are refused first. */
 #include "coalition/toml.h"
 
 #include <coalition/file.h>
@@ -125,6 +125,19 @@ static int utf8_fail(struct scan *s)
     return fail(s, MK_EMALFORMED, "the bytes are not UTF-8; a TOML file is UTF-8 text");
 }
 
+/* TOML has no control characters but tab and line ends; toml++ asserts on some. */
+static int controls_fail(struct scan *s)
+{
+    while (s->p < s->end) {
+        bool line_end = *s->p == '\n' || sees(s, "\r\n");
+
+        if ((*s->p < ' ' && *s->p != '\t' && !line_end) || *s->p == 0x7f)
+            return fail(s, MK_EMALFORMED, "a control character; in a string write \\u and four digits");
+        step(s);
+    }
+    return 0;
+}
+
 int toml_scan(const char *file, struct mk_bytes bytes, struct mk_fault *reterr)
 {
     struct scan s = {.file = file,
@@ -138,6 +151,11 @@ int toml_scan(const char *file, struct mk_bytes bytes, struct mk_fault *reterr)
         return fail(&s, MK_ELIMIT, "the file is too big; at most 4 MiB are read");
     if (!mk_utf8_valid(bytes.p, bytes.n))
         return utf8_fail(&s);
+    rv = controls_fail(&s);
+    if (rv != 0)
+        return rv;
+    s.p = bytes.p;
+    s.at = (struct toml_place){1, 1};
     while (s.p < s.end) {
         if (skip_quoted(&s))
             continue;

@@ -13,6 +13,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,10 +38,17 @@ static void show_input(void)
     fprintf(stderr, "\n");
 }
 
+/* An assertion of ours or of a library. */
+static void aborted(int signal_number)
+{
+    show_input();
+    signal(signal_number, SIG_DFL);
+    raise(signal_number);
+}
+
 void fuzz_broken(const char *what, const char *file, int line)
 {
     fprintf(stderr, "%s:%d: broken: %s\n", file, line, what);
-    show_input();
     abort();
 }
 
@@ -244,6 +252,7 @@ int main(int argc, char **argv)
 {
     if (__sanitizer_set_death_callback)
         __sanitizer_set_death_callback(show_input);
+    signal(SIGABRT, aborted);
     if (argc == 2 && (strcmp(argv[1], "--list") == 0 || strcmp(argv[1], "--decoders") == 0)) {
         for (size_t i = 0; i < fuzz_n_targets; i++)
             if (strcmp(argv[1], "--list") == 0 || fuzz_targets[i].type == NULL)

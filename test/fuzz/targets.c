@@ -11,8 +11,11 @@ FUZZ_DATUM_TABLE(FUZZ_EXTERN_TYPE)
 
 #define FUZZ_DATUM_ROW(T) {.name = #T, .type = &T##_type},
 #define FUZZ_TARGET_ROW(n, r, m) {.name = #n, .run = r, .make = m},
-const struct fuzz_target fuzz_targets[] = {FUZZ_TARGET_TABLE(FUZZ_TARGET_ROW)
-                                               FUZZ_DATUM_TABLE(FUZZ_DATUM_ROW)};
+const struct fuzz_target fuzz_targets[] = {
+#define X FUZZ_TARGET_ROW
+#include "targets.inc"
+#undef X
+    FUZZ_DATUM_TABLE(FUZZ_DATUM_ROW)};
 const size_t fuzz_n_targets = sizeof fuzz_targets / sizeof fuzz_targets[0];
 
 static const struct mk_type *const types[] = {

@@ -3,8 +3,8 @@
  * Every datum type (MK_STRUCT_DEFINE, MK_ENUM_DEFINE in include, src and
  * organisms) is a target without anybody's doing: list_types.py finds it, and
  * datum.c knows from its table how to check it and how to make values of it.
- * Whatever else reads a stranger's bytes is named in FUZZ_TARGET_TABLE below and
- * written in fuzz_<name>.c, listed in meson.build:
+ * Whatever else reads a stranger's bytes is a line of targets.inc and written in a
+ * file of its own, listed in meson.build:
  *
  *     bool fuzz_frame(const uint8_t *p, size_t n)
  *
@@ -60,26 +60,13 @@ void fuzz_make_datum(const struct mk_type *t, struct fuzz_random *r, struct mk_b
 void fuzz_broken(const char *what, const char *file, int line) __attribute__((noreturn));
 #define FUZZ_CHECK(cond) ((cond) ? (void)0 : fuzz_broken(#cond, __FILE__, __LINE__))
 
-/* name, run, make (fuzz_make_none) */
-#define FUZZ_TARGET_TABLE(X)                          \
-    X(datum, fuzz_any_datum, fuzz_make_any_datum)     \
-    X(address, fuzz_address, fuzz_make_address)       \
-    X(chain, fuzz_chain, fuzz_make_chain)             \
-    X(consensus, fuzz_consensus, fuzz_make_consensus) \
-    X(raft, fuzz_raft, fuzz_make_raft)                \
-    X(frame, fuzz_frame, fuzz_make_frame)             \
-    X(hex, fuzz_hex, fuzz_make_hex)                   \
-    X(key, fuzz_key, fuzz_make_key)                   \
-    X(base64url, fuzz_base64url, fuzz_make_base64url) \
-    X(jws, fuzz_jws, fuzz_make_jws)                   \
-    X(claims, fuzz_claims, fuzz_make_claims)          \
-    X(memory, fuzz_memory, fuzz_make_memory)          \
-    X(surfaces, fuzz_surfaces, fuzz_make_surfaces)
-
+/* targets.inc: X(name, run, make), make being fuzz_make_none where there is none. */
 #define FUZZ_DECLARE(name, run, make)     \
     bool run(const uint8_t *p, size_t n); \
     void make(struct fuzz_random *r, struct mk_buf *out);
-FUZZ_TARGET_TABLE(FUZZ_DECLARE)
+#define X FUZZ_DECLARE
+#include "targets.inc"
+#undef X
 #undef FUZZ_DECLARE
 
 #endif /* FUZZ_TARGETS_H */
