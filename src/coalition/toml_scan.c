@@ -85,6 +85,8 @@ static bool skip_quoted(struct scan *s)
 
 static int scan_plain(struct scan *s)
 {
+    if (*s->p >= 0x80) /* toml++ relies on some of them not to come where it looks for blanks */
+        return fail(s, MK_EMALFORMED, "a character that only strings and comments may hold");
     switch (*s->p) {
     case '#':
         while (s->p < s->end && *s->p != '\n')
@@ -132,7 +134,8 @@ static int controls_fail(struct scan *s)
         bool line_end = *s->p == '\n' || sees(s, "\r\n");
 
         if ((*s->p < ' ' && *s->p != '\t' && !line_end) || *s->p == 0x7f)
-            return fail(s, MK_EMALFORMED, "a control character; in a string write \\u and four digits");
+            return fail(s, MK_EMALFORMED,
+                        "a control character; in a string write \\u and four digits");
         step(s);
     }
     return 0;
@@ -156,6 +159,8 @@ int toml_scan(const char *file, struct mk_bytes bytes, struct mk_fault *reterr)
         return rv;
     s.p = bytes.p;
     s.at = (struct toml_place){1, 1};
+    if (sees(&s, "\xef\xbb\xbf"))
+        s.p += 3; /* a byte order mark */
     while (s.p < s.end) {
         if (skip_quoted(&s))
             continue;

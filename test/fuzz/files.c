@@ -133,8 +133,9 @@ static void put_acl(struct fuzz_random *r, struct mk_buf *out)
 
 void fuzz_make_coalition_file(struct fuzz_random *r, struct mk_buf *out)
 {
-    mk_buf_put_str(out, "# a coalition\nschema_version = 1\ninstance_name = \"a.b\"\n"
-                        "retirement_policy = \"lenient\"\n");
+    mk_buf_put_str(out,
+                   "# a coalition, \xc3\xa9t\xc3\xa9\nschema_version = 1\ninstance_name = \"a.b\"\n"
+                   "retirement_policy = \"lenient\"\n");
     put_contacts(r, out, "peers", (unsigned)fuzz_below(r, 3));
     for (uint64_t i = fuzz_below(r, 3); i > 0; i--) {
         mk_buf_put_str(out, "[[lattice]]\nname = \"ethereum.mainnet\"\nstable_id = \"");
@@ -148,6 +149,9 @@ void fuzz_make_coalition_file(struct fuzz_random *r, struct mk_buf *out)
     put_contacts(r, out, "committee", 3);
     if (fuzz_below(r, 2))
         mk_buf_put_str(out, "[almanac]\ninstance = \"default\"\ncadence_ms = 250\nacl = []\n");
+    if (fuzz_below(r, 2))
+        mk_buf_put_str(out, "[publish]\nnotes = \"\xc3\xa9 \xe3\x80\x80 \\u00e9\"\n"
+                            "contact = '''\n \xd0\xb6'''\n");
     if (fuzz_below(r, 2))
         mk_buf_put_str(out, "[ticket_issuer]\nname = \"a.tickets\"\nacl = []\n");
 }
