@@ -45,9 +45,9 @@ static uint64_t host_epoch(struct mk_serve_host *h)
 
 static const struct mk_roster_change *host_change(struct mk_serve_host *h, uint64_t epoch)
 {
-    (void)h;
-    (void)epoch;
-    return NULL;
+    struct bed *b = member_of(h)->bed;
+
+    return epoch == b->change.roster.epoch ? &b->change : NULL;
 }
 
 static void host_interest(struct mk_serve_host *h, unsigned surface, int more)
@@ -165,6 +165,10 @@ static void liar_seal(struct bed_member *m, unsigned surface)
         break;
     case BED_OLD_CERTIFICATE:
         c = b->before[surface];
+        break;
+    case BED_OLD_EPOCH:
+        head.epoch = 1;
+        bed_sign(b, &c, &head, 7, sigs);
         break;
     case BED_UNCERTIFIED:
         return;
@@ -456,6 +460,7 @@ struct bed *bed_new(uint64_t seed)
     b->stable_id = mk_hash(text("component"));
     b->roster = (struct mk_roster){
         .deployment = b->deployment, .epoch = 1, .peers = {b->peers, BED_MEMBERS}};
+    b->first = b->roster;
     mk_surfaces_init(&b->truth, specs, 2, &b->stable_id, &b->deployment);
     b->w = world_new(seed);
     for (unsigned i = 0; i < BED_MEMBERS; i++)
@@ -519,6 +524,32 @@ void bed_head(struct bed *b, unsigned surface, struct mk_head *ret)
     mk_surface_head(&b->truth.v[surface], ret, &b->deployment, b->roster.epoch, b->machine_ms);
 }
 
+void bed_new_epoch(struct bed *b)
+{
+    struct mk_buf m = {0};
+    bool swap;
+
+    bed_head(b, BED_MAP, &b->ended[0]);
+    bed_head(b, BED_STREAM, &b->ended[1]);
+    swap = mk_id_cmp(&b->ended[0].surface, &b->ended[1].surface) > 0;
+    if (swap) {
+        struct mk_head h = b->ended[0];
+
+        b->ended[0] = b->ended[1];
+        b->ended[1] = h;
+    }
+    b->roster.epoch = 2;
+    b->roster.previous = mk_roster_id(&b->first);
+    b->change = (struct mk_roster_change){.roster = b->roster, .heads = {b->ended, 2}};
+    mk_roster_change_message(&m, &b->change);
+    for (unsigned i = 0; i < BED_MEMBERS; i++) {
+        b->changers[i].peer = b->peers[i];
+        mk_sign(&b->keys[i], mk_buf_bytes(&m), &b->changers[i].signature);
+    }
+    b->change.old = b->change.new = (struct mk_peer_signatures){b->changers, BED_MEMBERS};
+    mk_buf_done(&m);
+}
+
 void bed_certify(struct bed *b, unsigned who)
 {
     struct mk_head head;
@@ -568,10 +599,10 @@ struct bed_reader *bed_reader(struct bed *b, unsigned node)
                                  &(struct mk_net_options){
                                      .key = &r->key, .network = MK_UNIVERSE, .vouched = true}),
                      0);
-    r->memory = mk_reader_memory_new(&b->roster);
+    r->memory = mk_reader_memory_new(&b->first);
     r->report.said = reader_said;
     r->component = (struct mk_component){
-        .deployment = b->deployment, .stable_id = b->stable_id, .roster = b->roster};
+        .deployment = b->deployment, .stable_id = b->stable_id, .roster = b->first};
     assert_int_equal(
         mk_client_open(r->env, r->net, &r->client, &r->component, r->memory, &r->report), 0);
     return r;

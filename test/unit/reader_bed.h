@@ -31,6 +31,7 @@ enum bed_lie {
     BED_OTHER_SURFACE,     /* the certificate is of the stream */
     BED_UNCERTIFIED,       /* a commit more, and no certificate after it */
     BED_OLD_CERTIFICATE,   /* what was true earlier, as newest */
+    BED_OLD_EPOCH,         /* signed by the roster of an epoch that is over */
     BED_SILENT,            /* takes the conversation and says nothing */
     BED_NO_WELCOME,        /* begins with records */
     BED_GARBAGE,
@@ -64,7 +65,10 @@ struct bed {
     struct world *w;
     struct mk_key keys[BED_MEMBERS + 1]; /* members in roster order, then a stranger */
     struct mk_peer peers[BED_MEMBERS];
-    struct mk_roster roster;
+    struct mk_roster roster, first;
+    struct mk_roster_change change; /* from first to roster, when epoch is 2 */
+    struct mk_head ended[2];
+    struct mk_peer_signature changers[BED_MEMBERS];
     struct mk_id deployment, stable_id;
     struct bed_member members[BED_MEMBERS];
     struct mk_surfaces truth;
@@ -93,6 +97,9 @@ void bed_certify(struct bed *b, unsigned who);
 void bed_sign(struct bed *b, struct mk_certificate *ret, const struct mk_head *head, unsigned who,
               struct mk_peer_signature *sigs);
 void bed_head(struct bed *b, unsigned surface, struct mk_head *ret);
+
+/** A second epoch begins (of the same peers): certificates are of it from now on. */
+void bed_new_epoch(struct bed *b);
 
 /* --- readers ------------------------------------------------------------------------- */
 

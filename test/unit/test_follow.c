@@ -501,6 +501,77 @@ static void test_marker(void **state)
     bed_free(b);
 }
 
+/* The change of rosters comes before the first certificate that needs it; after it a certificate
+ * of the old epoch beyond its last head is refused, whoever signed it. */
+static void test_epochs(void **state)
+{
+    struct bed *b = bed_new(15);
+    struct bed_reader *r = bed_reader(b, 10), *late = bed_reader(b, 11);
+
+    (void)state;
+    put_n(b, 0, 8);
+    bed_certify(b, 7);
+    bed_dial(r, 1);
+    bed_follow_map(r);
+    assert_true(bed_until_synced(r, 2000));
+    bed_new_epoch(b);
+    put_n(b, 8, 4);
+    bed_certify(b, 7);
+    assert_true(bed_until_synced(r, 2000));
+    assert_int_equal(mk_reader_epoch(r->memory), 2);
+    assert_int_equal(r->commits, 4);
+    bed_dial(late, 2); /* knows the first roster only */
+    bed_follow_map(late);
+    assert_true(bed_until_synced(late, 2000));
+    assert_int_equal(mk_reader_epoch(late->memory), 2);
+    b->members[0].lie = BED_OLD_EPOCH;
+    bed_dial(r, 0);
+    world_run(b->w, 1000);
+    put_n(b, 12, 4);
+    world_kill(b->w, 1);
+    bed_certify(b, 7);
+    assert_true(bed_until_said(r, 2, 60000));
+    assert_true(bed_said(r, "of the old epoch 1, for index 16 beyond its last, 8"));
+    assert_int_equal(r->commits, 4);
+    bed_dial(r, 2);
+    assert_true(bed_until_synced(r, 20000));
+    bed_assert_map(r);
+    bed_reader_free(r);
+    bed_reader_free(late);
+    bed_free(b);
+}
+
+/* A snapshot of many times the credit, in many messages, while the map moves on. */
+static void test_large_snapshot(void **state)
+{
+    struct bed *b = bed_new(16);
+    struct bed_reader *r = bed_reader(b, 10);
+    char key[16], *value = mk_alloc(2001);
+
+    (void)state;
+    memset(value, 'x', 2000);
+    for (unsigned i = 0; i < 3000; i++) {
+        snprintf(key, sizeof key, "%u", i);
+        bed_put(b, key, value);
+    }
+    bed_certify(b, 7);
+    bed_dial(r, 0);
+    bed_follow_map(r);
+    for (unsigned i = 0; i < 30; i++) { /* fewer than are retained */
+        world_run(b->w, 1);
+        bed_put(b, "moving", (char[]){(char)('a' + i), 0});
+        bed_certify(b, 5);
+    }
+    assert_true(bed_until_synced(r, 30000));
+    bed_assert_map(r);
+    assert_int_equal(r->index, 3030);
+    assert_int_equal(r->snapshots, 1);
+    assert_int_equal(r->said_n, 0);
+    mk_free(value);
+    bed_reader_free(r);
+    bed_free(b);
+}
+
 static void test_many_readers(void **state)
 {
     struct bed *b = bed_new(14);
@@ -557,6 +628,8 @@ int main(void)
         cmocka_unit_test(test_conflict),
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_marker),
+        cmocka_unit_test(test_epochs),
+        cmocka_unit_test(test_large_snapshot),
         cmocka_unit_test(test_many_readers),
     };
 
