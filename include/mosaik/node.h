@@ -87,4 +87,9 @@ int mk_node_add(struct mk_node *n, const struct mk_component_options *o, struct 
  * The same that `coalition status` prints; its keys are in docs/cli.md. */
 void mk_node_status(struct mk_node *n, struct mk_buf *json);
 
+/** Asks the node at "<peer hex>@host:port" for the same object. Blocks. MK_EUNREACHABLE with what
+ * happened. */
+int mk_node_ask_status(struct mk_network *n, struct mk_str address, uint32_t timeout_ms,
+                       struct mk_buf *json, struct mk_fault *reterr);
+
 #endif /* MOSAIK_NODE_H */

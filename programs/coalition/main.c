@@ -17,6 +17,13 @@ static const struct command commands[] = {
     {"key", "make a peer key, or show its peer id", cmd_key},
     {"deploy", "sign where a component runs", cmd_deploy},
     {"tickets", "issue a ticket, or show what one says", cmd_tickets},
+    {"up", "run every committee of a coalition on this machine", cmd_up},
+    {"node", "run one node in the foreground", cmd_node},
+    {"status", "what nodes say of themselves", cmd_status},
+    {"bind", "bind as an integrator, and say what was admitted", cmd_bind},
+    {"atlas", "list, get, publish member cards", cmd_atlas},
+    {"stream", "follow a stream; publish one", cmd_stream},
+    {"map", "read a map with proofs; follow it", cmd_map},
 };
 
 static void print_help(FILE *out)

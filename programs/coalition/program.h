@@ -42,7 +42,13 @@ int cmd_diff(int argc, char **argv);
 int cmd_key(int argc, char **argv);
 int cmd_deploy(int argc, char **argv);
 int cmd_tickets(int argc, char **argv);
+int cmd_up(int argc, char **argv);
 int cmd_node(int argc, char **argv);
+int cmd_status(int argc, char **argv);
+int cmd_bind(int argc, char **argv);
+int cmd_atlas(int argc, char **argv);
+int cmd_stream(int argc, char **argv);
+int cmd_map(int argc, char **argv);
 
 /** Prints one line on standard error and returns status. */
 int complain(enum status status, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

@@ -111,10 +111,24 @@ void mk_sessions_keep(struct mk_sessions *s, const struct mk_peer *peer, uint64_
     }
 }
 
+/** Sessions used before the machine had a time begin to age when it gets one. */
+static void begin_to_age(struct mk_sessions *s, uint64_t now_ms)
+{
+    mk_list_each(at, &s->order)
+    {
+        struct mk_session *x = mk_container_of(at, struct mk_session, order);
+
+        if (x->used_ms != 0)
+            return;
+        x->used_ms = now_ms;
+    }
+}
+
 void mk_sessions_expire(struct mk_sessions *s, uint64_t now_ms)
 {
     struct mk_session *x;
 
+    begin_to_age(s, now_ms);
     while ((x = oldest(s)) != NULL && now_ms >= MK_SESSION_LIFE_MS &&
            x->used_ms <= now_ms - MK_SESSION_LIFE_MS)
         session_free(s, x);

@@ -154,6 +154,15 @@ static void adopt(struct mk_bond *b, const struct mk_deployment *d)
     }
 }
 
+/** The same deployment under a newer record: what is open stays open. */
+static void renew(struct mk_bond *b, const struct mk_deployment *d)
+{
+    b->version = d->version;
+    b->content_hash = d->content_hash;
+    mk_bond_remember_version(b->network->env, &b->reference.stable_id, b->version);
+    mk_later(b->network->env, &b->tell);
+}
+
 /** The newest usable Deployment of the reference's operator. 0; MK_ENOTFOUND; MK_ECONFLICT. */
 static int newest_record(struct mk_bond *b, struct mk_deployment *ret)
 {
@@ -198,6 +207,8 @@ static void resolve(struct mk_bond *b)
     if (rv == 0 && (!b->bound || d.version > b->version)) {
         if (!pin_holds(b, &d.content_hash, d.version))
             fail(b, MK_EREFUSED);
+        else if (b->bound && mk_id_eq(&d.deployment, &b->component.deployment))
+            renew(b, &d);
         else
             adopt(b, &d);
         return;

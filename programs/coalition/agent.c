@@ -1,0 +1,227 @@
+/* agent.c - see agent.h. */
+#include "agent.h"
+
+#include "atlas/atlas.h"
+#include "price-feed/price_feed.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* --- opening --------------------------------------------------------------------------- */
+
+static size_t count_hints(const struct agent *a)
+{
+    size_t n = a->file.peers.n;
+
+    for (size_t i = 0; i < COA_MODULE_KINDS; i++)
+        n += a->file.modules[i].committee.n;
+    return n;
+}
+
+static int open_network(struct agent *a, const struct mk_bytes *tickets, size_t n_tickets,
+                        struct mk_fault *fault)
+{
+    struct mk_str *hints = mk_arena_take(&a->arena, (count_hints(a) + 1) * sizeof *hints);
+    struct mk_network_options o = {.key = a->has_key ? &a->key : NULL,
+                                   .hints = hints,
+                                   .tickets = tickets,
+                                   .n_tickets = n_tickets};
+
+    for (size_t i = 0; i < a->file.peers.n; i++)
+        hints[o.n_hints++] = a->file.peers.v[i].address;
+    for (size_t k = 0; k < COA_MODULE_KINDS; k++) {
+        for (size_t i = 0; i < a->file.modules[k].committee.n; i++)
+            hints[o.n_hints++] = a->file.modules[k].committee.v[i].address;
+    }
+    return mk_network_open(a->loop, &a->net, &o, fault);
+}
+
+static int load_tickets(struct agent *a, char *const *paths, size_t n, struct mk_bytes *ret,
+                        struct mk_fault *fault)
+{
+    for (size_t i = 0; i < n; i++) {
+        struct mk_buf b = {0};
+        int rv = read_file(paths[i], &b, fault);
+
+        if (rv == 0)
+            ret[i] = MK_BYTES(mk_arena_copy(&a->arena, b.p, b.n), b.n);
+        mk_buf_done(&b);
+        if (rv != 0)
+            return rv;
+    }
+    return 0;
+}
+
+int agent_open(struct agent *a, const char *path, const char *key_path, char *const *tickets,
+               size_t n_tickets)
+{
+    struct mk_fault fault = {{0}};
+    struct mk_bytes *shown;
+    int rv;
+
+    memset(a, 0, sizeof *a);
+    rv = load_coalition(&a->file, path);
+    if (rv != 0)
+        return rv;
+    if (a->file.serialised)
+        return complain(STATUS_USAGE,
+                        "%s: a serialised config holds no committees; give the coalition file",
+                        path);
+    coa_coalition_derive(&a->file.config, &a->ids, NULL);
+    shown = mk_arena_take(&a->arena, (n_tickets + 1) * sizeof *shown);
+    rv = load_tickets(a, tickets, n_tickets, shown, &fault);
+    if (rv == 0 && key_path != NULL) {
+        rv = load_key(&a->key, key_path, &fault);
+        a->has_key = rv == 0;
+    }
+    if (rv == 0)
+        rv = mk_loop_open(&a->loop, NULL, &fault);
+    if (rv == 0)
+        rv = open_network(a, shown, n_tickets, &fault);
+    return rv != 0 ? complain_of(rv, &fault) : 0;
+}
+
+void agent_close(struct agent *a)
+{
+    mk_network_close(a->net);
+    mk_loop_free(a->loop);
+    mk_key_done(&a->key);
+    coa_coalition_file_done(&a->file);
+    mk_arena_done(&a->arena);
+}
+
+/* --- components ---------------------------------------------------------------------------- */
+
+static void put_feed_surfaces(struct agent *a, struct component *c)
+{
+    struct coa_price_feed_content content;
+    struct mk_surface_spec *specs;
+
+    if (mk_decode(&content, &coa_price_feed_content_type, c->organism->config.content, &a->arena,
+                  NULL) != 0)
+        return;
+    specs = mk_arena_take(&a->arena, (content.pairs.n + 1) * sizeof *specs);
+    for (size_t i = 0; i < content.pairs.n; i++) {
+        struct mk_buf name = {0};
+
+        mk_buf_put(&name, content.pairs.v[i].base.p, content.pairs.v[i].base.n);
+        mk_buf_put_u8(&name, '/');
+        mk_buf_put(&name, content.pairs.v[i].quote.p, content.pairs.v[i].quote.n);
+        specs[i] = price_feed_surface(
+            mk_arena_str(&a->arena, (struct mk_str){(const char *)name.p, name.n}).p);
+        mk_buf_done(&name);
+    }
+    c->surfaces = specs;
+    c->n_surfaces = (unsigned)content.pairs.n;
+}
+
+size_t agent_components(struct agent *a, struct component **ret)
+{
+    size_t n = 0, n_organisms = a->file.config.organisms.n;
+    struct component *v = mk_arena_take(&a->arena, (COA_MODULE_KINDS + n_organisms) * sizeof *v);
+
+    for (unsigned k = 0; k < COA_MODULE_KINDS; k++) {
+        struct component *c = &v[n];
+
+        if (coa_module_reference(&a->file, &a->ids, k, &c->reference, &a->arena) != 0)
+            continue;
+        c->is_module = true;
+        c->kind = k;
+        if (k == COA_ATLAS) {
+            c->surfaces = atlas_surfaces;
+            c->n_surfaces = 1;
+        }
+        n++;
+    }
+    for (size_t i = 0; i < n_organisms; i++) {
+        struct component *c = &v[n++];
+
+        coa_organism_binding(&a->file, i, &c->reference, &a->arena);
+        c->organism = a->file.organisms[i].organism;
+        if (c->organism != NULL && c->organism->content_type.p != NULL &&
+            mk_str_is(c->organism->content_type, "price-feed"))
+            put_feed_surfaces(a, c);
+    }
+    *ret = v;
+    return n;
+}
+
+static bool is_named(const struct component *c, const char *name)
+{
+    char hex[MK_ID_HEX];
+
+    return mk_str_is(c->reference.label, name) ||
+           strcmp(mk_id_hex(&c->reference.stable_id, hex), name) == 0 ||
+           (c->organism != NULL && mk_str_is(c->organism->config.name, name));
+}
+
+int agent_find(struct agent *a, const char *name, struct component *ret)
+{
+    struct component *v;
+    size_t n = agent_components(a, &v);
+    struct mk_buf known = {0};
+    int rv;
+
+    for (size_t i = 0; i < n; i++) {
+        if (is_named(&v[i], name)) {
+            *ret = v[i];
+            return 0;
+        }
+        mk_buf_printf(&known, "%s%.*s", i > 0 ? ", " : "", (int)v[i].reference.label.n,
+                      v[i].reference.label.p);
+    }
+    rv = complain(STATUS_CHECK, "%s: no such component in this coalition; it has: %.*s", name,
+                  (int)known.n, known.n > 0 ? (const char *)known.p : "none");
+    mk_buf_done(&known);
+    return rv;
+}
+
+int agent_bond(struct agent *a, const char *name, uint32_t timeout_ms,
+               struct component *ret_component, struct mk_bond **ret)
+{
+    struct mk_fault fault = {{0}};
+    int rv = agent_find(a, name, ret_component);
+
+    if (rv != 0)
+        return rv;
+    rv = mk_bond_open(a->net, ret, &ret_component->reference, &fault);
+    if (rv == 0)
+        rv = mk_bond_wait(*ret, timeout_ms, &fault);
+    return rv != 0 ? complain_of(rv, &fault) : 0;
+}
+
+int agent_surface(const struct component *c, const char *name, enum mk_surface_kind kind,
+                  const struct mk_surface_spec **ret)
+{
+    for (unsigned i = 0; i < c->n_surfaces; i++) {
+        if (strcmp(c->surfaces[i].name, name) == 0 && c->surfaces[i].kind == kind) {
+            *ret = &c->surfaces[i];
+            return 0;
+        }
+    }
+    return complain(STATUS_CHECK, "%.*s: no %s named \"%s\" whose types this build knows",
+                    (int)c->reference.label.n, c->reference.label.p, mk_surface_kind_name(kind),
+                    name);
+}
+
+int parse_timeout(uint32_t *ret_ms, const char *text)
+{
+    size_t n = strlen(text);
+    char digits[16];
+    uint64_t v, unit = 1000;
+
+    if (n > 2 && strcmp(text + n - 2, "ms") == 0) {
+        unit = 1;
+        n -= 2;
+    } else if (n > 1 && text[n - 1] == 's') {
+        n--;
+    }
+    if (n >= sizeof digits)
+        return MK_EMALFORMED;
+    memcpy(digits, text, n);
+    digits[n] = '\0';
+    if (parse_u64(&v, digits, 3600000 / unit) != 0 || v == 0)
+        return MK_EMALFORMED;
+    *ret_ms = (uint32_t)(v * unit);
+    return 0;
+}

@@ -1,0 +1,52 @@
+/* agent.h - what every command that reaches out begins with: a coalition file, a network
+ * handle with its hints, and bonds by name. */
+#ifndef PROGRAMS_AGENT_H
+#define PROGRAMS_AGENT_H
+
+#include "program.h"
+
+#include <coalition/bind.h>
+#include <mosaik/machine.h>
+#include <mosaik/ticket.h>
+
+#define TIMEOUT_MS_DEFAULT 10000u
+
+struct agent {
+    struct coa_coalition_file file;
+    struct coa_coalition_ids ids;
+    struct mk_env *loop;
+    struct mk_network *net;
+    struct mk_key key;
+    bool has_key;
+    struct mk_arena arena;
+};
+
+/** key_path NULL: a fresh key. tickets: paths. A status, after a complaint. */
+int agent_open(struct agent *a, const char *path, const char *key_path, char *const *tickets,
+               size_t n_tickets);
+void agent_close(struct agent *a);
+
+/** A component by name: a module's kind, an organism's role or its own name, or a stable id in hex.
+ */
+struct component {
+    struct mk_reference reference;
+    bool is_module;
+    enum coa_module_kind kind;
+    const struct coa_organism_file *organism; /* when its file is at hand */
+    const struct mk_surface_spec *surfaces;   /* those whose types this build knows */
+    unsigned n_surfaces;
+};
+/** All of them: shipped modules, then organisms. */
+size_t agent_components(struct agent *a, struct component **ret);
+/** A status, after a complaint that names what there is. */
+int agent_find(struct agent *a, const char *name, struct component *ret);
+/** Finds, binds, waits. */
+int agent_bond(struct agent *a, const char *name, uint32_t timeout_ms,
+               struct component *ret_component, struct mk_bond **ret);
+/** A surface of a component by name. */
+int agent_surface(const struct component *c, const char *name, enum mk_surface_kind kind,
+                  const struct mk_surface_spec **ret);
+/** "10" (seconds) or "10s", "500ms" into ms. */
+int parse_timeout(uint32_t *ret_ms, const char *text);
+
+#endif

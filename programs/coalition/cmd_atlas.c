@@ -1,0 +1,294 @@
+/* cmd_atlas.c - `coalition atlas list|get|publish FILE ...`. */
+#include "agent.h"
+
+#include "atlas/atlas.h"
+
+#include <stdio.h>
+#include <string.h>
+
+struct input {
+    const char *args[3];
+    unsigned n_args;
+    const char *key, *member, *status, *successor;
+    const char *hints[ATLAS_HINTS_MAX];
+    unsigned n_hints;
+    char *tickets[MK_TICKETS_MAX];
+    unsigned n_tickets;
+    uint32_t timeout_ms;
+    uint64_t max_age_ms;
+    bool json;
+};
+
+enum { OPT_MEMBER = 256, OPT_STATUS, OPT_SUCCESSOR, OPT_TICKET, OPT_AGE };
+
+static const struct argp_option options[] = {
+    {"key", 'k', "FILE", 0, "The operator's key (publish); whom we bind as (list, get)", 0},
+    {"member", OPT_MEMBER, "ID", 0, "Publish: the member's stable id", 0},
+    {"hint", 'H', "TEXT", 0, "Publish: an endpoint hint; may be repeated", 0},
+    {"status", OPT_STATUS, "S", 0, "Publish: active, retiring or retired", 0},
+    {"successor", OPT_SUCCESSOR, "ID", 0, "Publish: the successor's stable id", 0},
+    {"ticket", OPT_TICKET, "FILE", 0, "A ticket to show; may be repeated", 0},
+    {"max-age", OPT_AGE, "S", 0, "How old the certified head may be (any age)", 0},
+    {"timeout", 't', "S", 0, "Seconds (10)", 0},
+    {"json", 'j', NULL, 0, "Print one JSON object", 0},
+    {0}};
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+    struct input *in = state->input;
+    uint32_t ms;
+
+    switch (key) {
+    case 'k':
+        in->key = arg;
+        return 0;
+    case OPT_MEMBER:
+        in->member = arg;
+        return 0;
+    case 'H':
+        if (in->n_hints == ATLAS_HINTS_MAX || strlen(arg) > ATLAS_HINT_MAX)
+            argp_error(state, "--hint: at most %u of %u bytes", ATLAS_HINTS_MAX, ATLAS_HINT_MAX);
+        in->hints[in->n_hints++] = arg;
+        return 0;
+    case OPT_STATUS:
+        in->status = arg;
+        return 0;
+    case OPT_SUCCESSOR:
+        in->successor = arg;
+        return 0;
+    case OPT_TICKET:
+        if (in->n_tickets == MK_TICKETS_MAX)
+            argp_error(state, "--ticket: at most %u", MK_TICKETS_MAX);
+        in->tickets[in->n_tickets++] = arg;
+        return 0;
+    case OPT_AGE:
+        if (parse_timeout(&ms, arg) != 0)
+            argp_error(state, "--max-age: seconds are wanted");
+        in->max_age_ms = ms;
+        return 0;
+    case 't':
+        if (parse_timeout(&in->timeout_ms, arg) != 0)
+            argp_error(state, "--timeout: seconds are wanted");
+        return 0;
+    case 'j':
+        in->json = true;
+        return 0;
+    case ARGP_KEY_ARG:
+        if (in->n_args == 3)
+            argp_error(state, "too many arguments");
+        in->args[in->n_args++] = arg;
+        return 0;
+    case ARGP_KEY_END:
+        if (in->n_args < 2)
+            argp_error(state, "list, get or publish, and a coalition file are wanted");
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static const char *const status_names[] = {"active", "retiring", "retired"};
+
+static json_t *card_json(const struct atlas_card *c)
+{
+    struct mk_buf b = {0};
+    json_t *o;
+
+    mk_print_json(&b, &atlas_card_type, c);
+    o = json_loadb((const char *)b.p, b.n, 0, NULL);
+    mk_buf_done(&b);
+    json_object_set_new(o, "status", json_string(status_names[c->status.tag]));
+    return o;
+}
+
+static void print_card(const struct atlas_card *c)
+{
+    char hex[41];
+
+    mk_hex(hex, c->member_id.b, sizeof c->member_id.b);
+    printf("%s  %-10.*s %-8s version %llu\n", hex, (int)c->role.n, c->role.p,
+           status_names[c->status.tag], (unsigned long long)c->version);
+    for (size_t i = 0; i < c->endpoint_hints.n; i++)
+        printf("    %.*s\n", (int)c->endpoint_hints.v[i].n, c->endpoint_hints.v[i].p);
+}
+
+static int list(struct agent *a, struct mk_bond *bond, const struct input *in)
+{
+    struct mk_fault fault = {{0}};
+    struct atlas_card card;
+    struct mk_map *m;
+    struct mk_id cursor = {{0}};
+    json_t *cards = json_array(), *o;
+    int rv = atlas_read(bond, &m, NULL, NULL);
+
+    if (rv == 0)
+        rv = mk_map_wait(m, in->max_age_ms, in->timeout_ms, &fault);
+    while (rv == 0 && atlas_next(m, &cursor, &card, &a->arena)) {
+        if (in->json)
+            json_array_append_new(cards, card_json(&card));
+        else
+            print_card(&card);
+    }
+    if (rv == 0 && in->json) {
+        o = json_object();
+        json_object_set(o, "cards", cards);
+        json_object_set_new(o, "version", json_integer((json_int_t)mk_map_version(m)));
+        json_object_set_new(o, "time_ms", json_integer((json_int_t)mk_map_time_ms(m)));
+        print_json(o);
+    }
+    json_decref(cards);
+    mk_map_close(m);
+    return rv != 0 ? complain_of(rv, &fault) : 0;
+}
+
+static int member_of(struct mk_member_id *ret, const char *text)
+{
+    struct mk_id id;
+
+    if (strlen(text) == 40)
+        return mk_unhex(ret->b, sizeof ret->b, text, 40);
+    if (mk_id_unhex(&id, mk_str_of(text)) != 0)
+        return MK_EMALFORMED;
+    *ret = mk_member_id_of(&id);
+    return 0;
+}
+
+static int get(struct agent *a, struct mk_bond *bond, const struct input *in)
+{
+    struct mk_member_id member;
+    struct mk_fault fault = {{0}};
+    struct atlas_card card;
+    int rv;
+
+    if (in->n_args != 3 || member_of(&member, in->args[2]) != 0)
+        return complain(STATUS_USAGE,
+                        "atlas get: a member id (40 hex digits) or stable id (64) is wanted");
+    rv = atlas_get_wait(bond, &member, in->max_age_ms, in->timeout_ms, &card, &a->arena, &fault);
+    if (rv == MK_ENOTFOUND)
+        return complain(STATUS_CHECK, "%s: there is no card, and the committee proved it",
+                        in->args[2]);
+    if (rv != 0)
+        return complain_of(rv, &fault);
+    if (in->json)
+        print_json(card_json(&card));
+    else
+        print_card(&card);
+    return 0;
+}
+
+/* --- publish -------------------------------------------------------------------------------- */
+
+static const struct coa_atlas_member *entry_of(struct agent *a, const struct mk_id *stable_id)
+{
+    struct coa_atlas_members m =
+        coa_atlas_catalogue(&a->file.config.lattices, &a->file.config.organisms, &a->arena);
+
+    for (size_t i = 0; i < m.n; i++) {
+        if (mk_id_eq(&m.v[i].stable_id, stable_id))
+            return &m.v[i];
+    }
+    return NULL;
+}
+
+static int fill_card(struct agent *a, const struct input *in, const struct coa_atlas_member *m,
+                     struct atlas_card *c)
+{
+    struct mk_str *hints = mk_arena_take(&a->arena, (in->n_hints + 1) * sizeof *hints);
+
+    c->member_id = mk_member_id_of(&m->stable_id);
+    c->stable_id = m->stable_id;
+    c->kind = m->kind;
+    c->role = m->role;
+    for (unsigned i = 0; i < in->n_hints; i++)
+        hints[i] = mk_str_of(in->hints[i]);
+    if (in->n_hints > 0)
+        c->endpoint_hints = (struct atlas_hints){hints, in->n_hints};
+    for (unsigned i = 0; in->status != NULL && i < 3; i++) {
+        if (strcmp(in->status, status_names[i]) == 0)
+            c->status.tag = i;
+        else if (i == 2 && c->status.tag != 2 &&
+                 strcmp(in->status, status_names[c->status.tag]) != 0)
+            return complain(STATUS_USAGE, "--status: active, retiring or retired");
+    }
+    if (in->successor != NULL) {
+        c->successor_hint.some = true;
+        if (mk_id_unhex(&c->successor_hint.v, mk_str_of(in->successor)) != 0)
+            return complain(STATUS_USAGE, "--successor: 64 hex digits are wanted");
+    }
+    c->version++;
+    return 0;
+}
+
+static int publish(struct agent *a, struct mk_bond *bond, const struct input *in)
+{
+    const struct coa_atlas_member *m;
+    struct mk_member_id member;
+    struct atlas_card card;
+    struct mk_fault fault = {{0}};
+    struct mk_id stable_id;
+    json_t *o;
+    int rv;
+
+    if (in->member == NULL || in->key == NULL ||
+        mk_id_unhex(&stable_id, mk_str_of(in->member)) != 0)
+        return complain(STATUS_USAGE,
+                        "atlas publish: --member STABLE_ID and --key OPERATOR_KEY are wanted");
+    m = entry_of(a, &stable_id);
+    if (m == NULL)
+        return complain(STATUS_CHECK, "%s: not in this coalition's catalogue", in->member);
+    member = mk_member_id_of(&stable_id);
+    rv = atlas_get_wait(bond, &member, 0, in->timeout_ms, &card, &a->arena, &fault);
+    if (rv == MK_ENOTFOUND)
+        memset(&card, 0, sizeof card);
+    else if (rv != 0)
+        return complain_of(rv, &fault);
+    rv = fill_card(a, in, m, &card);
+    if (rv != 0)
+        return rv;
+    atlas_card_sign(&card, &a->ids.modules[COA_ATLAS].module_id, &a->key);
+    rv = atlas_publish_wait(bond, &card, in->timeout_ms, &fault);
+    if (rv != 0)
+        return complain_of(rv, &fault);
+    if (!in->json) {
+        print_card(&card);
+        return 0;
+    }
+    o = json_object();
+    json_object_set_new(o, "member_id", json_hex(card.member_id.b, sizeof card.member_id.b));
+    json_object_set_new(o, "version", json_integer((json_int_t)card.version));
+    print_json(o);
+    return 0;
+}
+
+int cmd_atlas(int argc, char **argv)
+{
+    static const struct argp argp = {
+        options,
+        parse,
+        "list FILE\nget FILE MEMBER\npublish FILE",
+        "The coalition's directory. What is printed is covered by a certificate of the "
+        "Atlas committee; a card that is absent is proven absent.",
+        NULL,
+        NULL,
+        NULL};
+    struct input in = {.timeout_ms = TIMEOUT_MS_DEFAULT};
+    struct component c;
+    struct mk_bond *bond;
+    struct agent a;
+    int rv;
+
+    parse_options(&argp, argc, argv, &in);
+    rv = agent_open(&a, in.args[1], in.key, in.tickets, in.n_tickets);
+    if (rv == 0)
+        rv = agent_bond(&a, "atlas", in.timeout_ms, &c, &bond);
+    if (rv == 0 && strcmp(in.args[0], "list") == 0)
+        rv = list(&a, bond, &in);
+    else if (rv == 0 && strcmp(in.args[0], "get") == 0)
+        rv = get(&a, bond, &in);
+    else if (rv == 0 && strcmp(in.args[0], "publish") == 0)
+        rv = publish(&a, bond, &in);
+    else if (rv == 0)
+        rv = complain(STATUS_USAGE, "atlas: no command \"%s\"; list, get or publish", in.args[0]);
+    agent_close(&a);
+    return rv;
+}

@@ -1,0 +1,311 @@
+/* cmd_bind.c - `coalition bind FILE...`: bind as an integrator and say, surface by surface, what
+ * was admitted, and for what was not, which rule refused. */
+#include "agent.h"
+
+#include <mosaik/feed.h>
+#include <mosaik/map.h>
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#define FILES_MAX 32u
+#define READ_MS                                                                      \
+    3000u /* a linked member answers a reader at once; it may wait for a certificate \
+           */
+
+struct input {
+    char *files[FILES_MAX];
+    unsigned n_files;
+    const char *key;
+    char *tickets[MK_TICKETS_MAX];
+    unsigned n_tickets;
+    uint32_t timeout_ms;
+    bool write, json;
+};
+
+enum { OPT_TICKET = 256 };
+
+static const struct argp_option options[] = {
+    {"key", 'k', "FILE", 0, "Our key; a fresh one without", 0},
+    {"ticket", OPT_TICKET, "FILE", 0, "A ticket to show; may be repeated", 0},
+    {"write", 'w', NULL, 0, "Ask for admission to write, too", 0},
+    {"timeout", 't', "S", 0, "Seconds for each component (10)", 0},
+    {"json", 'j', NULL, 0, "Print one JSON object", 0},
+    {0}};
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+    struct input *in = state->input;
+
+    switch (key) {
+    case 'k':
+        in->key = arg;
+        return 0;
+    case OPT_TICKET:
+        if (in->n_tickets == MK_TICKETS_MAX)
+            argp_error(state, "--ticket: at most %u", MK_TICKETS_MAX);
+        in->tickets[in->n_tickets++] = arg;
+        return 0;
+    case 'w':
+        in->write = true;
+        return 0;
+    case 't':
+        if (parse_timeout(&in->timeout_ms, arg) != 0)
+            argp_error(state, "--timeout: seconds are wanted");
+        return 0;
+    case 'j':
+        in->json = true;
+        return 0;
+    case ARGP_KEY_ARG:
+        if (in->n_files == FILES_MAX)
+            argp_error(state, "at most %u files", FILES_MAX);
+        in->files[in->n_files++] = arg;
+        return 0;
+    case ARGP_KEY_END:
+        if (in->n_files == 0)
+            argp_error(state, "a coalition file is missing");
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+/* --- one surface ------------------------------------------------------------------------ */
+
+struct tried {
+    bool done;
+    char text[420];
+};
+
+static void stream_item(struct mk_feed *f, uint64_t index, struct mk_bytes item)
+{
+    struct tried *t = mk_feed_owner(f);
+
+    (void)index;
+    (void)item;
+    t->done = true;
+}
+
+static void stream_ended(struct mk_feed *f, int status, const struct mk_fault *fault)
+{
+    struct tried *t = mk_feed_owner(f);
+
+    snprintf(t->text, sizeof t->text, "%s", fault != NULL ? fault->text : mk_strerror(status));
+    t->done = true;
+}
+
+static bool tried_done(void *arg)
+{
+    return ((struct tried *)arg)->done;
+}
+
+/** "admitted", or which rule refused. */
+static void try_read(struct agent *a, struct mk_bond *bond, const struct mk_surface_spec *spec,
+                     struct tried *t)
+{
+    static const struct mk_feed_cbs cbs = {.item = stream_item, .ended = stream_ended};
+    struct mk_fault fault = {{0}};
+    struct mk_str said;
+    struct mk_feed *f;
+    struct mk_map *m;
+
+    if (spec->kind == MK_SURFACE_MAP) {
+        mk_map_open(bond, &m, spec, NULL, NULL);
+        if (mk_map_wait(m, 0, READ_MS, &fault) != 0)
+            snprintf(t->text, sizeof t->text, "%s", fault.text);
+        mk_map_close(m);
+    } else {
+        mk_feed_open(bond, &f, spec, &(struct mk_feed_options){.from = MK_FEED_OLDEST}, &cbs, t);
+        /* No item within the time is no refusal: the stream may be silent. */
+        mk_loop_run_until(a->loop, tried_done, t, READ_MS);
+        if (!t->done && mk_bond_said(bond, 0, &said))
+            snprintf(t->text, sizeof t->text, "%.*s", (int)said.n, said.p);
+        mk_feed_close(f);
+    }
+    if (t->text[0] == '\0')
+        snprintf(t->text, sizeof t->text, "admitted");
+}
+
+static void try_write(struct mk_bond *bond, struct tried *t)
+{
+    struct mk_arena arena = {0};
+    struct mk_outcome outcome;
+    struct mk_fault fault = {{0}};
+    int rv = mk_query_wait(bond, &outcome, MK_BYTES(NULL, 0), false, READ_MS, &arena, &fault);
+
+    /* Whatever the machine thinks of an empty query: it came past the door. */
+    if (rv == 0 || strstr(fault.text, "clause") == NULL)
+        snprintf(t->text, sizeof t->text, "admitted");
+    else
+        snprintf(t->text, sizeof t->text, "%s", fault.text);
+    mk_arena_done(&arena);
+}
+
+/* --- one component -------------------------------------------------------------------------- */
+
+static const char *const state_names[] = {"resolving", "connecting", "ready", "failed"};
+
+static json_t *surfaces_json(struct agent *a, struct mk_bond *bond, const struct component *c,
+                             const struct input *in)
+{
+    json_t *list = json_array();
+
+    for (unsigned i = 0; i < c->n_surfaces; i++) {
+        struct mk_id id = mk_surface_id(&c->surfaces[i], &c->reference.stable_id);
+        struct tried t = {0}, w = {0};
+        json_t *s = json_object();
+
+        try_read(a, bond, &c->surfaces[i], &t);
+        json_object_set_new(s, "name", json_string(c->surfaces[i].name));
+        json_object_set_new(s, "kind", json_string(mk_surface_kind_name(c->surfaces[i].kind)));
+        json_object_set_new(s, "surface", json_id(&id));
+        json_object_set_new(s, "read", json_string(t.text));
+        if (in->write)
+            try_write(bond, &w);
+        json_object_set_new(s, "write", in->write ? json_string(w.text) : json_null());
+        json_array_append_new(list, s);
+    }
+    return list;
+}
+
+static json_t *component_json(struct agent *a, const struct component *c, const struct input *in)
+{
+    struct mk_fault fault = {{0}};
+    struct mk_bond_status st = {0};
+    struct mk_bond *bond = NULL;
+    json_t *o = json_object();
+    int rv = mk_bond_open(a->net, &bond, &c->reference, &fault);
+
+    json_object_set_new(o, "component", json_text(c->reference.label));
+    json_object_set_new(o, "stable_id", json_id(&c->reference.stable_id));
+    if (rv == 0)
+        rv = mk_bond_wait(bond, in->timeout_ms, &fault);
+    if (rv == 0)
+        json_object_set_new(o, "surfaces", surfaces_json(a, bond, c, in));
+    else
+        json_object_set_new(o, "surfaces", json_array());
+    if (bond != NULL)
+        mk_bond_status(bond, &st);
+    else
+        st.state = MK_BOND_FAILED;
+    json_object_set_new(o, "state", json_string(state_names[st.state]));
+    json_object_set_new(o, "text", json_string(fault.text));
+    json_object_set_new(o, "deployment", json_id(&st.deployment));
+    json_object_set_new(o, "version", json_integer((json_int_t)st.version));
+    json_object_set_new(o, "epoch", json_integer((json_int_t)st.epoch));
+    json_object_set_new(o, "certified_ms",
+                        st.certified_ms > 0 ? json_integer((json_int_t)st.certified_ms)
+                                            : json_null());
+    json_object_set_new(o, "members", json_integer(st.members));
+    json_object_set_new(o, "linked", json_integer(st.linked));
+    mk_bond_close(bond);
+    return o;
+}
+
+static const char *text_of(const json_t *o, const char *key)
+{
+    const char *s = json_string_value(json_object_get(o, key));
+
+    return s != NULL ? s : "-";
+}
+
+static void print_component(const json_t *o)
+{
+    const json_t *s;
+    size_t i;
+
+    printf("  %-14s %-10s version %lld, epoch %lld, %lld of %lld members linked%s%s\n",
+           text_of(o, "component"), text_of(o, "state"),
+           (long long)json_integer_value(json_object_get(o, "version")),
+           (long long)json_integer_value(json_object_get(o, "epoch")),
+           (long long)json_integer_value(json_object_get(o, "linked")),
+           (long long)json_integer_value(json_object_get(o, "members")),
+           text_of(o, "text")[0] != '\0' ? "\n    " : "", text_of(o, "text"));
+    json_array_foreach(json_object_get(o, "surfaces"), i, s)
+    {
+        printf("    %-6s %-16s read: %s", text_of(s, "kind"), text_of(s, "name"),
+               text_of(s, "read"));
+        if (json_is_string(json_object_get(s, "write")))
+            printf("; write: %s", text_of(s, "write"));
+        putchar('\n');
+    }
+}
+
+/** Binds all of one file's components; false when one of them is not ready. */
+static bool bind_file(struct agent *a, const char *path, const struct input *in, json_t *coalitions)
+{
+    struct component *v;
+    size_t n = agent_components(a, &v);
+    json_t *o = json_object(), *components = json_array();
+    bool all = true;
+
+    json_object_set_new(o, "file", json_string(path));
+    json_object_set_new(o, "coalition_id", json_id(&a->ids.coalition_id));
+    if (!in->json) {
+        char hex[MK_ID_HEX];
+
+        printf("%s  %s\n", path, mk_id_hex(&a->ids.coalition_id, hex));
+    }
+    for (size_t i = 0; i < n; i++) {
+        json_t *c;
+
+        if (!v[i].reference.has_version0 && !v[i].reference.operator_.some) {
+            c = json_object();
+            json_object_set_new(c, "component", json_text(v[i].reference.label));
+            json_object_set_new(c, "stable_id", json_id(&v[i].reference.stable_id));
+            json_object_set_new(c, "state", json_string("failed"));
+            json_object_set_new(
+                c, "text",
+                json_string(
+                    "the file states neither its config nor its operator: it cannot be bound"));
+            json_object_set_new(c, "surfaces", json_array());
+        } else {
+            c = component_json(a, &v[i], in);
+        }
+        all &= strcmp(text_of(c, "state"), "ready") == 0;
+        if (!in->json)
+            print_component(c);
+        json_array_append_new(components, c);
+    }
+    json_object_set_new(o, "components", components);
+    json_array_append_new(coalitions, o);
+    return all;
+}
+
+int cmd_bind(int argc, char **argv)
+{
+    static const struct argp argp = {
+        options,
+        parse,
+        "FILE...",
+        "Bind every component that the coalition files name, as an integrator would, and "
+        "say what was admitted. Ends with 1 when a component could not be bound.",
+        NULL,
+        NULL,
+        NULL};
+    struct input in = {.timeout_ms = TIMEOUT_MS_DEFAULT};
+    json_t *o = json_object(), *coalitions = json_array();
+    bool all = true;
+    char hex[MK_ID_HEX];
+    int rv = 0;
+
+    parse_options(&argp, argc, argv, &in);
+    for (unsigned i = 0; rv == 0 && i < in.n_files; i++) {
+        struct agent a;
+
+        rv = agent_open(&a, in.files[i], in.key, in.tickets, in.n_tickets);
+        if (rv == 0) {
+            all &= bind_file(&a, in.files[i], &in, coalitions);
+            json_object_set_new(o, "peer", json_string(mk_peer_hex(mk_network_peer(a.net), hex)));
+        }
+        agent_close(&a);
+    }
+    json_object_set(o, "coalitions", coalitions);
+    json_decref(coalitions);
+    if (rv == 0 && in.json)
+        print_json(o);
+    else
+        json_decref(o);
+    return rv != 0 ? rv : all ? STATUS_DONE : STATUS_CHECK;
+}

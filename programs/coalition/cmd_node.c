@@ -1,0 +1,349 @@
+/* cmd_node.c - `coalition node CONFIG`: one node in the foreground. */
+#include "program.h"
+
+#include "atlas/atlas.h"
+#include "price-feed/price_feed.h"
+#include <mosaik/issuers.h>
+#include <mosaik/loop.h>
+#include <mosaik/node.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct input {
+    const char *config;
+    bool found;
+};
+
+struct running {
+    struct coa_node_file file;
+    const char *config;
+    struct mk_arena arena;
+    struct mk_key key;
+    struct mk_env *loop;
+    struct mk_node *node;
+    struct mk_issuer_book *book;
+    bool found;
+};
+
+static void log_line(void *arg, const char *line)
+{
+    (void)arg;
+    fprintf(stderr, "%s\n", line);
+}
+
+static void stop_cb(void *arg, int signo)
+{
+    (void)signo;
+    mk_loop_stop(arg);
+}
+
+/** path as seen from the folder of the node file; lent from the arena. */
+static const char *beside(struct running *r, struct mk_str path)
+{
+    const char *slash = strrchr(r->config, '/');
+    struct mk_buf b = {0};
+    const char *joined;
+
+    if (path.n > 0 && path.p[0] != '/' && slash != NULL)
+        mk_buf_put(&b, r->config, (size_t)(slash - r->config) + 1);
+    mk_buf_put(&b, path.p, path.n);
+    joined = mk_arena_str(&r->arena, (struct mk_str){(const char *)b.p, b.n}).p;
+    mk_buf_done(&b);
+    return joined;
+}
+
+static int load_bytes(struct running *r, struct mk_str path, struct mk_bytes *ret,
+                      struct mk_fault *fault)
+{
+    struct mk_buf b = {0};
+    int rv = read_file(beside(r, path), &b, fault);
+
+    if (rv == 0)
+        *ret = MK_BYTES(mk_arena_copy(&r->arena, b.p, b.n), b.n);
+    mk_buf_done(&b);
+    return rv;
+}
+
+static void put_addresses(struct running *r, struct mk_component_options *o,
+                          const struct coa_contacts *c)
+{
+    struct mk_str *v = mk_arena_take(&r->arena, (c->n + 1) * sizeof *v);
+
+    for (size_t i = 0; i < c->n; i++)
+        v[i] = mk_arena_str(&r->arena, c->v[i].address);
+    o->addresses = v;
+    o->n_addresses = c->n;
+}
+
+/* --- a module of a coalition ------------------------------------------------------------- */
+
+static int compare_operators(const void *a, const void *b)
+{
+    const struct mk_member_operator *x = a, *y = b;
+
+    return mk_id_cmp(&x->member, &y->member);
+}
+
+/** What Atlas is founded with: the operators that the file states. */
+static struct mk_founding atlas_founding(struct running *r, const struct coa_coalition_file *f,
+                                         const struct mk_roster *roster)
+{
+    const struct coa_coalition_config *c = &f->config;
+    struct mk_member_operator *v =
+        mk_arena_take(&r->arena, (c->lattices.n + c->organisms.n + 1) * sizeof *v);
+    struct mk_founding founding = {
+        .deployment = roster->deployment, .roster = *roster, .default_operator = f->operator};
+    size_t n = 0;
+
+    for (size_t i = 0; i < c->lattices.n; i++) {
+        if (f->lattices[i].operator.some)
+            v[n++] =
+                (struct mk_member_operator){c->lattices.v[i].stable_id, f->lattices[i].operator.v };
+    }
+    for (size_t i = 0; i < c->organisms.n; i++) {
+        const struct coa_notes *o = &f->organisms[i];
+
+        if (o->operator.some)
+            v[n++] = (struct mk_member_operator){c->organisms.v[i].stable_id, o->operator.v };
+    }
+    qsort(v, n, sizeof *v, compare_operators);
+    founding.operators = (struct mk_member_operators){v, n};
+    return founding;
+}
+
+static void know_issuers(struct running *r, const struct coa_coalition_file *f,
+                         const struct coa_coalition_ids *ids)
+{
+    struct mk_roster roster;
+
+    if (f->config.ticket_issuer != NULL &&
+        coa_first_roster(f, ids, COA_ANCHOR_ISSUER, &roster, &r->arena))
+        mk_issuer_book_add(r->book, &ids->tickets_root, &roster, NULL);
+    for (size_t i = 0; i < f->foreign.n; i++) {
+        const struct coa_foreign_issuer *x = &f->foreign.v[i];
+        struct mk_peer *peers = mk_arena_take(&r->arena, (x->committee.n + 1) * sizeof *peers);
+
+        for (size_t k = 0; k < x->committee.n; k++)
+            peers[k] = x->committee.v[k].peer;
+        roster = (struct mk_roster){.epoch = 1, .peers = {peers, x->committee.n}};
+        if (x->committee.n > 0)
+            mk_issuer_book_add(r->book, &x->root, &roster, NULL);
+    }
+}
+
+static int add_module(struct running *r, const struct coa_node_component *nc,
+                      struct mk_component_options *o, struct mk_fault *fault)
+{
+    struct coa_coalition_file *f = mk_arena_take(&r->arena, sizeof *f);
+    struct coa_coalition_ids ids;
+    struct mk_roster roster;
+    struct mk_founding founding;
+    enum coa_module_kind kind;
+    int rv = load_coalition(f, beside(r, nc->file));
+
+    if (rv != 0)
+        return MK_EMALFORMED;
+    coa_coalition_derive(&f->config, &ids, NULL);
+    know_issuers(r, f, &ids);
+    if (coa_module_kind_of(&kind, nc->component) != 0 || kind != COA_ATLAS)
+        rv = mk_fault(fault, MK_ENOTSUP, "%s: component \"%.*s\": this build runs atlas alone",
+                      r->config, (int)nc->component.n, nc->component.p);
+    else if (f->config.atlas == NULL || !coa_first_roster(f, &ids, COA_ATLAS, &roster, &r->arena))
+        rv = mk_fault(fault, MK_EINVALID,
+                      "%s: the coalition file ships no atlas, or states no committee for it",
+                      r->config);
+    else
+        rv = atlas_machine_new(&o->machine, f->config.atlas->body.content, fault);
+    if (rv == 0) {
+        founding = atlas_founding(r, f, &roster);
+        o->label = nc->component;
+        o->stable_id = ids.modules[kind].module_root;
+        o->content_hash = ids.modules[kind].content_hash;
+        o->deployment = ids.modules[kind].module_id;
+        o->roster = &roster;
+        o->founding = &founding;
+        o->acl = &f->config.atlas->body.acl;
+        o->own_issuer = f->config.ticket_issuer != NULL ? ids.tickets_root : MK_ZERO_ID;
+        put_addresses(r, o, &f->modules[kind].committee);
+        rv = mk_node_add(r->node, o, fault);
+    }
+    coa_coalition_file_done(f);
+    return rv;
+}
+
+/* --- an organism ---------------------------------------------------------------------------- */
+
+static int add_organism(struct running *r, const struct coa_node_component *nc,
+                        struct mk_component_options *o, struct mk_fault *fault)
+{
+    struct coa_organism_file *f = mk_arena_take(&r->arena, sizeof *f);
+    const char *source = nc->source.p != NULL ? mk_arena_str(&r->arena, nc->source).p : "-";
+    struct coa_organism_ids ids;
+    struct mk_roster roster;
+    int rv = load_organism(f, beside(r, nc->file));
+
+    if (rv != 0)
+        return MK_EMALFORMED;
+    coa_organism_derive(&f->config, &ids, NULL);
+    if (f->content_type.p == NULL || !mk_str_is(f->content_type, "price-feed"))
+        rv = mk_fault(fault, MK_ENOTSUP,
+                      "%.*s: this build runs organisms of content type price-feed alone",
+                      (int)nc->file.n, nc->file.p);
+    else if (!coa_organism_first_roster(f, &ids.organism_id, &roster, &r->arena))
+        rv = mk_fault(fault, MK_EINVALID, "%.*s: the organism file states no committee",
+                      (int)nc->file.n, nc->file.p);
+    else
+        rv = price_feed_machine_new(&o->machine, f->config.content, &ids.stable_id, fault);
+    if (rv == 0)
+        rv = price_feed_driver_new(&o->driver, f->config.content, source, fault);
+    if (rv == 0) {
+        o->label = f->config.name;
+        o->stable_id = ids.stable_id;
+        o->content_hash = ids.content_hash;
+        o->deployment = ids.organism_id;
+        o->roster = &roster;
+        o->acl = &f->config.acl;
+        put_addresses(r, o, &f->notes.committee);
+        rv = mk_node_add(r->node, o, fault);
+    }
+    coa_organism_file_done(f);
+    return rv;
+}
+
+/* --- the node --------------------------------------------------------------------------------- */
+
+static int add_components(struct running *r, struct mk_fault *fault)
+{
+    for (size_t i = 0; i < r->file.n_components; i++) {
+        const struct coa_node_component *nc = &r->file.components[i];
+        struct mk_component_options o = {.found = r->found,
+                                         .issuers = mk_issuer_book_issuers(r->book)};
+        int rv = 0;
+
+        if (nc->deployment.p != NULL)
+            rv = load_bytes(r, nc->deployment, &o.record, fault);
+        if (rv == 0)
+            rv = nc->component.p != NULL ? add_module(r, nc, &o, fault)
+                                         : add_organism(r, nc, &o, fault);
+        if (rv != 0)
+            return rv;
+    }
+    return 0;
+}
+
+static int open_node(struct running *r, struct mk_fault *fault)
+{
+    struct mk_bytes *tickets = mk_arena_take(&r->arena, (r->file.n_tickets + 1) * sizeof *tickets);
+    struct mk_str *hints = mk_arena_take(&r->arena, (r->file.peers.n + 1) * sizeof *hints);
+    struct mk_node_options o = {.key = &r->key,
+                                .listen = r->file.listen.p,
+                                .advertise = r->file.advertise.p,
+                                .hints = hints,
+                                .n_hints = r->file.peers.n,
+                                .tickets = tickets,
+                                .n_tickets = r->file.n_tickets,
+                                .log = log_line};
+    int rv;
+
+    for (size_t i = 0; i < r->file.peers.n; i++)
+        hints[i] = r->file.peers.v[i].address;
+    for (size_t i = 0; i < r->file.n_tickets; i++) {
+        rv = load_bytes(r, r->file.tickets[i], &tickets[i], fault);
+        if (rv != 0)
+            return rv;
+    }
+    rv = load_key(&r->key, beside(r, r->file.key), fault);
+    if (rv == 0)
+        rv = mk_loop_open(&r->loop, beside(r, r->file.dir), fault);
+    if (rv == 0)
+        rv = mk_node_open(r->loop, &r->node, &o, fault);
+    return rv;
+}
+
+static int run_node(struct running *r)
+{
+    struct mk_fault fault = {{0}};
+    char hex[MK_ID_HEX];
+    int rv;
+
+    r->book = mk_issuer_book_new();
+    rv = open_node(r, &fault);
+    if (rv == 0)
+        rv = add_components(r, &fault);
+    if (rv == 0) {
+        mk_loop_on_signal(r->loop, stop_cb, r->loop);
+        fprintf(stderr, "node %s listens on %s\n", mk_peer_hex(&r->key.peer, hex),
+                r->file.listen.p);
+        mk_loop_run(r->loop);
+        fprintf(stderr, "node %s stops\n", hex);
+    }
+    mk_node_close(r->node);
+    if (r->loop != NULL)
+        mk_loop_turn(r->loop, 0); /* what closing left for the end of a turn */
+    mk_loop_free(r->loop);
+    mk_issuer_book_free(r->book);
+    mk_key_done(&r->key);
+    if (rv == 0)
+        return STATUS_DONE;
+    return fault.text[0] != '\0' ? complain_of(rv, &fault) : (int)status_of(rv);
+}
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+    struct input *in = state->input;
+
+    switch (key) {
+    case 'f':
+        in->found = true;
+        return 0;
+    case ARGP_KEY_ARG:
+        if (in->config != NULL)
+            argp_error(state, "too many arguments");
+        in->config = arg;
+        return 0;
+    case ARGP_KEY_END:
+        if (in->config == NULL)
+            argp_error(state, "a node file is missing");
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+int cmd_node(int argc, char **argv)
+{
+    static const struct argp_option options[] = {
+        {"found", 'f', NULL, 0, "Found the committees that are new: once, on every first member",
+         0},
+        {0}};
+    static const struct argp argp = {
+        options,
+        parse,
+        "CONFIG",
+        "Run one node in the foreground: its key, its listen address, the components "
+        "whose committees it is on. Ends on SIGINT or SIGTERM.",
+        NULL,
+        NULL,
+        NULL};
+    struct input in = {0};
+    struct running r = {0};
+    struct mk_buf b = {0};
+    struct mk_fault fault = {{0}};
+    int rv;
+
+    parse_options(&argp, argc, argv, &in);
+    r.config = in.config;
+    r.found = in.found;
+    rv = read_file(in.config, &b, &fault);
+    if (rv == 0)
+        rv = coa_node_file_parse(&r.file, in.config, mk_buf_bytes(&b), &fault);
+    mk_buf_done(&b);
+    if (rv != 0)
+        return complain(STATUS_USAGE, "%s", fault.text);
+    rv = run_node(&r);
+    coa_node_file_done(&r.file);
+    mk_arena_done(&r.arena);
+    return rv;
+}

@@ -1,0 +1,194 @@
+/* cmd_status.c - `coalition status [FILE] [--node ADDR]`: what nodes say of themselves. */
+#include "agent.h"
+
+#include <mosaik/node.h>
+
+#include <stdio.h>
+#include <string.h>
+
+struct input {
+    const char *file, *node;
+    uint32_t timeout_ms;
+    bool json;
+};
+
+static const struct argp_option options[] = {
+    {"node", 'n', "ADDR", 0, "Ask this node: <peer hex>@host:port", 0},
+    {"timeout", 't', "S", 0, "Seconds to wait for each node (10)", 0},
+    {"json", 'j', NULL, 0, "Print one JSON object", 0},
+    {0}};
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+    struct input *in = state->input;
+
+    switch (key) {
+    case 'n':
+        in->node = arg;
+        return 0;
+    case 'j':
+        in->json = true;
+        return 0;
+    case 't':
+        if (parse_timeout(&in->timeout_ms, arg) != 0)
+            argp_error(state, "--timeout: seconds are wanted");
+        return 0;
+    case ARGP_KEY_ARG:
+        if (in->file != NULL)
+            argp_error(state, "too many arguments");
+        in->file = arg;
+        return 0;
+    case ARGP_KEY_END:
+        if ((in->file == NULL) == (in->node == NULL))
+            argp_error(state, "a coalition file or --node is wanted");
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static const char *text_of(const json_t *o, const char *key)
+{
+    const char *s = json_string_value(json_object_get(o, key));
+
+    return s != NULL ? s : "-";
+}
+
+static long long number_of(const json_t *o, const char *key)
+{
+    return (long long)json_integer_value(json_object_get(o, key));
+}
+
+static void print_component(const json_t *c)
+{
+    const json_t *s;
+    size_t i;
+
+    printf("  %-16s %-10s term %lld, commit %lld, applied %lld, epoch %lld%s%s\n",
+           text_of(c, "component"), text_of(c, "state"), number_of(c, "term"),
+           number_of(c, "commit"), number_of(c, "applied"), number_of(c, "epoch"),
+           text_of(c, "why")[0] != '\0' ? "; " : "", text_of(c, "why"));
+    json_array_foreach(json_object_get(c, "surfaces"), i, s)
+    {
+        printf("    %-6s %-14s %lld commits, certified to %lld by %lld members\n",
+               text_of(s, "kind"), text_of(s, "name"), number_of(s, "index"),
+               number_of(s, "certified_index"), number_of(s, "signatures"));
+    }
+}
+
+/** Asks one node; its object, or one with "error". */
+static json_t *ask(struct mk_network *net, struct mk_str address, uint32_t timeout_ms)
+{
+    struct mk_buf b = {0};
+    struct mk_fault fault = {{0}};
+    json_t *o = NULL;
+    int rv = mk_node_ask_status(net, address, timeout_ms, &b, &fault);
+
+    if (rv == 0)
+        o = json_loadb((const char *)b.p, b.n, 0, NULL);
+    mk_buf_done(&b);
+    if (o == NULL) {
+        o = json_object();
+        json_object_set_new(o, "peer", json_stringn(address.p, address.n < 64 ? address.n : 64));
+        json_object_set_new(o, "error",
+                            json_string(rv != 0 ? fault.text : "the answer is no JSON"));
+    }
+    json_object_set_new(o, "address", json_text(address));
+    return o;
+}
+
+static void print_node(const json_t *o)
+{
+    const json_t *c;
+    size_t i;
+
+    printf("node %.16s at %s%s%s\n", text_of(o, "peer"),
+           strchr(text_of(o, "address"), '@') != NULL ? strchr(text_of(o, "address"), '@') + 1
+                                                      : text_of(o, "address"),
+           json_object_get(o, "error") != NULL ? ": " : "",
+           json_object_get(o, "error") != NULL ? text_of(o, "error") : "");
+    json_array_foreach(json_object_get(o, "components"), i, c) print_component(c);
+}
+
+static bool known(const json_t *nodes, struct mk_str address)
+{
+    const json_t *o;
+    size_t i;
+
+    json_array_foreach(nodes, i, o)
+    {
+        if (mk_str_is(address, text_of(o, "address")))
+            return true;
+    }
+    return false;
+}
+
+static void ask_all(struct agent *a, const struct input *in, json_t *nodes)
+{
+    struct component *v;
+    size_t n = agent_components(a, &v);
+
+    for (size_t i = 0; i < n; i++) {
+        for (size_t k = 0; k < v[i].reference.n_addresses; k++) {
+            if (!known(nodes, v[i].reference.addresses[k]))
+                json_array_append_new(nodes,
+                                      ask(a->net, v[i].reference.addresses[k], in->timeout_ms));
+        }
+    }
+}
+
+static int ask_one(const struct input *in, json_t *nodes)
+{
+    struct mk_fault fault = {{0}};
+    struct mk_network *net = NULL;
+    struct mk_env *loop = NULL;
+    int rv = mk_loop_open(&loop, NULL, &fault);
+
+    if (rv == 0)
+        rv = mk_network_open(loop, &net, &(struct mk_network_options){0}, &fault);
+    if (rv == 0)
+        json_array_append_new(nodes, ask(net, mk_str_of(in->node), in->timeout_ms));
+    mk_network_close(net);
+    mk_loop_free(loop);
+    return rv != 0 ? complain_of(rv, &fault) : 0;
+}
+
+int cmd_status(int argc, char **argv)
+{
+    static const struct argp argp = {options,
+                                     parse,
+                                     "[FILE]",
+                                     "What nodes say of themselves: components, roles, terms, "
+                                     "indices, certificates, links. FILE: every "
+                                     "committee member that the coalition file names.",
+                                     NULL,
+                                     NULL,
+                                     NULL};
+    struct input in = {.timeout_ms = 3000};
+    json_t *nodes = json_array(), *o, *node;
+    struct agent a;
+    size_t i, silent = 0;
+    int rv;
+
+    parse_options(&argp, argc, argv, &in);
+    if (in.file != NULL) {
+        rv = agent_open(&a, in.file, NULL, NULL, 0);
+        if (rv == 0)
+            ask_all(&a, &in, nodes);
+        agent_close(&a);
+    } else {
+        rv = ask_one(&in, nodes);
+    }
+    json_array_foreach(nodes, i, node) silent += json_object_get(node, "error") != NULL;
+    if (rv == 0 && in.json) {
+        o = json_object();
+        json_object_set(o, "nodes", nodes);
+        print_json(o);
+    } else if (rv == 0) {
+        json_array_foreach(nodes, i, node) print_node(node);
+    }
+    if (rv == 0 && silent == json_array_size(nodes))
+        rv = in.json ? STATUS_TIMEOUT : complain(STATUS_TIMEOUT, "no node answered");
+    json_decref(nodes);
+    return rv;
+}

@@ -1,0 +1,321 @@
+/* cmd_stream.c - `coalition stream tail FILE COMPONENT SURFACE`: certified items of a committee's
+ * stream; `stream tail --from ADDR --surface ID` and `stream publish --surface ID`: a producer's
+ * own. */
+#include "agent.h"
+
+#include "price-feed/price_feed.h"
+#include <mosaik/input.h>
+#include <mosaik/stream.h>
+
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+struct input {
+    const char *args[4];
+    unsigned n_args;
+    const char *key, *from, *surface, *listen;
+    uint64_t count;
+    uint32_t timeout_ms;
+    bool oldest, json;
+};
+
+enum { OPT_FROM = 256, OPT_SURFACE, OPT_LISTEN, OPT_OLDEST };
+
+static const struct argp_option options[] = {
+    {"count", 'n', "N", 0, "End after N items", 0},
+    {"oldest", OPT_OLDEST, NULL, 0, "Begin with the oldest retained item, not with what comes", 0},
+    {"from", OPT_FROM, "ADDR", 0, "Tail: a producer, <peer hex>@host:port", 0},
+    {"surface", OPT_SURFACE, "ID", 0, "The surface id of a producer's stream", 0},
+    {"listen", OPT_LISTEN, "HOST:PORT", 0, "Publish: where subscribers reach us (127.0.0.1:0)", 0},
+    {"key", 'k', "FILE", 0, "Our key; a fresh one without", 0},
+    {"timeout", 't', "S", 0, "Seconds to wait for the next item (10)", 0},
+    {"json", 'j', NULL, 0, "Print one JSON object an item", 0},
+    {0}};
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+    struct input *in = state->input;
+
+    switch (key) {
+    case 'n':
+        if (parse_u64(&in->count, arg, UINT32_MAX) != 0 || in->count == 0)
+            argp_error(state, "--count: a number above 0 is wanted");
+        return 0;
+    case OPT_OLDEST:
+        in->oldest = true;
+        return 0;
+    case OPT_FROM:
+        in->from = arg;
+        return 0;
+    case OPT_SURFACE:
+        in->surface = arg;
+        return 0;
+    case OPT_LISTEN:
+        in->listen = arg;
+        return 0;
+    case 'k':
+        in->key = arg;
+        return 0;
+    case 't':
+        if (parse_timeout(&in->timeout_ms, arg) != 0)
+            argp_error(state, "--timeout: seconds are wanted");
+        return 0;
+    case 'j':
+        in->json = true;
+        return 0;
+    case ARGP_KEY_ARG:
+        if (in->n_args == 4)
+            argp_error(state, "too many arguments");
+        in->args[in->n_args++] = arg;
+        return 0;
+    case ARGP_KEY_END:
+        if (in->n_args == 0 ||
+            (strcmp(in->args[0], "tail") == 0 && in->from == NULL && in->n_args != 4))
+            argp_error(state, "tail FILE COMPONENT SURFACE, tail --from ADDR --surface ID, or "
+                              "publish --surface ID");
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+/* --- a committee's -------------------------------------------------------------------------- */
+
+static void print_tick(const struct price_tick *t, bool json)
+{
+    char price[64];
+    json_t *o;
+
+    price_decimal_format(&t->price, price);
+    if (!json) {
+        printf("%.*s/%.*s %s seq %" PRIu64 " at %" PRIu64 "%s\n", (int)t->pair.base.n,
+               t->pair.base.p, (int)t->pair.quote.n, t->pair.quote.p, price, t->seq,
+               t->timestamp_ms, t->stale ? " (stale)" : "");
+        fflush(stdout);
+        return;
+    }
+    o = json_object();
+    json_object_set_new(o, "pair",
+                        json_sprintf("%.*s/%.*s", (int)t->pair.base.n, t->pair.base.p,
+                                     (int)t->pair.quote.n, t->pair.quote.p));
+    json_object_set_new(o, "price", json_string(price));
+    json_object_set_new(o, "timestamp_ms", json_integer((json_int_t)t->timestamp_ms));
+    json_object_set_new(o, "seq", json_integer((json_int_t)t->seq));
+    json_object_set_new(o, "source_count", json_integer(t->source_count));
+    json_object_set_new(o, "stale", json_boolean(t->stale));
+    print_json(o);
+}
+
+static int tail_committee(const struct input *in)
+{
+    const struct mk_surface_spec *spec = NULL;
+    struct mk_feed_options o = {.from = in->oldest ? MK_FEED_OLDEST : MK_FEED_NEWEST};
+    struct component c;
+    struct mk_bond *bond;
+    struct mk_feed *feed = NULL;
+    struct mk_fault fault = {{0}};
+    struct agent a;
+    uint64_t n = 0;
+    int rv = agent_open(&a, in->args[1], in->key, NULL, 0);
+
+    if (rv == 0)
+        rv = agent_bond(&a, in->args[2], in->timeout_ms, &c, &bond);
+    if (rv == 0)
+        rv = agent_surface(&c, in->args[3], MK_SURFACE_STREAM, &spec);
+    if (rv == 0)
+        mk_feed_open(bond, &feed, spec, &o, NULL, NULL);
+    while (rv == 0 && (in->count == 0 || n < in->count)) {
+        struct mk_arena arena = {0};
+        struct price_tick t;
+        int err = price_feed_next_wait(feed, &t, in->timeout_ms, &arena, &fault);
+
+        if (err == 0)
+            print_tick(&t, in->json);
+        else if (err != MK_ETIMEDOUT || in->count > 0)
+            rv = complain_of(err, &fault);
+        n += err == 0;
+        mk_arena_done(&arena);
+    }
+    mk_feed_close(feed);
+    agent_close(&a);
+    return rv;
+}
+
+/* --- a producer's ------------------------------------------------------------------------------
+ */
+
+struct direct {
+    const struct input *in;
+    struct mk_env *loop;
+    struct mk_network *net;
+    struct mk_key key;
+    struct mk_id surface;
+    uint64_t n;
+    int status;
+};
+
+static int open_direct(struct direct *d, const char *listen, struct mk_fault *fault)
+{
+    struct mk_network_options o = {.listen = listen};
+    int rv = 0;
+
+    if (d->in->surface == NULL || mk_id_unhex(&d->surface, mk_str_of(d->in->surface)) != 0)
+        return mk_fault(fault, MK_EINVALID, "--surface: 64 hex digits are wanted");
+    if (d->in->key != NULL) {
+        rv = load_key(&d->key, d->in->key, fault);
+        o.key = &d->key;
+    }
+    if (rv == 0)
+        rv = mk_loop_open(&d->loop, NULL, fault);
+    return rv != 0 ? rv : mk_network_open(d->loop, &d->net, &o, fault);
+}
+
+static void close_direct(struct direct *d)
+{
+    mk_network_close(d->net);
+    mk_loop_free(d->loop);
+    mk_key_done(&d->key);
+}
+
+static void consumer_item(struct mk_consumer *c, uint64_t seq, struct mk_bytes item)
+{
+    struct direct *d = mk_consumer_owner(c);
+    json_t *o;
+
+    if (d->in->count > 0 && d->n >= d->in->count)
+        return;
+    d->n++;
+    if (d->in->json) {
+        o = json_object();
+        json_object_set_new(o, "seq", json_integer((json_int_t)seq));
+        json_object_set_new(o, "item", json_hex(item.p, item.n));
+        print_json(o);
+    } else {
+        printf("%" PRIu64 " %.*s\n", seq, (int)item.n, (const char *)item.p);
+        fflush(stdout);
+    }
+    if (d->n == d->in->count)
+        mk_loop_stop(d->loop);
+}
+
+static void consumer_lost(struct mk_consumer *c, uint64_t first, uint64_t last)
+{
+    (void)c;
+    fprintf(stderr, "lost: items %" PRIu64 " to %" PRIu64 "\n", first, last);
+}
+
+static void consumer_state(struct mk_consumer *c, bool subscribed, unsigned close,
+                           const char *detail)
+{
+    (void)c;
+    (void)close;
+    if (!subscribed)
+        fprintf(stderr, "not subscribed: %s; trying again\n", detail);
+}
+
+static void stop_cb(void *arg, int signo)
+{
+    (void)signo;
+    mk_loop_stop(arg);
+}
+
+static int tail_direct(const struct input *in)
+{
+    static const struct mk_consumer_cbs cbs = {
+        .item = consumer_item, .lost = consumer_lost, .state = consumer_state};
+    struct direct d = {.in = in};
+    struct mk_consumer_options o = {.from_newest = !in->oldest};
+    struct mk_consumer *c;
+    struct coa_contact contact;
+    struct mk_fault fault = {{0}};
+    int rv = coa_contact_parse(&contact, mk_str_of(in->from), &fault);
+
+    if (rv == 0)
+        rv = open_direct(&d, NULL, &fault);
+    if (rv == 0) {
+        o.surface = d.surface;
+        o.producer = contact.peer;
+        o.address = strchr(in->from, '@') + 1;
+        rv = mk_consumer_open(d.net, &c, &o, &cbs, &d);
+    }
+    if (rv == 0) {
+        mk_loop_on_signal(d.loop, stop_cb, d.loop);
+        mk_loop_run(d.loop);
+        mk_consumer_close(c);
+    }
+    close_direct(&d);
+    return rv != 0 ? complain_of(rv, &fault) : 0;
+}
+
+struct publishing {
+    struct direct d;
+    struct mk_input input;
+    struct mk_producer *producer;
+};
+
+static void publish_line(struct mk_input *input, struct mk_str line, int status)
+{
+    struct publishing *p = mk_container_of(input, struct publishing, input);
+
+    if (status == 0)
+        mk_producer_send(p->producer, MK_BYTES(line.p, line.n));
+    else
+        fprintf(stderr, "a line over %u bytes was skipped\n", MK_INPUT_LINE_MAX);
+}
+
+static void publish_end(struct mk_input *input, int status)
+{
+    (void)input;
+    (void)status; /* subscribers may still be reading: Ctrl-C ends us */
+}
+
+static int publish(const struct input *in)
+{
+    struct publishing p = {.d = {.in = in}, .input = {.line = publish_line, .end = publish_end}};
+    struct mk_producer_options o = {.slow = MK_SLOW_DROP};
+    struct mk_fault fault = {{0}};
+    char hex[MK_ID_HEX];
+    int rv = open_direct(&p.d, in->listen != NULL ? in->listen : "127.0.0.1:0", &fault);
+
+    o.surface = p.d.surface;
+    if (rv == 0)
+        rv = mk_producer_open(p.d.net, &p.producer, &o);
+    if (rv == 0)
+        rv =
+            mk_input_open(p.d.loop, &p.input, &(struct mk_input_spec){.kind = MK_INPUT_FD}, &fault);
+    if (rv == 0) {
+        printf("%s@127.0.0.1:%u\n", mk_peer_hex(mk_network_peer(p.d.net), hex),
+               mk_network_port(p.d.net));
+        fflush(stdout);
+        mk_loop_on_signal(p.d.loop, stop_cb, p.d.loop);
+        mk_loop_run(p.d.loop);
+        mk_input_close(&p.input);
+        mk_producer_close(p.producer);
+    }
+    close_direct(&p.d);
+    return rv != 0 ? complain_of(rv, &fault) : 0;
+}
+
+int cmd_stream(int argc, char **argv)
+{
+    static const struct argp argp = {
+        options,
+        parse,
+        "tail FILE COMPONENT SURFACE\ntail --from ADDR --surface ID\npublish --surface ID",
+        "Follow a committee's stream (each item covered by a certificate), or a producer's own "
+        "(nobody else vouches "
+        "for it); publish lines of standard input as a producer.",
+        NULL,
+        NULL,
+        NULL};
+    struct input in = {.timeout_ms = TIMEOUT_MS_DEFAULT};
+
+    parse_options(&argp, argc, argv, &in);
+    if (strcmp(in.args[0], "tail") == 0)
+        return in.from != NULL ? tail_direct(&in) : tail_committee(&in);
+    if (strcmp(in.args[0], "publish") == 0)
+        return publish(&in);
+    return complain(STATUS_USAGE, "stream: no command \"%s\"; tail or publish", in.args[0]);
+}
