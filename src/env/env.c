@@ -19,6 +19,11 @@ void mk_env_base_init(struct mk_env *e, const struct mk_env_ops *ops)
     mk_list_init(&e->tasks);
 }
 
+bool mk_env_is_dead(const struct mk_env *e)
+{
+    return e->dead;
+}
+
 /* --- time ------------------------------------------------------------------ */
 
 uint64_t mk_now(struct mk_env *e)

@@ -22,6 +22,10 @@
 
 struct mk_env;
 
+/** A simulated node crashed: nothing calls back any more, requests in flight included, so
+ * whoever waits for one before he frees memory frees it now. Never in the real world. */
+bool mk_env_is_dead(const struct mk_env *e);
+
 #define MK_MS 1000000ull
 #define MK_S (1000 * MK_MS)
 

@@ -1,76 +1,104 @@
-/* frame.c - a frame: everything that one write made durable.
- *
- * The checksum is BLAKE3, cut to 16 bytes, over the store's own random key, the header's
- * fields and the records. The key and the slot's life are in it, so that bytes of an older
- * life, of another store, or sent by a stranger and stored as content never look like a
- * frame of this one. */
-#include "store/store_int.h"
+/* frame.c - see frame.h. */
+#include "store/frame.h"
+#include "base/assert.h"
 
-#define FRAME_MAGIC 0x47534b4du
+#include <mosaik/id.h>
 
-static void frame_sum(uint8_t out[16], const uint8_t key[32], const struct mk_frame *f)
+#include <string.h>
+
+#define MAGIC 0x52464b4du /* "MKFR" */
+
+static uint64_t le(const uint8_t *p, unsigned n)
+{
+    uint64_t v = 0;
+
+    for (unsigned i = n; i > 0; i--)
+        v = v << 8 | p[i - 1];
+    return v;
+}
+
+static void put_le(uint8_t *p, unsigned n, uint64_t v)
+{
+    for (unsigned i = 0; i < n; i++)
+        p[i] = (uint8_t)(v >> (8 * i));
+}
+
+static struct mk_id checksum(const uint8_t key[MK_FRAME_KEY], const uint8_t *header,
+                             struct mk_bytes payload)
 {
     struct mk_hasher h;
-    struct mk_id id;
 
     mk_hasher_init(&h);
-    mk_hasher_put(&h, key, 32);
-    mk_hasher_put_u64le(&h, f->life);
-    mk_hasher_put_u64le(&h, f->sequence);
-    mk_hasher_put_u64le(&h, f->records.n);
-    mk_hasher_put(&h, f->records.p, f->records.n);
-    id = mk_hasher_end(&h);
-    memcpy(out, id.b, 16);
+    mk_hasher_put(&h, key, MK_FRAME_KEY);
+    mk_hasher_put(&h, header, 24);
+    mk_hasher_put(&h, payload.p, payload.n);
+    return mk_hasher_end(&h);
 }
 
-void mk_frame_put(struct mk_buf *out, const uint8_t key[32], const struct mk_frame *f)
+uint64_t mk_frame_size(uint64_t n)
 {
-    uint8_t sum[16];
-
-    frame_sum(sum, key, f);
-    mk_buf_put_u32le(out, FRAME_MAGIC);
-    mk_buf_put_u32le(out, (uint32_t)f->records.n);
-    mk_buf_put_u64le(out, f->life);
-    mk_buf_put_u64le(out, f->sequence);
-    mk_buf_put(out, sum, sizeof sum);
-    mk_buf_put(out, f->records.p, f->records.n);
+    return (MK_FRAME_HEADER + n + 7) & ~7ull;
 }
 
-bool mk_frame_get(struct mk_frame *ret, const uint8_t key[32], struct mk_bytes b)
+void mk_frame_seal(struct mk_buf *b, const uint8_t key[MK_FRAME_KEY], uint64_t segment,
+                   uint64_t seq)
 {
-    struct mk_reader r = {.p = b.p, .n = b.n};
-    uint32_t magic = mk_read_u32le(&r), n = mk_read_u32le(&r);
-    struct mk_frame f = {.life = mk_read_u64le(&r)};
-    struct mk_bytes sum;
-    uint8_t right[16];
+    uint64_t n = b->n - MK_FRAME_HEADER;
+    struct mk_id sum;
 
-    f.sequence = mk_read_u64le(&r);
-    sum = mk_read_bytes(&r, 16);
-    f.records = mk_read_bytes(&r, n);
-    if (r.failed || magic != FRAME_MAGIC)
+    MK_ASSERT(b->n >= MK_FRAME_HEADER && n <= UINT32_MAX);
+    put_le(b->p, 4, MAGIC);
+    put_le(b->p + 4, 4, n);
+    put_le(b->p + 8, 8, segment);
+    put_le(b->p + 16, 8, seq);
+    sum = checksum(key, b->p, MK_BYTES(b->p + MK_FRAME_HEADER, n));
+    memcpy(b->p + 24, sum.b, 16);
+    while (b->n % 8 != 0)
+        mk_buf_put_u8(b, 0);
+}
+
+bool mk_frame_at(struct mk_frame *ret, struct mk_bytes file, uint64_t off,
+                 const uint8_t key[MK_FRAME_KEY])
+{
+    const uint8_t *p = file.p + off;
+    struct mk_frame f;
+    struct mk_id sum;
+
+    if (off > file.n || file.n - off < MK_FRAME_HEADER || le(p, 4) != MAGIC)
         return false;
-    frame_sum(right, key, &f);
-    if (memcmp(right, sum.p, sizeof right) != 0)
+    f.payload = MK_BYTES(p + MK_FRAME_HEADER, le(p + 4, 4));
+    f.segment = le(p + 8, 8);
+    f.seq = le(p + 16, 8);
+    f.size = mk_frame_size(f.payload.n);
+    if (f.payload.n > file.n - off - MK_FRAME_HEADER)
+        return false;
+    sum = checksum(key, p, f.payload);
+    if (memcmp(sum.b, p + 24, 16) != 0)
         return false;
     *ret = f;
     return true;
 }
 
-size_t mk_frame_find(const uint8_t key[32], struct mk_bytes b, size_t from, uint64_t life,
-                     uint64_t after)
+bool mk_frame_peek(struct mk_bytes *ret, struct mk_bytes b)
 {
-    const uint8_t first = FRAME_MAGIC & 0xff;
+    if (b.n < MK_FRAME_HEADER || le(b.p, 4) != MAGIC || le(b.p + 4, 4) > b.n - MK_FRAME_HEADER)
+        return false;
+    *ret = MK_BYTES(b.p + MK_FRAME_HEADER, le(b.p + 4, 4));
+    return true;
+}
 
-    while (from + MK_FRAME_HEADER <= b.n) {
-        const uint8_t *p = memchr(b.p + from, first, b.n - from);
-        struct mk_frame f;
+bool mk_frame_scan(struct mk_frame *ret, uint64_t *ret_off, struct mk_bytes file, uint64_t off,
+                   const uint8_t key[MK_FRAME_KEY], uint64_t segment, uint64_t seq)
+{
+    for (off = (off + 7) & ~7ull; off + MK_FRAME_HEADER <= file.n; off += 8) {
+        const uint8_t *p = file.p + off;
 
-        if (p == NULL)
-            return SIZE_MAX;
-        from = (size_t)(p - b.p);
-        if (mk_frame_get(&f, key, MK_BYTES(p, b.n - from)) && f.life == life && f.sequence > after)
-            return from;
-        from++;
+        if (le(p, 4) != MAGIC || le(p + 8, 8) < segment || le(p + 16, 8) < seq)
+            continue;
+        if (mk_frame_at(ret, file, off, key)) {
+            *ret_off = off;
+            return true;
+        }
     }
-    return SIZE_MAX;
+    return false;
 }

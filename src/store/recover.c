@@ -1,233 +1,414 @@
-/* recover.c - from files to memory.
+/* recover.c - from files to state.
  *
- *   1. Each slot's first frame names its life; a slot without a right one is free.
- *   2. The newest life's checkpoint says from which life on entries are live. Those slots
- *      are read in order of life: the oldest one's checkpoint gives the groups, every frame
- *      after it changes them.
- *   3. Frames are numbered without gaps. In an older slot every frame was durable before the
- *      next life began, so a gap is damage. In the newest one the first wrong frame is where a
- *      crash cut the last write, unless a right one follows: that is damage.
- *   4. What was read is made durable, and writing goes on behind it. */
+ *   1. Read every slot's first frame. The highest segment is the tail; its checkpoint
+ *      names the other segments that hold live entries, and where each ends.
+ *   2. Read those, oldest first, up to their ends, then the tail up to the first bad
+ *      frame. Entries below the floor (the tail's checkpoint knows each group's first
+ *      index) are not even copied.
+ *   3. Look behind the end of the tail, and into slots with a bad first frame, for a
+ *      valid frame that is newer: there is none after a crash, since a frame is
+ *      written when the one before is durable. One that is there means damage.
+ *   4. Sync the tail: what was read may still be in the kernel's memory only (a killed
+ *      process), and from now on it is taken for durable.
+ *
+ * Slots of no use are spares; those that never had a valid frame are removed.
+ *
+ * A store without log/key is young: slot 1 is made durable before the key is. */
+#include "base/assert.h"
 #include "store/store_int.h"
 
-struct loaded {
-    size_t slot;
-    uint64_t life;
-    struct mk_buf bytes;
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define KEY_PATH "log/key"
+
+/* A slot as found. */
+struct found {
+    uint32_t file;
+    struct mk_buf content;
+    struct mk_frame first; /* segment 0: no valid one */
+    bool listed;
+    uint64_t end; /* when listed */
 };
 
 struct recovery {
-    struct mk_store *store;
-    struct loaded *v;
+    struct mk_store *s;
+    struct found *a;
     size_t n;
+    struct found *tail;
+    struct mk_fault *reterr;
 };
+
+static int damage(struct recovery *r, uint32_t file, uint64_t off, const char *what)
+{
+    char path[32];
+
+    mk_slot_path(path, file);
+    return mk_fault(r->reterr, MK_ECORRUPT, "%s: %s at offset %" PRIu64, path, what, off);
+}
+
+/* --- reading files --------------------------------------------------------------------- */
 
 static void list_cb(void *arg, const char *name)
 {
-    struct mk_store *s = arg;
-    unsigned number = 0;
-    const char *p = name;
+    struct recovery *r = arg;
+    uint32_t file = 0;
+    size_t n = strlen(name);
 
-    for (; *p >= '0' && *p <= '9' && number < 100000000; p++)
-        number = 10 * number + (unsigned)(*p - '0');
-    if (p != name && strcmp(p, ".seg") == 0)
-        mk_slots_add(s, number, 0, 0);
+    if (n != 10 || strcmp(name + 6, ".seg") != 0)
+        return;
+    for (int i = 0; i < 6; i++) {
+        if (name[i] < '0' || name[i] > '9')
+            return;
+        file = 10 * file + (uint32_t)(name[i] - '0');
+    }
+    r->a = mk_realloc(r->a, (r->n + 1) * sizeof *r->a);
+    r->a[r->n++] = (struct found){.file = file};
 }
 
-static int load_slot(struct mk_store *s, struct mk_slot *slot, struct mk_buf *ret)
+static int read_file(struct mk_store *s, struct found *f)
 {
-    struct mk_file *f;
+    struct mk_file *file;
+    uint64_t size;
     char path[32];
-    size_t n = 0;
+    size_t got = 0;
     int rv;
 
-    mk_slot_path(path, slot->number);
-    rv = mk_file_open(s->env, &f, path, MK_OPEN_READ);
+    mk_slot_path(path, f->file);
+    rv = mk_file_open(s->env, &file, path, MK_OPEN_READ);
     if (rv != 0)
         return rv;
-    rv = mk_file_size(f, &slot->size);
-    if (rv == 0) {
-        uint8_t *p = mk_buf_grow(ret, (size_t)slot->size);
-
-        rv = mk_file_read(f, p, (size_t)slot->size, 0, &n);
-        ret->n = n;
-    }
-    mk_file_close(f);
+    rv = mk_file_size(file, &size);
+    if (rv == 0)
+        rv = mk_file_read(file, mk_buf_grow(&f->content, size), size, 0, &got);
+    f->content.n = got;
+    mk_file_close(file);
+    if (rv == 0 && mk_frame_at(&f->first, mk_buf_bytes(&f->content), 0, s->key))
+        return 0;
+    f->first.segment = 0;
     return rv;
 }
 
-/** Loads the slots that have a life. */
-static int load_all(struct recovery *r)
+static int read_all(struct recovery *r)
 {
-    struct mk_store *s = r->store;
-    struct mk_frame f;
+    int rv = mk_dir_list(r->s->env, "log", list_cb, r);
 
-    r->v = mk_alloc((s->n_slots + 1) * sizeof *r->v);
-    for (size_t i = 0; i < s->n_slots; i++) {
-        struct loaded *l = &r->v[r->n];
-        int rv;
-
-        *l = (struct loaded){.slot = i};
-        rv = load_slot(s, &s->slots[i], &l->bytes);
-        if (rv != 0)
-            return rv;
-        if (!mk_frame_get(&f, s->key, mk_buf_bytes(&l->bytes))) {
-            mk_buf_done(&l->bytes);
-            continue;
-        }
-        l->life = f.life;
-        s->slots[i].life = f.life;
-        r->n++;
-    }
-    return 0;
+    for (size_t i = 0; i < r->n && rv == 0; i++)
+        rv = read_file(r->s, &r->a[i]);
+    for (size_t i = 0; i < r->n; i++)
+        if (r->a[i].first.segment != 0 &&
+            (r->tail == NULL || r->a[i].first.segment > r->tail->first.segment))
+            r->tail = &r->a[i];
+    return rv;
 }
 
-static struct loaded *of_life(struct recovery *r, uint64_t life)
+/* --- the tail's checkpoint ------------------------------------------------------------------ */
+
+static int list_segment(struct recovery *r, uint64_t segment, uint64_t end)
 {
     for (size_t i = 0; i < r->n; i++) {
-        if (r->v[i].life == life)
-            return &r->v[i];
+        struct found *f = &r->a[i];
+
+        if (f->first.segment != segment || f == r->tail)
+            continue;
+        f->listed = true;
+        f->end = end;
+        return end <= f->content.n ? 0 : damage(r, f->file, f->content.n, "the file is too short");
     }
-    return NULL;
+    for (size_t i = 0; i < r->n; i++) {
+        struct mk_frame frame;
+        uint64_t off;
+
+        if (r->a[i].first.segment == 0 &&
+            mk_frame_scan(&frame, &off, mk_buf_bytes(&r->a[i].content), 0, r->s->key, segment, 0) &&
+            frame.segment == segment)
+            return damage(r, r->a[i].file, 0, "a damaged frame with valid ones behind it");
+    }
+    return mk_fault(r->reterr, MK_ECORRUPT, "log: segment %" PRIu64 " is missing", segment);
 }
 
-static uint64_t newest_life(const struct recovery *r)
+static void floor_set(struct mk_stored *st, uint32_t group, uint64_t first)
 {
-    uint64_t life = 0;
+    if (group >= st->n_floor) {
+        size_t n = group + 1;
 
+        st->floor = mk_realloc(st->floor, n * sizeof *st->floor);
+        while (st->n_floor < n)
+            st->floor[st->n_floor++] = 0;
+    }
+    st->floor[group] = first;
+}
+
+static int read_checkpoint(struct recovery *r)
+{
+    struct mk_bytes b = r->tail->first.payload;
+    struct mk_record rec;
+    int rv = 0;
+
+    if (!mk_record_take(&rec, &b) || rec.kind != MK_REC_BEGIN)
+        return damage(r, r->tail->file, 0, "a segment without checkpoint");
+    while (rv == 0 && mk_record_take(&rec, &b) && rec.kind != MK_REC_END) {
+        if (rec.kind == MK_REC_SLOT)
+            rv = list_segment(r, rec.index, rec.first);
+        else if (rec.kind == MK_REC_EXTENT)
+            floor_set(&r->s->state, rec.group, rec.first);
+    }
+    return rv;
+}
+
+/* --- replaying ------------------------------------------------------------------------------- */
+
+static int replay_frame(struct recovery *r, struct found *f, struct mk_slot *slot, uint64_t off,
+                        const struct mk_frame *frame)
+{
+    struct mk_stored *st = &r->s->state;
+    struct mk_bytes b = frame->payload;
+    struct mk_record rec;
+
+    while (b.n > 0) {
+        if (!mk_record_take(&rec, &b) || mk_stored_apply(st, &rec, /* keep= */ true) != 0)
+            return damage(r, f->file, off, "a record that makes no sense");
+        if (rec.kind == MK_REC_ENTRY && rec.group < st->n_numbers &&
+            st->by_number[rec.group] != NULL)
+            mk_slot_note(slot, st->by_number[rec.group], rec.index);
+    }
+    return 0;
+}
+
+static int replay_slot(struct recovery *r, struct found *f)
+{
+    struct mk_slot *slot = mk_slot_add(r->s, f->file, f->content.n);
+    struct mk_bytes file = mk_buf_bytes(&f->content);
+    uint64_t seq = f->first.seq, off = 0;
+    struct mk_frame frame;
+    int rv = 0;
+
+    slot->segment = f->first.segment;
+    slot->use = f == r->tail ? MK_SLOT_CURRENT : MK_SLOT_LIVE;
+    slot->listed = f->listed;
+    while (rv == 0 && mk_frame_at(&frame, file, off, r->s->key) && frame.segment == slot->segment &&
+           frame.seq == seq && (f == r->tail || off < f->end)) {
+        rv = replay_frame(r, f, slot, off, &frame);
+        off += frame.size;
+        seq++;
+    }
+    slot->end = off;
+    if (rv == 0 && f != r->tail && off != f->end)
+        return damage(r, f->file, off, "a damaged frame");
+    if (f == r->tail)
+        r->s->frame = seq;
+    return rv;
+}
+
+static int found_cmp(const void *a, const void *b)
+{
+    const struct found *x = a, *y = b;
+
+    return x->first.segment < y->first.segment ? -1 : x->first.segment > y->first.segment ? 1 : 0;
+}
+
+/* Nothing newer may be behind the end, or in a slot whose first frame is bad. */
+static int look_for_damage(struct recovery *r)
+{
+    uint64_t end = mk_slot_current(r->s)->end, off;
+    uint64_t segment = r->tail->first.segment;
+    struct mk_frame frame;
+
+    if (mk_frame_scan(&frame, &off, mk_buf_bytes(&r->tail->content), end, r->s->key, segment,
+                      r->s->frame))
+        return damage(r, r->tail->file, end, "a damaged frame with valid ones behind it");
     for (size_t i = 0; i < r->n; i++)
-        life = r->v[i].life > life ? r->v[i].life : life;
-    return life;
-}
-
-static int damage(const struct mk_store *s, const struct loaded *l, size_t at, const char *what,
-                  struct mk_fault *reterr)
-{
-    char path[32];
-
-    mk_slot_path(path, s->slots[l->slot].number);
-    return mk_fault(reterr, MK_ECORRUPT, "%s: offset %zu: %s", path, at, what);
-}
-
-/** Applies one slot's frames; *ret_at is behind the last right one. */
-static int apply_slot(struct mk_store *s, const struct loaded *l, bool oldest, bool newest,
-                      size_t *ret_at, struct mk_fault *reterr)
-{
-    struct mk_bytes all = mk_buf_bytes(&l->bytes);
-    uint64_t keep = 0;
-    size_t at = 0;
-    struct mk_frame f;
-
-    while (mk_frame_get(&f, s->key, MK_BYTES(all.p + at, all.n - at)) && f.life == l->life) {
-        if (s->sequence != 0 && f.sequence != s->sequence + 1) {
-            if (at == 0)
-                return damage(s, l, at, "frames before it are missing", reterr);
-            break;
-        }
-        s->sequence = f.sequence;
-        if (mk_records_apply(s, f.records, l->life, oldest && at == 0, &keep) != 0)
-            return damage(s, l, at, "a frame whose records contradict the log", reterr);
-        at += MK_FRAME_HEADER + f.records.n;
-    }
-    if (newest && mk_frame_find(s->key, all, at + 1, l->life, s->sequence) != SIZE_MAX)
-        return damage(s, l, at, "a wrong frame, and right ones behind it", reterr);
-    if (newest && keep > 0)
-        s->keep_life = keep;
-    *ret_at = at;
+        if (r->a[i].first.segment == 0 &&
+            mk_frame_scan(&frame, &off, mk_buf_bytes(&r->a[i].content), 0, r->s->key, segment + 1,
+                          r->s->frame))
+            return damage(r, r->a[i].file, 0, "a damaged frame with valid ones behind it");
     return 0;
 }
 
-/** Every live entry was read. */
-static int check_whole(const struct mk_store *s, struct mk_fault *reterr)
+/* Every entry between first and last was found. */
+static int check_extents(struct recovery *r)
 {
-    for (size_t i = 0; i < s->n_groups; i++) {
-        const struct mk_store_group *g = s->groups[i];
-        char hex[MK_ID_HEX];
+    for (size_t i = 0; i < r->s->state.n; i++) {
+        const struct mk_store_group *g = r->s->state.groups[i];
 
-        if (g->n_kept != g->last + 1 - g->first)
-            return mk_fault(reterr, MK_ECORRUPT, "log: group %.16s: entries are missing",
-                            mk_id_hex(&g->id, hex));
-        for (size_t k = 0; k < g->n_kept; k++) {
-            if (g->kept[k].bytes == NULL)
-                return mk_fault(reterr, MK_ECORRUPT, "log: group %.16s: entry %llu is missing",
-                                mk_id_hex(&g->id, hex), (unsigned long long)(g->first + k));
-        }
+        if (g->last + 1 - g->first != g->n_kept || (g->n_kept > 0 && g->kept_first != g->first))
+            return mk_fault(r->reterr, MK_ECORRUPT,
+                            "log: entries %" PRIu64 " to %" PRIu64 " of a group are not all there",
+                            g->first, g->last);
     }
     return 0;
 }
 
-static int continue_in(struct mk_store *s, const struct loaded *l, size_t at)
+static int replay(struct recovery *r)
+{
+    int rv = read_checkpoint(r);
+    uint64_t tail = r->tail->first.segment;
+
+    if (rv != 0)
+        return rv;
+    qsort(r->a, r->n, sizeof *r->a, found_cmp);
+    for (size_t i = 0; i < r->n; i++)
+        if (r->a[i].first.segment == tail)
+            r->tail = &r->a[i];
+    for (size_t i = 0; i < r->n && rv == 0; i++)
+        if (r->a[i].listed || &r->a[i] == r->tail)
+            rv = replay_slot(r, &r->a[i]);
+    if (rv == 0)
+        rv = look_for_damage(r);
+    if (rv == 0)
+        rv = check_extents(r);
+    r->s->segment = tail;
+    return rv;
+}
+
+/* --- afterwards --------------------------------------------------------------------------------
+ */
+
+static int keep_or_remove_spares(struct recovery *r)
+{
+    int rv = 0;
+
+    for (size_t i = 0; i < r->n && rv == 0; i++) {
+        struct found *f = &r->a[i];
+        char path[32];
+
+        if (f->listed || f == r->tail)
+            continue;
+        mk_slot_path(path, f->file);
+        if (f->first.segment != 0)
+            mk_slot_add(r->s, f->file, f->content.n)->segment = f->first.segment;
+        else
+            rv = mk_unlink(r->s->env, path);
+        if (f->file >= r->s->next_file)
+            r->s->next_file = f->file + 1;
+    }
+    return rv;
+}
+
+static int open_tail(struct mk_store *s)
 {
     char path[32];
     int rv;
 
-    s->current = (unsigned)l->slot;
-    s->at = at;
-    s->size = s->slots[l->slot].size;
-    if (s->read_only)
-        return 0;
-    mk_slot_path(path, s->slots[l->slot].number);
+    mk_slot_path(path, mk_slot_current(s)->file);
     rv = mk_file_open(s->env, &s->file, path, MK_OPEN_WRITE);
-    /* What a crash left in the cache and we have read must not vanish after all. */
     return rv != 0 ? rv : mk_file_sync(s->file);
 }
 
-static int apply_all(struct recovery *r, struct mk_fault *reterr)
+/* --- a young store ------------------------------------------------------------------------------
+ */
+
+static void count_cb(void *arg, const char *name)
 {
-    struct mk_store *s = r->store;
-    struct loaded *newest = of_life(r, newest_life(r));
-    struct mk_frame f;
-    struct mk_reader head;
-    uint64_t keep;
-    size_t at = 0;
+    (void)name;
+    ++*(unsigned *)arg;
+}
+
+static int make_first_slot(struct mk_store *s)
+{
+    struct mk_slot *slot;
+    struct mk_buf b = {0};
+    uint8_t *zeros = mk_alloc(MK_SLOT_FIRST);
+    char path[32];
     int rv;
 
-    if (newest == NULL) {
-        s->keep_life = 1;
-        return 0;
-    }
-    mk_frame_get(&f, s->key, mk_buf_bytes(&newest->bytes));
-    head = (struct mk_reader){.p = f.records.p, .n = f.records.n};
-    if (mk_read_u8(&head) != MK_RECORD_CHECKPOINT)
-        return damage(s, newest, 0, "a slot that begins without a checkpoint", reterr);
-    keep = mk_read_varint(&head);
-    for (uint64_t life = keep; life <= newest->life; life++) {
-        struct loaded *l = of_life(r, life);
-
-        if (l == NULL)
-            return mk_fault(reterr, MK_ECORRUPT, "log: the slot of life %llu is missing",
-                            (unsigned long long)life);
-        rv = apply_slot(s, l, life == keep, l == newest, &at, reterr);
-        if (rv != 0)
-            return rv;
-    }
-    s->life = newest->life;
-    s->keep_life = keep;
-    s->keep_next = keep;
-    rv = check_whole(s, reterr);
-    return rv != 0 ? rv : continue_in(s, newest, at);
+    mk_slot_path(path, 1);
+    rv = mk_unlink(s->env, path); /* of an opening that was cut short */
+    if (rv == 0 || rv == MK_ENOTFOUND)
+        rv = mk_file_open(s->env, &s->file, path, MK_OPEN_CREATE);
+    if (rv == 0)
+        rv = mk_file_write(s->file, zeros, MK_SLOT_FIRST, 0);
+    mk_free(zeros);
+    if (rv != 0)
+        return rv;
+    s->segment = s->frame = 1;
+    mk_append_checkpoint(s, &b);
+    mk_frame_seal(&b, s->key, s->segment, s->frame++);
+    rv = mk_file_write(s->file, b.p, b.n, 0);
+    if (rv == 0)
+        rv = mk_file_sync(s->file);
+    if (rv == 0)
+        rv = mk_dir_sync(s->env, "log");
+    slot = mk_slot_add(s, 1, MK_SLOT_FIRST);
+    slot->use = MK_SLOT_CURRENT;
+    slot->segment = 1;
+    slot->end = b.n;
+    mk_buf_done(&b);
+    return rv;
 }
 
-/** Snapshot files that no record refers to. */
-static void prune_all(struct mk_store *s)
+static int begin(struct mk_store *s, struct mk_fault *reterr)
 {
-    for (size_t i = 0; i < s->n_groups; i++)
-        mk_snap_prune(s->groups[i], s->groups[i]->snapshot);
+    unsigned slots = 0, snaps = 0;
+    int rv = mk_mkdir(s->env, "log");
+
+    if (rv == 0)
+        rv = mk_mkdir(s->env, "snap");
+    if (rv == 0)
+        rv = mk_dir_sync(s->env, "");
+    if (rv == 0)
+        rv = mk_dir_list(s->env, "log", count_cb, &slots);
+    if (rv == 0)
+        rv = mk_dir_list(s->env, "snap", count_cb, &snaps);
+    if (rv != 0)
+        return mk_fault(reterr, rv, "log: %s", mk_strerror(rv));
+    if (slots > 1 || snaps > 0)
+        return mk_fault(reterr, MK_ECORRUPT, KEY_PATH ": it is missing, and the log is not new");
+    mk_entropy(s->env, s->key, sizeof s->key);
+    rv = make_first_slot(s);
+    if (rv == 0)
+        rv = mk_file_store(s->env, KEY_PATH, MK_BYTES(s->key, sizeof s->key));
+    return rv == 0 ? 0 : mk_fault(reterr, rv, "log: %s", mk_strerror(rv));
 }
 
-int mk_store_recover(struct mk_store *s, struct mk_fault *reterr)
+static int no_tail(struct recovery *r)
 {
-    struct recovery r = {.store = s};
-    int rv = mk_dir_list(s->env, "log", list_cb, s);
+    struct mk_frame frame;
+    uint64_t off;
 
+    for (size_t i = 0; i < r->n; i++)
+        if (mk_frame_scan(&frame, &off, mk_buf_bytes(&r->a[i].content), 0, r->s->key, 0, 0))
+            return damage(r, r->a[i].file, 0, "a damaged frame with valid ones behind it");
+    return mk_fault(r->reterr, MK_ECORRUPT, "log: no valid segment");
+}
+
+static int recover(struct recovery *r)
+{
+    int rv = read_all(r);
+
+    if (rv != 0)
+        return mk_fault(r->reterr, rv, "log: %s", mk_strerror(rv));
+    if (r->tail == NULL)
+        return no_tail(r);
+    rv = replay(r);
+    if (rv != 0 || r->s->read_only)
+        return rv;
+    rv = keep_or_remove_spares(r);
     if (rv == 0)
-        rv = load_all(&r);
-    if (rv == 0)
-        rv = apply_all(&r, reterr);
-    if (rv == 0 && !s->read_only)
-        prune_all(s);
+        rv = open_tail(r->s);
+    return rv == 0 ? 0 : mk_fault(r->reterr, rv, "log: %s", mk_strerror(rv));
+}
+
+int mk_recover(struct mk_store *s, struct mk_fault *reterr)
+{
+    struct recovery r = {.s = s, .reterr = reterr};
+    struct mk_buf key = {0};
+    int rv = mk_file_load(s->env, KEY_PATH, MK_FRAME_KEY, &key);
+
+    if (rv == MK_ENOTFOUND && !s->read_only)
+        return begin(s, reterr);
+    if (rv != 0 || key.n != MK_FRAME_KEY) {
+        rv = rv == 0 || rv == MK_ELIMIT ? MK_ECORRUPT : rv;
+        mk_buf_done(&key);
+        return mk_fault(reterr, rv, KEY_PATH ": %s", mk_strerror(rv));
+    }
+    memcpy(s->key, key.p, MK_FRAME_KEY);
+    mk_buf_done(&key);
+    rv = recover(&r);
     for (size_t i = 0; i < r.n; i++)
-        mk_buf_done(&r.v[i].bytes);
-    mk_free(r.v);
+        mk_buf_done(&r.a[i].content);
+    mk_free(r.a);
     return rv;
 }

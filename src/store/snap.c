@@ -1,272 +1,318 @@
-/* snap.c - snapshot files: snap/<group>/<index>.snap, and .new while one is written.
+/* snap.c - snapshot files.
  *
- *   content | u64le magic | u64le size | 32 bytes: BLAKE3 of the content
+ *   content
+ *   64 bytes: "MKSNAP01", u64 size of the content, 32 its BLAKE3, 16 of these 48's
  *
- * The trailer is written last, the file synced, renamed, the directory synced; so a file
- * under its name is whole, and its bytes are right as long as the disk keeps them. */
+ * Written under another name, in chunks, each synced; when the end is durable too, the
+ * file is renamed and its directory synced. Only then it is reported, so a file with
+ * the right name is complete. A failure concerns this file alone: the log is another
+ * file, and the store lives. */
+#include "base/assert.h"
 #include "store/store_int.h"
 
-#define SNAP_MAGIC 0x31504e534b4du
-#define SNAP_TRAILER 48u
-#define SNAP_CHUNK (1u << 20)
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#define CHUNK (256u << 10)
+#define END_SIZE 64u
 
 struct mk_snap_writer {
-    struct mk_store_group *group;
+    struct mk_store *store;
+    struct mk_id group;
     uint64_t index;
     struct mk_file *file;
-    struct mk_buf pending, flying;
-    uint64_t at; /* bytes handed to the disk */
-    struct mk_hasher hash;
-    uint64_t size;
-    bool in_flight, finishing, cancelled, trailed;
-    int status;
+    struct mk_buf pending;
+    size_t taken; /* bytes at the front of pending that are on their way or written */
+    struct mk_buf chunk;
+    uint64_t off, size;
+    struct mk_hasher hasher;
     struct mk_write_sync write;
     struct mk_task task;
-    struct mk_snap_info info;
-    bool has_expect;
+    bool writing, finishing, ended, canceled, expects;
+    int status;
     struct mk_snap_info expect;
     void (*cb)(void *arg, int status, const struct mk_snap_info *info);
     void *arg;
 };
 
-static void snap_dir(char out[96], const struct mk_store_group *g)
+struct mk_snap_reader {
+    struct mk_file *file;
+    struct mk_snap_info info;
+};
+
+void mk_snap_path(char out[128], const struct mk_id *group, uint64_t index, const char *ext)
 {
     char hex[MK_ID_HEX];
 
-    snprintf(out, 96, "snap/%s", mk_id_hex(&g->id, hex));
+    mk_id_hex(group, hex);
+    if (ext == NULL)
+        snprintf(out, 128, "snap/%s", hex);
+    else
+        snprintf(out, 128, "snap/%s/%016" PRIx64 ".%s", hex, index, ext);
 }
 
-static void snap_path(char out[160], const struct mk_store_group *g, uint64_t index,
-                      const char *ending)
-{
-    char dir[96];
-
-    snap_dir(dir, g);
-    snprintf(out, 160, "%s/%llu%s", dir, (unsigned long long)index, ending);
-}
-
-/* --- writing -------------------------------------------------------------------------- */
-
-static void writer_continue(struct mk_snap_writer *w);
+/* --- writing ----------------------------------------------------------------------------- */
 
 static void writer_free(struct mk_snap_writer *w)
 {
     mk_later_cancel(&w->task);
-    if (w->file != NULL)
-        mk_file_close(w->file);
+    mk_file_close(w->file);
     mk_buf_done(&w->pending);
-    mk_buf_done(&w->flying);
+    mk_buf_done(&w->chunk);
     mk_free(w);
-}
-
-static void write_cb(struct mk_write_sync *ws, int status)
-{
-    struct mk_snap_writer *w = mk_container_of(ws, struct mk_snap_writer, write);
-
-    w->in_flight = false;
-    if (w->cancelled) {
-        writer_free(w);
-        return;
-    }
-    if (w->status == 0)
-        w->status = status;
-    mk_buf_clear(&w->flying);
-    writer_continue(w);
 }
 
 static int put_in_place(struct mk_snap_writer *w)
 {
-    struct mk_env *e = w->group->store->env;
-    char from[160], to[160], dir[96];
+    char from[128], to[128], dir[128];
     int rv;
 
-    snap_path(from, w->group, w->index, ".new");
-    snap_path(to, w->group, w->index, ".snap");
-    snap_dir(dir, w->group);
-    rv = mk_rename(e, from, to);
-    return rv != 0 ? rv : mk_dir_sync(e, dir);
+    mk_snap_path(from, &w->group, w->index, "tmp");
+    mk_snap_path(to, &w->group, w->index, "snap");
+    mk_snap_path(dir, &w->group, 0, NULL);
+    rv = mk_rename(w->store->env, from, to);
+    return rv != 0 ? rv : mk_dir_sync(w->store->env, dir);
 }
 
 static void writer_end(struct mk_snap_writer *w)
 {
     void (*cb)(void *arg, int status, const struct mk_snap_info *info) = w->cb;
-    struct mk_snap_info info = w->info;
     void *arg = w->arg;
+    struct mk_snap_info info = {w->size, mk_hasher_end(&w->hasher)};
     int status = w->status;
 
-    mk_file_close(w->file);
-    w->file = NULL;
-    if (status == 0 && w->has_expect &&
-        (w->expect.size != info.size || !mk_id_eq(&w->expect.hash, &info.hash)))
-        status = MK_ECORRUPT;
     if (status == 0)
         status = put_in_place(w);
+    if (status != 0) {
+        char path[128];
+
+        mk_snap_path(path, &w->group, w->index, "tmp");
+        (void)mk_unlink(w->store->env, path); /* else at the next opening */
+    }
     writer_free(w);
     cb(arg, status, &info);
 }
 
-static void put_trailer(struct mk_snap_writer *w)
+static void put_end(struct mk_snap_writer *w)
 {
-    w->trailed = true;
-    w->info = (struct mk_snap_info){.size = w->size, .hash = mk_hasher_end(&w->hash)};
-    mk_buf_put_u64le(&w->pending, SNAP_MAGIC);
-    mk_buf_put_u64le(&w->pending, w->info.size);
-    mk_buf_put(&w->pending, w->info.hash.b, sizeof w->info.hash.b);
+    struct mk_id hash = mk_hasher_end(&w->hasher), check;
+
+    if (w->expects && (w->expect.size != w->size || !mk_id_eq(&w->expect.hash, &hash)))
+        w->status = MK_ECORRUPT;
+    mk_buf_put_str(&w->chunk, "MKSNAP01");
+    mk_buf_put_u64le(&w->chunk, w->size);
+    mk_buf_put(&w->chunk, hash.b, sizeof hash.b);
+    check = mk_hash(mk_buf_bytes(&w->chunk));
+    mk_buf_put(&w->chunk, check.b, 16);
+    w->ended = true;
 }
 
-static void writer_continue(struct mk_snap_writer *w)
+static void put_chunk(struct mk_snap_writer *w)
 {
-    struct mk_buf swap;
+    size_t n = w->pending.n - w->taken;
 
-    if (w->in_flight)
-        return;
-    if (w->finishing && !w->trailed)
-        put_trailer(w);
-    if (w->status != 0)
-        mk_buf_clear(&w->pending);
-    if (w->pending.n == 0) {
-        if (w->finishing)
-            writer_end(w);
+    if (n > CHUNK)
+        n = CHUNK;
+    mk_buf_put(&w->chunk, w->pending.p + w->taken, n);
+    mk_hasher_put(&w->hasher, w->chunk.p, n);
+    w->size += n;
+    w->taken += n;
+    if (2 * w->taken >= w->pending.n) {
+        mk_buf_drop_front(&w->pending, w->taken);
+        w->taken = 0;
+    }
+}
+
+static void writer_step(struct mk_snap_writer *w);
+
+static void snap_write_cb(struct mk_write_sync *req, int status)
+{
+    struct mk_snap_writer *w = mk_container_of(req, struct mk_snap_writer, write);
+
+    w->writing = false;
+    w->off += w->chunk.n;
+    if (w->canceled) {
+        writer_free(w);
         return;
     }
-    if (w->pending.n < SNAP_CHUNK && !w->finishing)
-        return; /* more comes */
-    swap = w->flying;
-    w->flying = w->pending;
-    w->pending = swap;
-    w->in_flight = true;
-    w->write.cb = write_cb;
-    mk_write_sync(w->file, &w->write, w->flying.p, w->flying.n, w->at);
-    w->at += w->flying.n;
+    if (status != 0)
+        w->status = status;
+    writer_step(w);
 }
 
-static void task_cb(struct mk_task *t)
+static void writer_step(struct mk_snap_writer *w)
 {
-    writer_continue(mk_container_of(t, struct mk_snap_writer, task));
+    size_t left = w->pending.n - w->taken;
+
+    if (w->writing)
+        return;
+    if (w->finishing && (w->status != 0 || w->ended)) {
+        writer_end(w);
+        return;
+    }
+    if (w->status != 0 || (left < CHUNK && !w->finishing))
+        return;
+    mk_buf_clear(&w->chunk);
+    if (left > 0)
+        put_chunk(w);
+    else
+        put_end(w);
+    if (w->status != 0) { /* it is not what was expected */
+        writer_end(w);
+        return;
+    }
+    w->writing = true;
+    w->write.cb = snap_write_cb;
+    mk_write_sync(w->file, &w->write, w->chunk.p, w->chunk.n, w->off);
+}
+
+static void snap_task_cb(struct mk_task *t)
+{
+    writer_step(mk_container_of(t, struct mk_snap_writer, task));
+}
+
+static int make_dir(struct mk_store *s, const struct mk_id *group)
+{
+    char dir[128];
+    int rv;
+
+    mk_snap_path(dir, group, 0, NULL);
+    rv = mk_mkdir(s->env, dir);
+    return rv != 0 ? rv : mk_dir_sync(s->env, "snap");
 }
 
 int mk_snap_create(struct mk_store_group *g, struct mk_snap_writer **ret, uint64_t index)
 {
-    struct mk_env *e = g->store->env;
+    struct mk_store *s = g->store;
     struct mk_snap_writer *w;
-    char path[160];
+    struct mk_file *file;
+    char path[128];
     int rv;
 
-    snap_dir(path, g);
-    rv = mk_mkdir(e, path);
+    if (s->read_only)
+        return MK_EINVALID;
+    mk_snap_path(path, &g->id, index, "tmp");
+    rv = make_dir(s, &g->id);
     if (rv == 0)
-        rv = mk_dir_sync(e, "snap");
+        rv = mk_unlink(s->env, path);
+    if (rv == 0 || rv == MK_ENOTFOUND)
+        rv = mk_file_open(s->env, &file, path, MK_OPEN_CREATE);
     if (rv != 0)
         return rv;
     w = mk_alloc(sizeof *w);
-    w->group = g;
+    w->store = s;
+    w->group = g->id;
     w->index = index;
-    w->task.cb = task_cb;
-    mk_hasher_init(&w->hash);
-    snap_path(path, g, index, ".new");
-    mk_unlink(e, path);
-    rv = mk_file_open(e, &w->file, path, MK_OPEN_CREATE);
-    if (rv != 0) {
-        mk_free(w);
-        return rv;
-    }
+    w->file = file;
+    w->task.cb = snap_task_cb;
+    mk_hasher_init(&w->hasher);
     *ret = w;
     return 0;
 }
 
 void mk_snap_append(struct mk_snap_writer *w, struct mk_bytes b)
 {
-    mk_hasher_put(&w->hash, b.p, b.n);
-    w->size += b.n;
+    MK_ASSERT(!w->finishing);
     mk_buf_put(&w->pending, b.p, b.n);
-    mk_later(w->group->store->env, &w->task);
+    if (w->pending.n - w->taken >= CHUNK)
+        mk_later(w->store->env, &w->task);
 }
 
 uint64_t mk_snap_pending(const struct mk_snap_writer *w)
 {
-    return w->pending.n + w->flying.n;
+    return w->pending.n - w->taken + (w->writing ? w->chunk.n : 0);
 }
 
 void mk_snap_finish(struct mk_snap_writer *w, const struct mk_snap_info *expect,
                     void (*cb)(void *arg, int status, const struct mk_snap_info *info), void *arg)
 {
+    MK_ASSERT(!w->finishing);
     w->finishing = true;
-    w->has_expect = expect != NULL;
-    if (expect != NULL)
-        w->expect = *expect;
     w->cb = cb;
     w->arg = arg;
-    mk_later(w->group->store->env, &w->task);
+    if (expect != NULL) {
+        w->expects = true;
+        w->expect = *expect;
+    }
+    mk_later(w->store->env, &w->task);
 }
 
 void mk_snap_cancel(struct mk_snap_writer *w)
 {
-    MK_ASSERT(!w->finishing);
+    char path[128];
+    bool dead = mk_env_is_dead(w->store->env);
+
+    if (!dead) {
+        mk_snap_path(path, &w->group, w->index, "tmp");
+        (void)mk_unlink(w->store->env, path);
+    }
     mk_later_cancel(&w->task);
-    w->cancelled = true;
-    if (!w->in_flight)
+    w->canceled = true;
+    if (!w->writing || dead)
         writer_free(w);
 }
 
-/* --- reading ------------------------------------------------------------------------------ */
+/* --- reading ------------------------------------------------------------------------------- */
 
-struct mk_snap_reader {
-    struct mk_file *file;
-    uint64_t size;
-};
-
-static int read_trailer(struct mk_file *f, struct mk_snap_info *ret)
+static int read_end(struct mk_file *f, struct mk_snap_info *ret)
 {
-    uint8_t b[SNAP_TRAILER];
-    struct mk_reader r = {.p = b, .n = sizeof b};
-    uint64_t size = 0, magic;
-    size_t n = 0;
+    uint8_t end[END_SIZE];
+    struct mk_id check;
+    uint64_t size, n = 0;
+    size_t got;
     int rv = mk_file_size(f, &size);
 
-    if (rv == 0 && size < SNAP_TRAILER)
-        rv = MK_ECORRUPT;
-    if (rv == 0)
-        rv = mk_file_read(f, b, sizeof b, size - SNAP_TRAILER, &n);
     if (rv != 0)
         return rv;
-    magic = mk_read_u64le(&r);
-    ret->size = mk_read_u64le(&r);
-    memcpy(ret->hash.b, r.p, sizeof ret->hash.b);
-    return n == sizeof b && magic == SNAP_MAGIC && ret->size == size - SNAP_TRAILER ? 0
-                                                                                    : MK_ECORRUPT;
+    if (size < END_SIZE)
+        return MK_ECORRUPT;
+    rv = mk_file_read(f, end, END_SIZE, size - END_SIZE, &got);
+    if (rv != 0)
+        return rv;
+    check = mk_hash(MK_BYTES(end, 48));
+    for (int i = 15; i >= 8; i--)
+        n = n << 8 | end[i];
+    if (got != END_SIZE || memcmp(end, "MKSNAP01", 8) != 0 || memcmp(end + 48, check.b, 16) != 0 ||
+        n != size - END_SIZE)
+        return MK_ECORRUPT;
+    ret->size = n;
+    memcpy(ret->hash.b, end + 16, sizeof ret->hash.b);
+    return 0;
 }
 
 int mk_snap_open(struct mk_store_group *g, struct mk_snap_reader **ret, struct mk_snap_info *info,
                  uint64_t index)
 {
-    struct mk_file *f;
-    char path[160];
+    struct mk_snap_info found;
+    struct mk_file *file;
+    char path[128];
     int rv;
 
-    snap_path(path, g, index, ".snap");
-    rv = mk_file_open(g->store->env, &f, path, MK_OPEN_READ);
+    mk_snap_path(path, &g->id, index, "snap");
+    rv = mk_file_open(g->store->env, &file, path, MK_OPEN_READ);
     if (rv != 0)
         return rv;
-    rv = read_trailer(f, info);
+    rv = read_end(file, &found);
     if (rv != 0) {
-        mk_file_close(f);
+        mk_file_close(file);
         return rv;
     }
     *ret = mk_alloc(sizeof **ret);
-    (*ret)->file = f;
-    (*ret)->size = info->size;
+    (*ret)->file = file;
+    (*ret)->info = *info = found;
     return 0;
 }
 
 int mk_snap_read(struct mk_snap_reader *r, void *out, size_t n, uint64_t off)
 {
-    size_t got = 0;
+    size_t got;
     int rv;
 
-    if (off > r->size || n > r->size - off)
+    if (off > r->info.size || n > r->info.size - off)
         return MK_EINVALID;
     rv = mk_file_read(r->file, out, n, off, &got);
-    return rv != 0 ? rv : got == n ? 0 : MK_EIO;
+    return rv == 0 && got != n ? MK_EIO : rv;
 }
 
 void mk_snap_close(struct mk_snap_reader *r)
@@ -279,57 +325,100 @@ void mk_snap_close(struct mk_snap_reader *r)
 
 int mk_snap_load(struct mk_store_group *g, struct mk_buf *out, uint64_t max, uint64_t index)
 {
-    struct mk_snap_reader *r;
     struct mk_snap_info info;
-    struct mk_id hash;
+    struct mk_snap_reader *r;
     size_t before = out->n;
+    struct mk_id hash;
     int rv = mk_snap_open(g, &r, &info, index);
 
     if (rv != 0)
         return rv;
     if (info.size > max) {
-        rv = MK_ELIMIT;
-    } else {
-        rv = mk_snap_read(r, mk_buf_grow(out, (size_t)info.size), (size_t)info.size, 0);
-        hash = mk_hash(MK_BYTES(out->p + before, (size_t)info.size));
-        if (rv == 0 && !mk_id_eq(&hash, &info.hash))
-            rv = MK_ECORRUPT;
-        if (rv != 0)
-            out->n = before;
+        mk_snap_close(r);
+        return MK_ELIMIT;
     }
+    rv = mk_snap_read(r, mk_buf_grow(out, info.size), info.size, 0);
     mk_snap_close(r);
+    hash = mk_hash(MK_BYTES(out->p + before, info.size));
+    if (rv == 0 && !mk_id_eq(&hash, &info.hash))
+        rv = MK_ECORRUPT;
+    if (rv != 0)
+        out->n = before;
     return rv;
 }
 
-/* --- pruning ---------------------------------------------------------------------------------- */
+/* --- removing ------------------------------------------------------------------------------- */
 
-struct prune {
-    struct mk_env *env;
-    char dir[96];
-    char keep[32], fresh[32];
-    uint64_t below;
+struct sweep {
+    struct mk_store *s;
+    const char *dir;
+    uint64_t below;         /* complete files below it go */
+    bool unfinished, other; /* unfinished ones go; all other indices go */
+    uint64_t keep;
 };
 
-static void prune_cb(void *arg, const char *name)
+/* "<16 hex digits>.<ext>" */
+static bool parse_name(const char *name, uint64_t *ret_index, bool *ret_complete)
 {
-    const struct prune *p = arg;
-    char path[400];
-    uint64_t index = 0;
-    const char *c = name;
+    uint64_t v = 0;
 
-    for (; *c >= '0' && *c <= '9' && index < UINT64_MAX / 10 - 9; c++)
-        index = 10 * index + (uint64_t)(*c - '0');
-    if (strcmp(name, p->keep) == 0 || index >= p->below)
-        return;
-    snprintf(path, sizeof path, "%s/%.255s", p->dir, name);
-    mk_unlink(p->env, path);
+    if (strlen(name) < 18 || name[16] != '.')
+        return false;
+    for (int i = 0; i < 16; i++) {
+        const char *digits = "0123456789abcdef", *at = strchr(digits, name[i]);
+
+        if (at == NULL)
+            return false;
+        v = v << 4 | (uint64_t)(at - digits);
+    }
+    *ret_index = v;
+    *ret_complete = strcmp(name + 17, "snap") == 0;
+    return *ret_complete || strcmp(name + 17, "tmp") == 0;
 }
 
-void mk_snap_prune(struct mk_store_group *g, uint64_t keep)
+static void sweep_cb(void *arg, const char *name)
 {
-    struct prune p = {.env = g->store->env, .below = keep == UINT64_MAX ? UINT64_MAX : keep};
+    struct sweep *sw = arg;
+    char path[256];
+    uint64_t index;
+    bool complete;
 
-    snap_dir(p.dir, g);
-    snprintf(p.keep, sizeof p.keep, "%llu.snap", (unsigned long long)keep);
-    mk_dir_list(p.env, p.dir, prune_cb, &p);
+    if (!parse_name(name, &index, &complete))
+        return;
+    if (complete ? !(index < sw->below || (sw->other && index != sw->keep)) : !sw->unfinished)
+        return;
+    snprintf(path, sizeof path, "%s/%s", sw->dir, name);
+    (void)mk_unlink(sw->s->env, path); /* found again at the next opening */
+}
+
+void mk_snap_sweep(struct mk_store *s, const struct mk_id *group, uint64_t below)
+{
+    char dir[128];
+    struct sweep sw = {.s = s, .dir = dir, .below = below};
+
+    mk_snap_path(dir, group, 0, NULL);
+    (void)mk_dir_list(s->env, dir, sweep_cb, &sw);
+}
+
+static void clean_cb(void *arg, const char *name)
+{
+    struct mk_store *s = arg;
+    const struct mk_store_group *g = NULL;
+    struct mk_id id;
+    char dir[128];
+    struct sweep sw = {.s = s, .dir = dir, .unfinished = true, .other = true};
+
+    if (mk_id_unhex(&id, mk_str_of(name)) != 0)
+        return;
+    g = mk_stored_find(&s->state, &id);
+    sw.keep = g == NULL ? 0 : g->snap_index;
+    snprintf(dir, sizeof dir, "snap/%s", name);
+    (void)mk_dir_list(s->env, dir, sweep_cb, &sw);
+}
+
+int mk_snap_clean(struct mk_store *s)
+{
+    int rv = mk_dir_list(s->env, "snap", clean_cb, s);
+
+    return rv == MK_ENOTFOUND ? 0 : rv;
 }

@@ -1,176 +1,133 @@
-/* store_int.h - what the files of the store share.
+/* store_int.h - inside the store.
  *
- *   store.c    groups, appending, waiting: what is in memory   frame.c    a frame's bytes
- *   slots.c    the files: writing, rotating, preparing spares  recover.c  from files to memory
- *   records.c  what a frame holds                              snap.c     snapshot files */
+ *   frame.c    one batch on disk            record.c  what is in it
+ *   state.c    what the log says, in memory
+ *   slot.c     files: which are live, which may be used again, making new ones
+ *   recover.c  opening: from files to state
+ *   append.c   from calls to records, batches, waits
+ *   store.c    opening, closing, what was recovered
+ *   snap.c     snapshot files
+ *
+ * A slot's life:
+ *
+ *     absent -> preparing -> spare -> current -> live -> spare ...
+ *               (zeros)      (next)   (tail)     (holds live entries) */
 #ifndef STORE_STORE_INT_H
 #define STORE_STORE_INT_H
 
-#include "base/assert.h"
 #include "env/env.h"
-#include "store/store.h"
-#include <mosaik/datum.h>
+#include "store/frame.h"
+#include "store/state.h"
 
-#include <stdio.h>
-#include <string.h>
+#define MK_SLOT_FIRST (1u << 20) /* bytes of the first slot; each next is twice as large */
+#define MK_SLOT_CHUNK (1u << 20) /* zeros are written so many at a time */
+#define MK_SLOT_SPARES 2u        /* kept; more are removed */
 
-#define MK_SLOT_FIRST (1u << 20)  /* bytes of the first two slots: a small store stays small */
-#define MK_SLOT_BYTES (16u << 20) /* of the later ones */
-#define MK_SLOT_FILL (1u << 20)   /* bytes of zeros written at once into a spare */
-#define MK_FRAME_HEADER 40u
-#define MK_FRAME_MAX (8u << 20) /* bytes of one frame's records, but for one larger record */
-
-/* --- frames ------------------------------------------------------------------------- */
-
-/** u32le magic, u32le length, u64le life, u64le sequence, 16 bytes of checksum, the records. */
-struct mk_frame {
-    uint64_t life;     /* of the slot, when it was written */
-    uint64_t sequence; /* of all frames of the store */
-    struct mk_bytes records;
-};
-/** Appends a frame to out. */
-void mk_frame_put(struct mk_buf *out, const uint8_t key[32], const struct mk_frame *f);
-/** The frame at the beginning of b; false when there is no whole, right one. */
-bool mk_frame_get(struct mk_frame *ret, const uint8_t key[32], struct mk_bytes b);
-/** The offset of a right frame of this life with a sequence above `after` at or behind from;
- * SIZE_MAX: none. */
-size_t mk_frame_find(const uint8_t key[32], struct mk_bytes b, size_t from, uint64_t life,
-                     uint64_t after);
-
-/* --- in memory ------------------------------------------------------------------------ */
-
-struct mk_fact {
-    struct mk_list node; /* sorted by key */
-    char key[MK_STORE_KEY_MAX + 1];
-    uint8_t *value;
-    size_t n;
+/** The highest index of a group in a slot. */
+struct mk_extent {
+    uint32_t group;
+    uint64_t last;
 };
 
-/** Entries from `from` on, up to the next run's, were written in this life. */
-struct mk_run {
-    uint64_t from, life;
-};
-
-struct mk_kept {
-    uint64_t term;
-    uint8_t type;
-    uint32_t n;
-    uint8_t *bytes; /* NULL: in a slot that is gone (while recovering) */
-};
-
-struct mk_store_group {
-    struct mk_store *store;
-    struct mk_id id;
-    uint64_t number;
-    uint64_t term, vote;
-    uint64_t first, last; /* first = last + 1: no entries */
-    uint64_t snapshot;
-    struct mk_buf description;
-    struct mk_list facts;
-    unsigned n_facts;
-    struct mk_run *runs; /* ascending; covers first..last */
-    size_t n_runs, cap_runs;
-    struct mk_kept *kept; /* recovered entries: first..last; NULL when forgotten */
-    size_t n_kept, cap_kept;
-    bool keeping;
-    uint64_t prune_lsn, prune_below; /* snapshot files below go when this lsn is durable */
-};
+enum mk_slot_use { MK_SLOT_SPARE, MK_SLOT_LIVE, MK_SLOT_CURRENT };
 
 struct mk_slot {
-    unsigned number; /* of its file */
-    uint64_t life;   /* 0: free */
+    uint32_t file; /* log/<file>.seg */
+    enum mk_slot_use use;
+    uint64_t segment; /* 0: never used */
     uint64_t size;
+    uint64_t end; /* of the last frame */
+    bool listed;  /* by the newest checkpoint: it holds live entries */
+    struct mk_extent *extents;
+    size_t n_extents, cap_extents;
 };
 
 struct mk_store {
     struct mk_env *env;
-    bool read_only;
-    uint32_t slot_bytes;
-    uint8_t key[32];
-    struct mk_store_group **groups; /* by number */
-    size_t n_groups, cap_groups;
+    bool read_only, closing;
+    uint32_t segment_bytes;
+    int status; /* why it is dead, or 0 */
+    uint8_t key[MK_FRAME_KEY];
+    struct mk_stored state;
 
     struct mk_slot *slots;
     size_t n_slots, cap_slots;
-    struct mk_file *file; /* of the slot being written */
-    unsigned current;     /* index into slots */
-    uint64_t at, size;
-    uint64_t life, sequence; /* newest life; last sequence used */
-    uint64_t keep_life;      /* slots of a life below it are free: a durable checkpoint said so */
-    uint64_t keep_next;      /* what the checkpoint in flight says */
+    uint32_t next_file;
+    uint64_t segment;     /* of the current slot */
+    uint64_t frame;       /* number of the next frame */
+    struct mk_file *file; /* of the current slot */
 
-    struct mk_buf gathered; /* records */
-    uint64_t lsn, flying_lsn, durable;
-    struct mk_buf out; /* the write in flight */
-    bool flying;
+    /* the batch */
+    struct mk_buf gather; /* records, behind room for a frame's header */
+    uint64_t batch;       /* number of the one that is gathered */
+    struct mk_buf flight; /* the frame being written */
     struct mk_write_sync write;
-    struct mk_task flush;
-    struct mk_task tell;
-    struct mk_list waits;
-    int status;
+    bool writing;
+    struct mk_file *old_file; /* the slot before, closed when the rotation is durable */
+    bool rotating;            /* the frame in flight begins a slot */
+    uint64_t lsn, flight_lsn, durable;
+    struct mk_task flush_task, ready_task;
+    struct mk_list waits;  /* struct mk_store_wait, by lsn */
+    struct mk_list sweeps; /* struct mk_sweep: snapshot files to remove */
 
-    struct mk_file *spare; /* being filled with zeros */
-    uint64_t spare_at, spare_size;
-    unsigned spare_number;
-    bool spare_flying, spare_ready;
-    struct mk_write_sync spare_write;
+    /* preparing a slot */
+    bool preparing;
+    uint32_t prep_number;
+    uint64_t prep_size, prep_done;
+    struct mk_file *prep_file;
+    struct mk_write_sync prep;
+    uint8_t *zeros;
 
-    bool closing;
-    void (*closed)(void *arg);
-    void *closed_arg;
+    void (*close_cb)(void *arg);
+    void *close_arg;
 };
 
-struct mk_store_group *mk_store_group_new(struct mk_store *s, const struct mk_id *id);
-struct mk_fact *mk_fact_find(const struct mk_store_group *g, const char *key);
-void mk_fact_put(struct mk_store_group *g, const char *key, struct mk_bytes value);
-/** Entry at index in this life: what stands at or above it goes. */
-void mk_group_entry(struct mk_store_group *g, uint64_t index, uint64_t life);
-void mk_group_snapshot(struct mk_store_group *g, uint64_t index, struct mk_bytes description,
-                       uint64_t first, bool void_log);
-void mk_group_clear(struct mk_store_group *g);
-void mk_group_forget(struct mk_store_group *g);
-/** The least life that still holds a live entry. */
-uint64_t mk_store_live(const struct mk_store *s);
-void mk_store_fail(struct mk_store *s, int status);
-void mk_store_written(struct mk_store *s); /* the write in flight is durable */
-void mk_store_maybe_free(struct mk_store *s);
-
-/* --- records ------------------------------------------------------------------------------ */
-
-enum mk_record_kind {
-    MK_RECORD_GROUP = 1,      /* number, id */
-    MK_RECORD_ENTRY = 2,      /* number, index, term, type, n, bytes */
-    MK_RECORD_TERM = 3,       /* number, term, vote */
-    MK_RECORD_FACT = 4,       /* number, key n, key, n, value */
-    MK_RECORD_SNAPSHOT = 5,   /* number, index, first, void, n, description */
-    MK_RECORD_REMOVE = 6,     /* number */
-    MK_RECORD_CHECKPOINT = 7, /* keep life, n; n bytes: the groups as they are */
-    MK_RECORD_EXTENT = 8,     /* number, snapshot, first, last, n, description */
+/** Older snapshot files of a group go when the newer reference is durable. */
+struct mk_sweep {
+    struct mk_list node;
+    struct mk_id group;
+    uint64_t below; /* UINT64_MAX: all */
+    uint64_t lsn;
 };
-void mk_record_group(struct mk_buf *b, const struct mk_store_group *g);
-void mk_record_term(struct mk_buf *b, const struct mk_store_group *g);
-void mk_record_fact(struct mk_buf *b, const struct mk_store_group *g, const char *key,
-                    struct mk_bytes v);
-void mk_record_checkpoint(struct mk_buf *b, const struct mk_store *s, uint64_t keep_life);
-/** Applies a frame's records to memory; a checkpoint's groups only from the oldest slot.
- * MK_ECORRUPT. */
-int mk_records_apply(struct mk_store *s, struct mk_bytes records, uint64_t life, bool oldest,
-                     uint64_t *ret_keep_life);
 
-/* --- slots ---------------------------------------------------------------------------------- */
+/* slot.c */
+void mk_slot_path(char out[32], uint32_t file);
+struct mk_slot *mk_slot_add(struct mk_store *s, uint32_t file, uint64_t size);
+struct mk_slot *mk_slot_current(struct mk_store *s);
+/** Notes that a group's entry lies in the slot. */
+void mk_slot_note(struct mk_slot *slot, struct mk_store_group *g, uint64_t index);
+bool mk_slot_needed(const struct mk_store *s, const struct mk_slot *slot);
+/** A spare of at least size bytes; NULL: none. */
+struct mk_slot *mk_slot_spare(struct mk_store *s, uint64_t size);
+/** Sees to it that there will be a spare of at least size bytes. */
+void mk_slot_prepare(struct mk_store *s, uint64_t size);
+/** Bytes that the next new slot should have, at least `size`. */
+uint64_t mk_slot_next_size(const struct mk_store *s, uint64_t size);
+/** Removes spares above the limit. */
+void mk_slot_trim(struct mk_store *s);
+void mk_slots_done(struct mk_store *s);
 
-void mk_slot_path(char out[32], unsigned number);
-/** A new life in a free, spare or new slot, current from now on. Blocks only when no spare is
- * ready. */
-int mk_slots_rotate(struct mk_store *s, uint64_t bytes_wanted);
-void mk_slots_write(struct mk_store *s); /* what is gathered, when nothing is in flight */
-void mk_slots_close(struct mk_store *s);
-struct mk_slot *mk_slots_add(struct mk_store *s, unsigned number, uint64_t life, uint64_t size);
-int mk_slot_create(struct mk_store *s, unsigned number, uint64_t size);
-extern const char MK_STORE_KEY_FILE[]; /* "log/key" */
+/* recover.c */
+int mk_recover(struct mk_store *s, struct mk_fault *reterr);
 
-int mk_store_recover(struct mk_store *s, struct mk_fault *reterr);
-/** Removes the group's snapshot files but the one it stands on. */
-void mk_snap_prune(struct mk_store_group *g, uint64_t keep);
+/* append.c */
+void mk_append_init(struct mk_store *s);
+void mk_append_done(struct mk_store *s);
+/** The store is dead from now on; everybody who waits is told. */
+void mk_store_die(struct mk_store *s, int status);
+/** Something changed that a flush may have waited for. */
+void mk_append_wake(struct mk_store *s);
+/** A slot's first frame, unsealed: the whole state, then what is gathered. */
+void mk_append_checkpoint(struct mk_store *s, struct mk_buf *out);
 
-#endif
+/* snap.c */
+void mk_snap_path(char out[128], const struct mk_id *group, uint64_t index, const char *ext);
+/** Removes what no group refers to. */
+int mk_snap_clean(struct mk_store *s);
+void mk_snap_sweep(struct mk_store *s, const struct mk_id *group, uint64_t below);
+
+/* store.c */
+/** Frees s when nothing is in flight any more and it is closing. */
+void mk_store_closed(struct mk_store *s);
+
+#endif /* STORE_STORE_INT_H */

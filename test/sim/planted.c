@@ -1,24 +1,21 @@
 /* A frame of the log whose records are terms and votes and nothing else. */
 #include "planted.h"
-#include "store/store_int.h"
+#include "store/frame.h"
+#include "store/record.h"
 
 static bool is_vote(void *arg, const char *path, const void *p, size_t n)
 {
-    struct mk_reader r = {.p = p, .n = n};
+    struct mk_bytes b;
+    struct mk_record r;
 
     (void)arg;
     (void)path;
-    if (n <= MK_FRAME_HEADER)
+    if (!mk_frame_peek(&b, MK_BYTES(p, n)) || b.n == 0)
         return false;
-    mk_read_bytes(&r, MK_FRAME_HEADER);
-    while (!r.failed && r.n > 0) {
-        if (mk_read_u8(&r) != MK_RECORD_TERM)
+    while (mk_record_take(&r, &b))
+        if (r.kind != MK_REC_TERM)
             return false;
-        mk_read_varint(&r); /* group, term, vote */
-        mk_read_varint(&r);
-        mk_read_varint(&r);
-    }
-    return !r.failed;
+    return b.n == 0;
 }
 
 void planted_skip_vote_sync(struct world *w, unsigned i)

@@ -358,7 +358,7 @@ static void node_end(struct sim_node *n, bool told)
     life_drop_events(l);
     mk_env_drop_tasks(&l->base);
     mk_heap_done(&l->timers);
-    l->dead = true;
+    l->dead = l->base.dead = true;
     n->life = NULL;
     n->paused = false;
     if (n->program != NULL && n->program->destroy != NULL && l->state != NULL)

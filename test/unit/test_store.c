@@ -1,0 +1,884 @@
+/* test_store.c - the log and the snapshots, on simulated disks.
+ *
+ * The crash test keeps a list of everything it appended, in order, and the lsn of each.
+ * After a crash (power loss, or kill -9) at any moment, what is recovered must be what
+ * some prefix of that list gives, and the prefix must contain everything that was
+ * reported durable. Then it goes on from there. `test_store FROM TO` plays other seeds. */
+#include "unit.h"
+
+#include "env/env.h"
+#include "store/store.h"
+#include "world.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define GROUPS 3u
+#define SEEDS 100
+
+static struct mk_id group_id(unsigned k)
+{
+    struct mk_id id = {.b = {(uint8_t)(k + 1), 7}};
+
+    return id;
+}
+
+/* --- a program that has a store ------------------------------------------------------ */
+
+struct node {
+    struct mk_env *env;
+    struct mk_store *store;
+    int rv;
+    struct mk_fault fault;
+};
+
+static uint32_t segment_bytes;
+
+static void *node_boot(struct mk_env *e, unsigned i, void *arg)
+{
+    struct node *n = mk_alloc(sizeof *n);
+    struct mk_store_options o = {.segment_bytes = segment_bytes};
+
+    (void)i;
+    (void)arg;
+    n->env = e;
+    n->rv = mk_store_open(e, &n->store, &o, &n->fault);
+    return n;
+}
+
+static void node_destroy(void *state)
+{
+    struct node *n = state;
+
+    mk_store_close(n->store, NULL, NULL);
+    mk_free(n);
+}
+
+static const struct world_program program = {node_boot, node_destroy};
+
+static struct node *boot(struct world *w)
+{
+    struct node *n;
+
+    world_boot(w, 0, &program, NULL);
+    n = world_state(w, 0);
+    if (n->rv != 0)
+        fail_msg("%s", n->fault.text);
+    return n;
+}
+
+static struct node *restart(struct world *w)
+{
+    struct node *n;
+
+    world_restart(w, 0);
+    n = world_state(w, 0);
+    if (n->rv != 0)
+        fail_msg("%s", n->fault.text);
+    return n;
+}
+
+/* --- a model of it ---------------------------------------------------------------------- */
+
+struct model_group {
+    uint64_t term, vote, first, last, snapshot;
+    uint32_t sums[4096]; /* of the entries, by index */
+    uint32_t fact[4];
+};
+
+struct op {
+    enum { OP_ENTRY, OP_TERM, OP_FACT, OP_SNAPSHOT, OP_REMOVE } kind;
+    unsigned group;
+    uint64_t index, first, lsn;
+    uint32_t sum;
+    bool void_log;
+};
+
+#define OPS_MAX 60000
+
+static struct {
+    struct op ops[OPS_MAX];
+    size_t n;
+    struct model_group now[GROUPS], base[GROUPS]; /* base: before the first op */
+} model;
+
+static uint32_t sum_of(const uint8_t *p, size_t n)
+{
+    uint32_t h = 2166136261u ^ (uint32_t)n;
+
+    for (size_t i = 0; i < n; i++)
+        h = (h ^ p[i]) * 16777619u;
+    return h | 1;
+}
+
+static void model_apply(struct model_group *g, const struct op *o)
+{
+    switch (o->kind) {
+    case OP_ENTRY:
+        if (g->first > g->last)
+            g->first = o->index;
+        g->last = o->index;
+        g->sums[o->index] = o->sum;
+        break;
+    case OP_TERM:
+        g->term = o->index;
+        g->vote = o->sum;
+        break;
+    case OP_FACT:
+        g->fact[o->index] = o->sum;
+        break;
+    case OP_SNAPSHOT:
+        g->snapshot = o->index;
+        if (o->void_log || g->last < o->index || g->first > g->last) {
+            g->first = o->index + 1;
+            g->last = o->index;
+        } else if (o->first > g->first) {
+            g->first = o->first;
+        }
+        break;
+    case OP_REMOVE:
+        memset(g, 0, sizeof *g);
+        g->first = 1;
+        break;
+    }
+}
+
+static void model_begin(void)
+{
+    memset(model.now, 0, sizeof model.now);
+    for (unsigned k = 0; k < GROUPS; k++)
+        model.now[k].first = 1;
+    memcpy(model.base, model.now, sizeof model.base);
+    model.n = 0;
+}
+
+/* --- what was recovered -------------------------------------------------------------------- */
+
+static int collect(void *arg, const struct mk_store_entry *e)
+{
+    struct model_group *g = arg;
+
+    assert_true(e->index < 4096);
+    assert_true(e->index == g->first || g->sums[e->index - 1] != 0);
+    assert_int_equal(e->type, 1);
+    g->sums[e->index] = sum_of(e->bytes.p, e->bytes.n);
+    return 0;
+}
+
+static void recovered(struct mk_store *s, unsigned k, struct model_group *ret)
+{
+    struct mk_id id = group_id(k);
+    struct mk_store_group *g = mk_store_group(s, &id);
+    struct mk_store_state st;
+    struct mk_bytes v;
+    char key[8];
+
+    memset(ret, 0, sizeof *ret);
+    mk_store_state(g, &st);
+    ret->term = st.term;
+    ret->vote = st.vote;
+    ret->first = st.first_index;
+    ret->last = st.last_index;
+    ret->snapshot = st.snapshot_index;
+    if (st.snapshot_index != 0)
+        assert_int_equal(st.snapshot.n, st.snapshot_index % 100);
+    assert_int_equal(mk_store_each_entry(g, collect, ret), 0);
+    for (unsigned i = 0; i < 4; i++) {
+        snprintf(key, sizeof key, "fact%u", i);
+        if (mk_store_get(g, &v, key) == 0)
+            ret->fact[i] = sum_of(v.p, v.n);
+    }
+    mk_store_forget(g);
+}
+
+static bool same(const struct model_group *a, const struct model_group *b)
+{
+    bool empty = a->first > a->last && b->first > b->last;
+
+    if (a->term != b->term || a->vote != b->vote || a->snapshot != b->snapshot ||
+        memcmp(a->fact, b->fact, sizeof a->fact) != 0)
+        return false;
+    if (a->last != b->last && !(empty && a->snapshot == 0))
+        return false;
+    if (!empty && a->first != b->first)
+        return false;
+    for (uint64_t i = a->first; !empty && i <= a->last; i++)
+        if (a->sums[i] != b->sums[i])
+            return false;
+    return true;
+}
+
+static void say(unsigned k, const struct model_group *got, const struct model_group *at)
+{
+    print_error("group %u%s: term %d, vote %d, snapshot %d, entries %d..%d; the model: %d, %d, "
+                "%d, %d..%d\n",
+                k, same(got, at) ? "" : " (differs)", (int)got->term, (int)got->vote,
+                (int)got->snapshot, (int)got->first, (int)got->last, (int)at->term, (int)at->vote,
+                (int)at->snapshot, (int)at->first, (int)at->last);
+}
+
+/* The recovered state is that of a prefix that ends at or after `durable`; the model goes
+ * on from it. */
+static void check_prefix(struct mk_store *s, uint64_t durable, uint64_t seed)
+{
+    static struct model_group got[GROUPS], at[GROUPS];
+    size_t least = 0;
+
+    for (unsigned k = 0; k < GROUPS; k++)
+        recovered(s, k, &got[k]);
+    memcpy(at, model.base, sizeof at);
+    while (least < model.n && model.ops[least].lsn <= durable)
+        model_apply(&at[model.ops[least].group], &model.ops[least]), least++;
+    for (size_t n = least;; n++) {
+        bool all = true;
+
+        for (unsigned k = 0; k < GROUPS && all; k++)
+            all = same(&got[k], &at[k]);
+        if (all)
+            break;
+        if (n == model.n) {
+            for (unsigned k = 0; k < GROUPS; k++)
+                say(k, &got[k], &at[k]);
+            fail_msg("seed %d: what was durable (%d of %d) is not there", (int)seed, (int)least,
+                     (int)model.n);
+        }
+        model_apply(&at[model.ops[n].group], &model.ops[n]);
+    }
+    memcpy(model.base, at, sizeof at);
+    memcpy(model.now, at, sizeof at);
+    model.n = 0;
+}
+
+/* --- appending ----------------------------------------------------------------------------------
+ */
+
+static void put_entry(struct world *w, struct mk_store *s, unsigned k, uint64_t index, size_t bytes)
+{
+    struct mk_id id = group_id(k);
+    struct op *o = &model.ops[model.n++];
+    uint8_t *p = mk_alloc(bytes);
+    struct mk_store_entry e = {.index = index, .term = 1, .type = 1, .bytes = MK_BYTES(p, bytes)};
+
+    for (size_t i = 0; i < bytes; i++)
+        p[i] = (uint8_t)world_workload(w, 256);
+    *o = (struct op){.kind = OP_ENTRY, .group = k, .index = index, .sum = sum_of(p, bytes)};
+    assert_int_equal(mk_store_append(mk_store_group(s, &id), &o->lsn, &e), 0);
+    model_apply(&model.now[k], o);
+    mk_free(p);
+}
+
+static void put_term(struct world *w, struct mk_store *s, unsigned k)
+{
+    struct mk_id id = group_id(k);
+    struct op *o = &model.ops[model.n++];
+
+    *o = (struct op){.kind = OP_TERM,
+                     .group = k,
+                     .index = model.now[k].term + 1,
+                     .sum = (uint32_t)world_workload(w, 5)};
+    assert_int_equal(mk_store_set_term(mk_store_group(s, &id), &o->lsn, o->index, o->sum), 0);
+    model_apply(&model.now[k], o);
+}
+
+static void put_fact(struct world *w, struct mk_store *s, unsigned k)
+{
+    struct mk_id id = group_id(k);
+    struct op *o = &model.ops[model.n++];
+    uint8_t v[300];
+    size_t n = (size_t)world_workload(w, sizeof v);
+    char key[8];
+
+    for (size_t i = 0; i < n; i++)
+        v[i] = (uint8_t)world_workload(w, 256);
+    *o = (struct op){.kind = OP_FACT, .group = k, .index = world_workload(w, 4)};
+    o->sum = n == 0 ? 0 : sum_of(v, n);
+    snprintf(key, sizeof key, "fact%u", (unsigned)o->index);
+    assert_int_equal(mk_store_put(mk_store_group(s, &id), &o->lsn, key, MK_BYTES(v, n)), 0);
+    model_apply(&model.now[k], o);
+}
+
+static void put_snapshot(struct mk_store *s, unsigned k, uint64_t index, uint64_t first,
+                         bool void_log)
+{
+    static const uint8_t description[100];
+    struct mk_id id = group_id(k);
+    struct op *o = &model.ops[model.n++];
+
+    *o = (struct op){
+        .kind = OP_SNAPSHOT, .group = k, .index = index, .first = first, .void_log = void_log};
+    assert_int_equal(mk_store_set_snapshot(mk_store_group(s, &id), &o->lsn, index,
+                                           MK_BYTES(description, index % 100), first, void_log),
+                     0);
+    model_apply(&model.now[k], o);
+}
+
+static void put_removal(struct mk_store *s, unsigned k)
+{
+    struct mk_id id = group_id(k);
+    struct op *o = &model.ops[model.n++];
+
+    *o = (struct op){.kind = OP_REMOVE, .group = k};
+    assert_int_equal(mk_store_remove(mk_store_group(s, &id), &o->lsn), 0);
+    model_apply(&model.now[k], o);
+}
+
+/* Something that a group would do. */
+static void put_something(struct world *w, struct mk_store *s, size_t bytes_max)
+{
+    unsigned k = (unsigned)world_workload(w, GROUPS), what = (unsigned)world_workload(w, 100);
+    struct model_group *g = &model.now[k];
+    bool empty = g->first > g->last;
+    uint64_t live = empty ? 0 : g->last - g->first + 1, index = g->last + 1;
+
+    if (k == 2 && what > 10)
+        return; /* an idle group */
+    if (what < 70 || live < 3) {
+        if (what < 8 && live > 3)
+            index = g->last - world_workload(w, 3); /* replaces a tail */
+        if (index < 4000)
+            put_entry(w, s, k, index, (size_t)world_workload(w, bytes_max));
+    } else if (what < 78) {
+        put_term(w, s, k);
+    } else if (what < 86) {
+        put_fact(w, s, k);
+    } else if (what < 97) {
+        uint64_t at = g->first + world_workload(w, live), back = world_workload(w, 4);
+
+        if (at > g->snapshot)
+            put_snapshot(s, k, at, at + 1 > back ? at + 1 - back : 1, /* void_log= */ false);
+    } else if (what < 99) {
+        if (g->last < 3900)
+            put_snapshot(
+                s, k, g->snapshot > g->last ? g->snapshot + 5 : g->last - world_workload(w, 3) + 1,
+                1, /* void_log= */ true);
+    } else {
+        put_removal(s, k);
+    }
+}
+
+/* --- the tests
+ * -------------------------------------------------------------------------------------- */
+
+static uint64_t first_seed, end_seed = SEEDS;
+
+static void crash_run(uint64_t seed, unsigned rounds)
+{
+    struct world *w = world_new(seed);
+    struct node *n = boot(w);
+    size_t bytes_max = seed % 4 == 0 ? 20000 : 300;
+
+    model_begin();
+    for (unsigned round = 0; round < rounds; round++) {
+        unsigned turns = (unsigned)world_chaos(w, 60);
+        uint64_t durable;
+
+        for (unsigned t = 0; t < turns; t++) {
+            for (unsigned i = (unsigned)world_workload(w, 8); i > 0; i--)
+                put_something(w, n->store, bytes_max);
+            for (unsigned steps = (unsigned)world_chaos(w, 5); steps > 0; steps--)
+                if (!world_step(w))
+                    break;
+        }
+        durable = mk_store_durable(n->store);
+        if (world_chaos(w, 4) == 0)
+            world_kill(w, 0);
+        else
+            world_crash(w, 0);
+        n = restart(w);
+        check_prefix(n->store, durable, seed);
+        if (world_chaos(w, 3) == 0) { /* recovery of recovery: at once, nothing appended */
+            world_crash(w, 0);
+            n = restart(w);
+            check_prefix(n->store, 0, seed);
+        }
+    }
+    world_free(w);
+}
+
+static void what_was_durable_survives_any_crash(void **state)
+{
+    (void)state;
+    segment_bytes = 64 << 10;
+    for (uint64_t seed = first_seed; seed < end_seed; seed++)
+        crash_run(seed, 12);
+    segment_bytes = 0;
+}
+
+static void settle(struct world *w)
+{
+    world_run(w, 200);
+}
+
+struct log_size {
+    unsigned files;
+    uint64_t bytes;
+    struct mk_env *env;
+};
+
+static void log_size_cb(void *arg, const char *name)
+{
+    struct log_size *z = arg;
+    struct mk_file *f;
+    char path[64];
+    uint64_t n;
+
+    if (strstr(name, ".seg") == NULL)
+        return;
+    snprintf(path, sizeof path, "log/%s", name);
+    assert_int_equal(mk_file_open(z->env, &f, path, MK_OPEN_READ), 0);
+    assert_int_equal(mk_file_size(f, &n), 0);
+    mk_file_close(f);
+    z->files++;
+    z->bytes += n;
+}
+
+static struct log_size log_size(struct mk_env *e)
+{
+    struct log_size z = {.env = e};
+
+    assert_int_equal(mk_dir_list(e, "log", log_size_cb, &z), 0);
+    return z;
+}
+
+/* A hundred megabytes go through a log of a few. One group is idle with three entries. */
+static void slots_are_used_again(void **state)
+{
+    struct world *w = world_new(3);
+    struct node *n = boot(w);
+
+    (void)state;
+    model_begin();
+    for (uint64_t i = 1; i <= 3; i++)
+        put_entry(w, n->store, 2, i, 50);
+    for (uint64_t round = 0; round < 100; round++) {
+        struct model_group *g = &model.now[0];
+
+        if (round % 30 == 29) {
+            put_removal(n->store, 0);
+            settle(w);
+        }
+        for (unsigned i = 0; i < 100; i++)
+            put_entry(w, n->store, 0, g->last + 1, 10000);
+        put_snapshot(n->store, 0, g->last - 5, g->last - 10, false);
+        settle(w);
+    }
+    assert_int_equal(mk_store_status(n->store), 0);
+    assert_true(log_size(n->env).bytes < (60u << 20));
+    assert_true(log_size(n->env).files <= 8);
+    world_crash(w, 0);
+    n = restart(w);
+    check_prefix(n->store, model.ops[model.n - 1].lsn, 3);
+    world_free(w);
+}
+
+static void write_some(struct world *w, struct node *n, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        put_entry(w, n->store, 0, model.now[0].last + 1, 200);
+        put_term(w, n->store, 1);
+        settle(w);
+    }
+}
+
+static void reopen_reports(struct world *w, const char *path)
+{
+    struct node *n;
+
+    world_restart(w, 0);
+    n = world_state(w, 0);
+    if (n->rv != MK_ECORRUPT)
+        fail_msg("opened with %d, although %s is damaged", n->rv, path);
+    if (strstr(n->fault.text, path) == NULL || strstr(n->fault.text, "offset") == NULL)
+        fail_msg("no place in: %s", n->fault.text);
+}
+
+static void a_wrong_byte_is_reported_with_its_place(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 0; seed < 60; seed++) {
+        struct world *w = world_new(seed);
+        struct node *n = boot(w);
+        struct mk_buf b = {0};
+        uint64_t end;
+
+        model_begin();
+        write_some(w, n, 20);
+        world_crash(w, 0);
+        assert_int_equal(world_disk_read(w, 0, "log/000001.seg", &b), 0);
+        for (end = b.n; end > 0 && b.p[end - 1] == 0;)
+            end--;
+        mk_buf_done(&b);
+        /* not in the last batch: that one cannot be told from a torn one */
+        world_disk_rot(w, 0, "log/000001.seg", world_chaos(w, end - 600));
+        reopen_reports(w, "log/000001.seg");
+        world_free(w);
+    }
+}
+
+/* Damage in a slot that was closed long ago, and in the first frame of the newest. */
+static void a_wrong_byte_in_any_slot_is_reported(void **state)
+{
+    (void)state;
+    for (unsigned which = 1; which <= 2; which++) {
+        struct world *w = world_new(which);
+        struct node *n;
+        char path[32];
+
+        segment_bytes = 1 << 20;
+        n = boot(w);
+        model_begin();
+        for (unsigned i = 0; i < 70; i++) {
+            put_entry(w, n->store, 0, model.now[0].last + 1, 20000);
+            settle(w);
+        }
+        world_crash(w, 0);
+        snprintf(path, sizeof path, "log/%06u.seg", which);
+        world_disk_rot(w, 0, path, which == 1 ? 500000 : 60);
+        reopen_reports(w, path);
+        world_free(w);
+        segment_bytes = 0;
+    }
+}
+
+static void a_missing_key_or_slot_is_reported(void **state)
+{
+    (void)state;
+    for (unsigned which = 0; which < 2; which++) {
+        struct world *w = world_new(which);
+        struct node *n;
+
+        segment_bytes = 1 << 20;
+        n = boot(w);
+        model_begin();
+        for (unsigned i = 0; i < 70; i++) {
+            put_entry(w, n->store, 0, model.now[0].last + 1, 20000);
+            settle(w);
+        }
+        assert_int_equal(mk_unlink(n->env, which == 0 ? "log/key" : "log/000001.seg"), 0);
+        assert_int_equal(mk_dir_sync(n->env, "log"), 0);
+        world_crash(w, 0);
+        world_restart(w, 0);
+        n = world_state(w, 0);
+        assert_int_equal(n->rv, MK_ECORRUPT);
+        world_free(w);
+        segment_bytes = 0;
+    }
+}
+
+static struct mk_store_wait *told[4];
+static int told_status[4];
+static unsigned n_told;
+
+static void told_cb(struct mk_store_wait *w, int status)
+{
+    told[n_told] = w;
+    told_status[n_told++] = status;
+}
+
+static void waits_are_told_once_in_order(void **state)
+{
+    struct world *w = world_new(5);
+    struct node *n = boot(w);
+    struct mk_store_wait a = {.cb = told_cb}, b = {.cb = told_cb}, c = {.cb = told_cb};
+
+    (void)state;
+    model_begin();
+    n_told = 0;
+    put_term(w, n->store, 0);
+    put_term(w, n->store, 1);
+    mk_store_wait(n->store, &b, model.ops[1].lsn);
+    mk_store_wait(n->store, &a, model.ops[0].lsn);
+    mk_store_wait(n->store, &c, model.ops[1].lsn);
+    mk_store_wait_cancel(&c);
+    assert_int_equal(n_told, 0);
+    settle(w);
+    assert_int_equal(n_told, 2);
+    assert_int_equal(told_status[0] | told_status[1], 0);
+    mk_store_wait(n->store, &c, model.ops[1].lsn); /* durable already */
+    assert_int_equal(n_told, 2);
+    settle(w);
+    assert_int_equal(n_told, 3);
+    assert_int_equal(mk_store_pending(n->store), 0);
+    world_free(w);
+}
+
+static void a_failed_write_is_the_end(void **state)
+{
+    static const int errors[] = {MK_EIO, MK_ENOSPACE};
+
+    (void)state;
+    for (unsigned i = 0; i < 2; i++) {
+        struct world *w = world_new(6);
+        struct node *n = boot(w);
+        struct mk_id id = group_id(0);
+        struct mk_store_wait a = {.cb = told_cb}, b = {.cb = told_cb};
+
+        model_begin();
+        n_told = 0;
+        put_term(w, n->store, 0);
+        mk_store_wait(n->store, &a, model.ops[0].lsn);
+        settle(w);
+        world_disk_fail(w, 0, "log/", errors[i], 1);
+        put_term(w, n->store, 0);
+        mk_store_wait(n->store, &b, model.ops[1].lsn);
+        settle(w);
+        assert_int_equal(n_told, 2);
+        assert_int_equal(told_status[0], 0);
+        assert_int_equal(told_status[1], errors[i]);
+        assert_int_equal(mk_store_status(n->store), errors[i]);
+        assert_int_equal(mk_store_set_term(mk_store_group(n->store, &id), NULL, 9, 9), MK_EIO);
+        world_crash(w, 0); /* the disk is well again: what was promised is there */
+        n = restart(w);
+        check_prefix(n->store, model.ops[0].lsn, 6);
+        world_free(w);
+    }
+}
+
+static void wrong_calls_are_refused(void **state)
+{
+    static uint8_t big[MK_STORE_VALUE_MAX + 1];
+    struct world *w = world_new(7);
+    struct node *n = boot(w);
+    struct mk_id id = group_id(0);
+    struct mk_store_group *g = mk_store_group(n->store, &id);
+    struct mk_store_entry e = {.index = 5, .term = 1, .type = 1};
+
+    (void)state;
+    assert_int_equal(mk_store_append(g, NULL, &e), 0);
+    e.index = 7;
+    assert_int_equal(mk_store_append(g, NULL, &e), MK_EINVALID);
+    e.index = 4;
+    assert_int_equal(mk_store_append(g, NULL, &e), MK_EINVALID);
+    e.index = 6;
+    e.type = 0;
+    assert_int_equal(mk_store_append(g, NULL, &e), MK_EINVALID);
+    assert_int_equal(mk_store_put(g, NULL, "", MK_BYTES("x", 1)), MK_ELIMIT);
+    assert_int_equal(mk_store_put(g, NULL, "k", MK_BYTES(big, sizeof big)), MK_ELIMIT);
+    assert_int_equal(mk_store_set_snapshot(g, NULL, 5, MK_BYTES("x", 1), 7, false), MK_EINVALID);
+    world_free(w);
+}
+
+static void reading_changes_nothing(void **state)
+{
+    struct world *w = world_new(9);
+    struct node *n = boot(w);
+    struct mk_store_options o = {.read_only = true};
+    struct mk_store *s;
+    struct mk_fault f;
+    struct mk_buf before = {0}, after = {0};
+    struct mk_id id = group_id(0);
+
+    (void)state;
+    model_begin();
+    write_some(w, n, 10);
+    assert_int_equal(world_disk_read(w, 0, "log/000001.seg", &before), 0);
+    if (mk_store_open(n->env, &s, &o, &f) != 0) /* beside the owner */
+        fail_msg("%s", f.text);
+    check_prefix(s, model.ops[model.n - 1].lsn, 9);
+    assert_int_equal(mk_store_set_term(mk_store_group(s, &id), NULL, 9, 9), MK_EINVALID);
+    mk_store_close(s, NULL, NULL);
+    settle(w);
+    assert_int_equal(world_disk_read(w, 0, "log/000001.seg", &after), 0);
+    assert_true(mk_bytes_eq(mk_buf_bytes(&before), mk_buf_bytes(&after)));
+    mk_buf_done(&before);
+    mk_buf_done(&after);
+    world_free(w);
+}
+
+/* --- snapshots ------------------------------------------------------------------------------ */
+
+static int snap_status;
+static struct mk_snap_info snap_info;
+
+static void snap_cb(void *arg, int status, const struct mk_snap_info *info)
+{
+    *(bool *)arg = true;
+    snap_status = status;
+    snap_info = *info;
+}
+
+static bool is_true(void *arg)
+{
+    return *(bool *)arg;
+}
+
+static int make_snapshot(struct world *w, struct mk_store_group *g, uint64_t index, size_t n,
+                         const struct mk_snap_info *expect)
+{
+    uint8_t *p = mk_alloc(n);
+    struct mk_snap_writer *sw;
+    bool done = false;
+    int rv = mk_snap_create(g, &sw, index);
+
+    if (rv != 0)
+        return rv;
+    for (size_t i = 0; i < n; i++)
+        p[i] = (uint8_t)(i * 7 + index);
+    for (size_t at = 0; at < n; at += 100000)
+        mk_snap_append(sw, MK_BYTES(p + at, n - at < 100000 ? n - at : 100000));
+    mk_free(p);
+    mk_snap_finish(sw, expect, snap_cb, &done);
+    assert_false(done);
+    assert_true(world_run_until(w, is_true, &done, 5000));
+    return snap_status;
+}
+
+static void check_snapshot(struct mk_store_group *g, uint64_t index, size_t n)
+{
+    struct mk_buf b = {0};
+    struct mk_snap_reader *r;
+    struct mk_snap_info info;
+    uint8_t some[10];
+
+    assert_int_equal(mk_snap_load(g, &b, 10 << 20, index), 0);
+    assert_int_equal(b.n, n);
+    for (size_t i = 0; i < n; i++)
+        assert_int_equal(b.p[i], (uint8_t)(i * 7 + index));
+    mk_buf_done(&b);
+    assert_int_equal(mk_snap_open(g, &r, &info, index), 0);
+    assert_int_equal(info.size, n);
+    if (n > 100) {
+        assert_int_equal(mk_snap_read(r, some, 10, 90), 0);
+        assert_int_equal(some[3], (uint8_t)(93 * 7 + index));
+    }
+    assert_int_equal(mk_snap_read(r, some, 10, n - 5), MK_EINVALID);
+    mk_snap_close(r);
+}
+
+static void snapshots_are_files_that_are_whole(void **state)
+{
+    static const size_t sizes[] = {5, 100, 262144, 262145, 3000000};
+    struct world *w = world_new(11);
+    struct node *n = boot(w);
+    struct mk_id id = group_id(0);
+    struct mk_store_group *g = mk_store_group(n->store, &id);
+    struct mk_snap_info wrong = {.size = 9};
+    struct mk_buf b = {0};
+
+    (void)state;
+    for (unsigned i = 0; i < 5; i++) {
+        assert_int_equal(make_snapshot(w, g, i + 1, sizes[i], NULL), 0);
+        check_snapshot(g, i + 1, sizes[i]);
+        assert_int_equal(snap_info.size, sizes[i]);
+    }
+    assert_int_equal(make_snapshot(w, g, 9, 500, &wrong), MK_ECORRUPT);
+    assert_int_equal(mk_snap_load(g, &b, 1 << 20, 9), MK_ENOTFOUND);
+    assert_int_equal(mk_snap_load(g, &b, 10, 2), MK_ELIMIT);
+    /* referenced: the older ones go; the others at the next opening */
+    assert_int_equal(mk_store_set_snapshot(g, NULL, 4, MK_BYTES("d", 1), 1, false), 0);
+    settle(w);
+    assert_int_equal(mk_snap_load(g, &b, 1 << 20, 3), MK_ENOTFOUND);
+    world_crash(w, 0);
+    n = restart(w);
+    g = mk_store_group(n->store, &id);
+    check_snapshot(g, 4, sizes[3]);
+    assert_int_equal(mk_snap_load(g, &b, 10 << 20, 5), MK_ENOTFOUND);
+    mk_buf_done(&b);
+    world_free(w);
+}
+
+static void a_rotten_snapshot_is_not_loaded(void **state)
+{
+    struct world *w = world_new(12);
+    struct node *n = boot(w);
+    struct mk_id id = group_id(0);
+    struct mk_store_group *g = mk_store_group(n->store, &id);
+    struct mk_buf b = {0};
+    char path[128], hex[MK_ID_HEX];
+
+    (void)state;
+    assert_int_equal(make_snapshot(w, g, 3, 1000, NULL), 0);
+    snprintf(path, sizeof path, "snap/%s/%016x.snap", mk_id_hex(&id, hex), 3);
+    if (world_disk_read(w, 0, path, &b) != 0)
+        snprintf(path, sizeof path, "snap/%s/%d.snap", hex, 3);
+    mk_buf_done(&b);
+    world_disk_rot(w, 0, path, 500);
+    assert_int_equal(mk_snap_load(g, &b, 1 << 20, 3), MK_ECORRUPT);
+    mk_buf_done(&b);
+    world_free(w);
+}
+
+/* Crashes while a snapshot is being written, or canceled. */
+static void an_unfinished_snapshot_leaves_nothing(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 0; seed < 60; seed++) {
+        struct world *w = world_new(seed);
+        struct node *n = boot(w);
+        struct mk_id id = group_id(0);
+        struct mk_store_group *g = mk_store_group(n->store, &id);
+        struct mk_snap_writer *sw;
+        struct mk_buf b = {0};
+        static uint8_t bytes[300000];
+
+        assert_int_equal(make_snapshot(w, g, 1, 1000, NULL), 0);
+        assert_int_equal(mk_store_set_snapshot(g, NULL, 1, MK_BYTES("d", 1), 1, false), 0);
+        settle(w);
+        assert_int_equal(mk_snap_create(g, &sw, 2), 0);
+        mk_snap_append(sw, MK_BYTES(bytes, sizeof bytes));
+        for (unsigned k = (unsigned)world_chaos(w, 6); k > 0; k--)
+            world_step(w);
+        mk_snap_cancel(sw);
+        settle(w);
+        world_crash(w, 0);
+        n = restart(w);
+        g = mk_store_group(n->store, &id);
+        assert_int_equal(mk_snap_load(g, &b, 1 << 20, 2), MK_ENOTFOUND);
+        check_snapshot(g, 1, 1000);
+        mk_buf_done(&b);
+        world_free(w);
+    }
+}
+
+/* Many small records in one turn go out in one write. */
+static void a_turn_is_one_write(void **state)
+{
+    struct world *w = world_new(13);
+    struct node *n = boot(w);
+    uint64_t events;
+
+    (void)state;
+    model_begin();
+    settle(w);
+    events = world_events(w);
+    for (unsigned i = 0; i < 1000; i++)
+        put_entry(w, n->store, 0, model.now[0].last + 1, 100);
+    settle(w);
+    assert_int_equal(mk_store_durable(n->store), model.ops[model.n - 1].lsn);
+    assert_true(world_events(w) - events < 20);
+    world_free(w);
+}
+
+static uint64_t number(const char *digits)
+{
+    uint64_t v = 0;
+
+    for (; *digits >= '0' && *digits <= '9'; digits++)
+        v = 10 * v + (uint64_t)(*digits - '0');
+    return v;
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_was_durable_survives_any_crash),
+        cmocka_unit_test(slots_are_used_again),
+        cmocka_unit_test(a_wrong_byte_is_reported_with_its_place),
+        cmocka_unit_test(a_wrong_byte_in_any_slot_is_reported),
+        cmocka_unit_test(a_missing_key_or_slot_is_reported),
+        cmocka_unit_test(waits_are_told_once_in_order),
+        cmocka_unit_test(a_failed_write_is_the_end),
+        cmocka_unit_test(wrong_calls_are_refused),
+        cmocka_unit_test(reading_changes_nothing),
+        cmocka_unit_test(snapshots_are_files_that_are_whole),
+        cmocka_unit_test(a_rotten_snapshot_is_not_loaded),
+        cmocka_unit_test(an_unfinished_snapshot_leaves_nothing),
+        cmocka_unit_test(a_turn_is_one_write),
+    };
+
+    if (argc == 3) {
+        first_seed = number(argv[1]);
+        end_seed = number(argv[2]);
+    }
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
