@@ -17,49 +17,71 @@ static void flush(struct preimage *p)
     p->n = 0;
 }
 
-void coa_pre_put(struct preimage *p, const void *bytes, size_t n)
+/* What does not fit the stage, or must be kept. */
+static void put_slow(struct preimage *p, const void *bytes, size_t n)
 {
     if (p->x != NULL)
         mk_buf_put(&p->copy, bytes, n);
-    if (p->n + n > sizeof p->stage)
-        flush(p);
-    if (n > sizeof p->stage) {
-        mk_hasher_put(&p->h, bytes, n);
+    while (n > 0) {
+        size_t room = sizeof p->stage - p->n;
+        size_t part = n < room ? n : room;
+
+        if (p->n == 0 && n >= sizeof p->stage) {
+            mk_hasher_put(&p->h, bytes, n);
+            return;
+        }
+        memcpy(p->stage + p->n, bytes, part);
+        p->n += part;
+        bytes = (const uint8_t *)bytes + part;
+        n -= part;
+        if (p->n == sizeof p->stage)
+            flush(p); /* whole, so that the hash works on many chunks at once */
+    }
+}
+
+/* In line where n is known, so that the common pieces are a few moves. */
+static inline __attribute__((always_inline)) void put(struct preimage *p, const void *bytes,
+                                                      size_t n)
+{
+    if (p->x != NULL || n == 0 || n > sizeof p->stage - p->n) {
+        put_slow(p, bytes, n);
         return;
     }
-    if (n > 0)
-        memcpy(p->stage + p->n, bytes, n);
+    memcpy(p->stage + p->n, bytes, n);
     p->n += n;
 }
 
-static void put_le(struct preimage *p, uint64_t v, size_t n)
+void coa_pre_put(struct preimage *p, const void *bytes, size_t n)
 {
-    uint8_t le[8];
-
-    for (size_t i = 0; i < n; i++)
-        le[i] = (uint8_t)(v >> (8 * i));
-    coa_pre_put(p, le, n);
+    put(p, bytes, n);
 }
 
 void coa_pre_u32le(struct preimage *p, uint32_t v)
 {
-    put_le(p, v, 4);
+    const uint8_t le[4] = {(uint8_t)v, (uint8_t)(v >> 8), (uint8_t)(v >> 16), (uint8_t)(v >> 24)};
+
+    put(p, le, sizeof le);
 }
 
 void coa_pre_u64le(struct preimage *p, uint64_t v)
 {
-    put_le(p, v, 8);
+    uint8_t le[8];
+
+    for (unsigned i = 0; i < sizeof le; i++)
+        le[i] = (uint8_t)(v >> (8 * i));
+    put(p, le, sizeof le);
 }
 
 void coa_pre_part(struct preimage *p, const void *bytes, size_t n)
 {
     coa_pre_u64le(p, n);
-    coa_pre_put(p, bytes, n);
+    put(p, bytes, n);
 }
 
 void coa_pre_part_id(struct preimage *p, const struct mk_id *id)
 {
-    coa_pre_part(p, id->b, sizeof id->b);
+    coa_pre_u64le(p, sizeof id->b);
+    put(p, id->b, sizeof id->b);
 }
 
 void coa_pre_part_opt_id(struct preimage *p, const struct mk_opt_id *id)
@@ -71,8 +93,8 @@ void coa_pre_put_tag(struct preimage *p, const char *tag)
 {
     static const char version[] = {'|', COA_SCHEMA_VERSION};
 
-    coa_pre_put(p, tag, strlen(tag));
-    coa_pre_put(p, version, sizeof version);
+    put(p, tag, strlen(tag));
+    put(p, version, sizeof version);
 }
 
 void coa_pre_part_tag(struct preimage *p, const char *tag)
@@ -85,8 +107,8 @@ void coa_pre_part_tag_text(struct preimage *p, const char *tag, struct mk_str te
 {
     coa_pre_u64le(p, strlen(tag) + 3 + text.n);
     coa_pre_put_tag(p, tag);
-    coa_pre_put(p, "|", 1);
-    coa_pre_put(p, text.p, text.n);
+    put(p, "|", 1);
+    put(p, text.p, text.n);
 }
 
 struct mk_id coa_pre_end(struct preimage *p, const char *what, struct mk_str subject)

@@ -8,7 +8,7 @@
 
 #include <coalition/config.h>
 
-#define PREIMAGE_STAGE 512u
+#define PREIMAGE_STAGE 16384u
 
 struct preimage {
     struct mk_hasher h;
