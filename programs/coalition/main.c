@@ -24,6 +24,7 @@ static const struct command commands[] = {
     {"atlas", "list, get, publish member cards", cmd_atlas},
     {"stream", "follow a stream; publish one", cmd_stream},
     {"map", "read a map with proofs; follow it", cmd_map},
+    {"handshake", "a page and a JSON file for integrators", cmd_handshake},
 };
 
 static void print_help(FILE *out)

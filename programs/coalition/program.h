@@ -43,6 +43,7 @@ int cmd_key(int argc, char **argv);
 int cmd_deploy(int argc, char **argv);
 int cmd_tickets(int argc, char **argv);
 int cmd_up(int argc, char **argv);
+int cmd_handshake(int argc, char **argv);
 int cmd_node(int argc, char **argv);
 int cmd_status(int argc, char **argv);
 int cmd_bind(int argc, char **argv);
