@@ -38,13 +38,14 @@ static const char style[] =
     "@media(min-width:44rem){dl>div{display:grid;grid-template-columns:10rem 1fr;gap:.75rem}"
     "dt{margin-top:.2rem}}\n"
     "@page{size:A4;margin:7mm}\n"
-    "@media print{:root{color-scheme:light}body{font-size:6.3pt;line-height:1.2;max-width:none;"
+    "@media print{:root{color-scheme:light}body{font-size:6.1pt;line-height:1.12;max-width:none;"
     "padding:0;column-count:2;column-gap:5mm}h1{font-size:11pt;margin:0}h2{font-size:8pt;"
     "margin:3pt 0 1pt;border-width:1px;break-after:avoid}h3{font-size:7pt;margin:0;"
     "break-after:avoid}article{border:0;padding:0;margin:1pt 0 2.5pt}dl>div{display:block}"
+    "dl>div.s{display:inline}dl>div.s+div.s::before{content:' \\00b7  '}"
     "dt{display:inline;font-size:inherit;margin:0}dt::after{content:': '}dd{display:inline}"
-    "dd>div{display:inline}dd>div+div::before{content:' \\00b7 '}code{font-size:5.6pt;"
-    "line-height:1.15}.k{font-size:inherit}details,.layout{display:none!important}"
+    "dd>div{display:inline}dd>div+div::before{content:' \\00b7 '}code{font-size:5.5pt;"
+    "line-height:1.1}.k{font-size:inherit}details,.layout{display:none!important}"
     "p{margin:1pt 0}a{color:inherit}}\n"
     "</style>\n";
 
@@ -166,9 +167,17 @@ static void put_value(struct mk_buf *out, const json_t *v)
         put_inner(out, v);
 }
 
+/* In print, short rows share a line. */
+static bool is_short(const json_t *v)
+{
+    return json_is_boolean(v) || json_is_integer(v) || json_is_null(v) ||
+           (json_is_array(v) && json_array_size(v) == 0) ||
+           (json_is_string(v) && json_string_length(v) <= 40);
+}
+
 static void put_row(struct mk_buf *out, const char *key, const json_t *v)
 {
-    mk_buf_put_str(out, "<div><dt>");
+    mk_buf_put_str(out, is_short(v) ? "<div class=\"s\"><dt>" : "<div><dt>");
     put_label(out, key);
     mk_buf_put_str(out, "</dt><dd>");
     if (strcmp(key, "acl") == 0 && json_array_size(v) == 0)
