@@ -239,6 +239,8 @@ void mk_heads_turn(struct mk_group *g)
             continue;
         g->seals[i].ask = false;
         mk_heads_assemble(g, i);
+        if (g->seals[i].has_certificate) /* for a reader who came after it */
+            mk_serve_certified(g->serve, i, &g->seals[i].certificate);
     }
 }
 
