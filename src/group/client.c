@@ -19,8 +19,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define SILENT_MS 4000u /* calls wait and not a word: the next member */
-#define AGAIN_MS 50u    /* "ask again": first after, doubling */
+#define SILENT_MS 250u /* calls wait and not a word (step 0 comes sooner): the next member */
+#define AGAIN_MS 50u   /* "ask again": first after, doubling */
 #define AGAIN_MAX_MS 1000u
 #define SESSION_IDLE_MS 600000u /* well below the hour after which a group forgets it */
 #define SAID_MAX 200u
@@ -373,6 +373,15 @@ static uint64_t earlier(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
+/* How long a member may be silent while calls wait: a stopped process should not cost its
+ * clients more than an election. Longer where the link is slow. */
+static uint64_t client_patience_ns(const struct mk_client *c)
+{
+    uint64_t rtt_us = c->conv == NULL ? 0 : mk_link_rtt_us(c->conv->link);
+
+    return SILENT_MS * MK_MS + 4 * rtt_us * 1000;
+}
+
 static void client_arm(struct mk_client *c)
 {
     uint64_t at = UINT64_MAX, now = mk_now(c->env);
@@ -388,7 +397,7 @@ static void client_arm(struct mk_client *c)
     if (c->conv == NULL && c->n_calls > 0)
         at = earlier(at, mk_chooser_retry_ns(&c->chooser));
     else if (anyone_waits(c))
-        at = earlier(at, c->heard_ns + SILENT_MS * MK_MS);
+        at = earlier(at, c->heard_ns + client_patience_ns(c));
     mk_timer_stop(&c->timer);
     if (at != UINT64_MAX)
         mk_timer_start(c->env, &c->timer, at);
@@ -401,7 +410,7 @@ static void client_advance(struct mk_client *c)
     expire_calls(c);
     if (c->closed || c->n_calls == 0)
         return;
-    if (c->conv != NULL && anyone_waits(c) && mk_now(c->env) >= c->heard_ns + SILENT_MS * MK_MS)
+    if (c->conv != NULL && anyone_waits(c) && mk_now(c->env) >= c->heard_ns + client_patience_ns(c))
         drop_member(c, MK_CLOSE_NONE, "silent: no answer", /* lied= */ false);
     if (c->conv == NULL) {
         link = mk_chooser_pick(&c->chooser);

@@ -4,7 +4,7 @@
  *   add --session knows it--> answer at once
  *      \--we lead-----------> QUEUED --batch--> PROPOSED --applied--> answers
  *      \--leader linked-----> FORWARDED ---its answer, or applied here---> answers
- *      \--neither-----------> WAITS, told why once a second
+ *      \--neither-----------> WAITS, told why every 100 ms
  *
  * When leadership or a link changes nobody knows what became of the proposed and the
  * forwarded ones. They simply go again: the session makes a second commit impossible.
@@ -20,10 +20,11 @@
 #include <stdio.h>
 #include <string.h>
 
-#define BATCH_ENTRIES 1024u /* of one proposal at most; also goes without waiting for the disk */
-#define MARK_EVERY 128u     /* at least one mark in so many entries */
-#define SAY_NS (1000 * MK_MS)
-#define REROUTE_NS (250 * MK_MS)
+#define BATCH_ENTRIES 1024u  /* of one proposal at most; also goes without waiting for the disk */
+#define MARK_EVERY 128u      /* at least one mark in so many entries */
+#define SAY_NS (100 * MK_MS) /* after so long, and again, a client is told that it waits */
+#define SAY_MAX 64u          /* are told in one turn: the oldest */
+#define REROUTE_NS (100 * MK_MS)
 
 struct extra {
     struct mk_list node;
@@ -464,6 +465,7 @@ static void say_why(struct mk_group *g, struct mk_pending *p, const char *why)
 void mk_pending_old(struct mk_group *g)
 {
     uint64_t now = mk_now(g->env);
+    unsigned said = 0;
     char why[256];
 
     if (now < mk_pending_deadline(g))
@@ -475,10 +477,16 @@ void mk_pending_old(struct mk_group *g)
 
         if (now >= p->since_ns + MK_PENDING_LIFE_MS * MK_MS)
             pending_give_up(g, p, MK_ETIMEDOUT, why);
-        else if (now >= p->said_ns + SAY_NS)
-            say_why(g, p, why);
         else if (p->where == MK_PENDING_WAITS)
             route(g, p);
+    }
+    mk_list_each(at, &g->pending)
+    {
+        struct mk_pending *p = mk_container_of(at, struct mk_pending, order);
+
+        if (said++ == SAY_MAX || now < p->said_ns + SAY_NS)
+            break;
+        say_why(g, p, why);
     }
     g->old_ns = now + REROUTE_NS;
 }

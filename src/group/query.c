@@ -9,7 +9,8 @@
 #include "group/exec.h"
 
 #define QUERY_LIFE_NS (10 * MK_S)
-#define QUERY_RETRY_NS (250 * MK_MS)
+#define QUERY_RETRY_NS (100 * MK_MS) /* and the client is told that it waits */
+#define QUERY_SAY_MAX 64u
 #define QUERIES_MAX 65536u
 
 enum where { WAITS, FORWARDED, CONFIRMING, APPLYING };
@@ -225,9 +226,19 @@ void mk_query_role_changed(struct mk_group *g)
     }
 }
 
+static void say_why(struct query *q, const char *why)
+{
+    struct mk_buf b = {0};
+
+    mk_outcome_plain(&b, 0, why);
+    mk_exec_plain(q->x, q->id, 0, mk_buf_bytes(&b));
+    mk_buf_done(&b);
+}
+
 void mk_query_turn(struct mk_group *g)
 {
     uint64_t now = mk_now(g->env);
+    unsigned said = 0;
     char why[256];
 
     if (mk_list_empty(&g->queries) || now < mk_query_deadline(g))
@@ -242,6 +253,15 @@ void mk_query_turn(struct mk_group *g)
             query_fail(g, q, MK_ETIMEDOUT, why);
         else if (q->where == WAITS)
             route(g, q);
+    }
+    mk_list_each(at, &g->queries)
+    {
+        struct query *q = mk_container_of(at, struct query, node);
+
+        if (said++ == QUERY_SAY_MAX || now < q->since_ns + QUERY_RETRY_NS)
+            break;
+        if (q->x != NULL)
+            say_why(q, why);
     }
 }
 

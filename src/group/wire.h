@@ -129,10 +129,11 @@ MK_SEQ_DECLARE(mk_commit_proofs, mk_commit_proof)
     F(S, mk_outcome, outcome)
 MK_STRUCT_DECLARE(mk_forwarded, MK_FORWARDED_TABLE)
 
-/* step 0: not yet, outcome.rule says what it waits for ("no majority: ..."); comes once a second
- * at most. step 1: committed (certified requests get it too, as progress); step 2: with proofs.
- * A status of MK_ETIMEDOUT, MK_ENOTLEADER or MK_EFULL in step 1 means: ask again (the same session
- * and number). */
+/* step 0: not yet, outcome.rule says what it waits for ("no majority: ..."); comes every
+ * 100 ms for the oldest that waits, so that silence means that the member is gone. step 1:
+ * committed (certified requests get it too, as progress); step 2: with proofs. A status of
+ * MK_ETIMEDOUT, MK_ENOTLEADER or MK_EFULL in step 1 means: ask again (the same session and number).
+ */
 #define MK_EXEC_ANSWER_TABLE(F, S) \
     F(S, mk_u64, id)               \
     F(S, mk_u8, step)              \
