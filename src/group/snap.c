@@ -26,6 +26,7 @@
 struct mk_snapping {
     struct mk_group *g; /* NULL: the group is closed */
     struct mk_snapshot_meta meta;
+    struct mk_snap_writer *writer; /* until the file is written */
     struct mk_store_wait wait;
     bool waiting;
 };
@@ -36,6 +37,7 @@ struct mk_fetching {
     struct mk_snap_info info;
     uint64_t offset;
     struct mk_snap_writer *writer; /* NULL once complete */
+    struct mk_snap_writer *finishing;
     uint64_t stalled_ns;
 };
 
@@ -93,6 +95,8 @@ static void written(void *arg, int status, const struct mk_snap_info *info)
     struct mk_buf description = {0};
     uint64_t keep, lsn = 0;
 
+    s->writer = NULL;
+
     /* A snapshot that was installed meanwhile is newer. */
     if (g == NULL || status != 0 || mk_consensus_installing(g->raft) ||
         mk_consensus_snapshot(g->raft) >= s->meta.index) {
@@ -141,6 +145,7 @@ void mk_snap_turn(struct mk_group *g)
     mk_state_snapshot(g->st, &image);
     mk_snap_append(w, mk_buf_bytes(&image));
     mk_buf_done(&image);
+    s->writer = w;
     mk_snap_finish(w, NULL, written, s);
 }
 
@@ -203,9 +208,9 @@ static void fetch_forget(struct mk_group *g)
         return;
     g->fetching = NULL;
     f->g = NULL;
-    if (f->writer == NULL)
+    if (f->writer == NULL && !mk_env_is_dead(g->env))
         return; /* mk_snap_finish() still has it */
-    mk_snap_cancel(f->writer);
+    mk_snap_cancel(f->writer != NULL ? f->writer : f->finishing);
     mk_free(f);
 }
 
@@ -287,7 +292,7 @@ void mk_snap_chunk_received(struct mk_group *g, struct mk_member *m, const struc
         want(g);
         return;
     }
-    w = f->writer;
+    w = f->finishing = f->writer;
     f->writer = NULL;
     mk_snap_finish(w, &f->info, fetched, f);
 }
@@ -390,11 +395,13 @@ void mk_snap_shut(struct mk_group *g)
     }
     if (g->snapping == NULL)
         return;
-    if (g->snapping->waiting) {
+    if (g->snapping->waiting)
         mk_store_wait_cancel(&g->snapping->wait);
+    else if (mk_env_is_dead(g->env))
+        mk_snap_cancel(g->snapping->writer);
+    if (g->snapping->waiting || mk_env_is_dead(g->env))
         mk_free(g->snapping);
-    } else {
-        g->snapping->g = NULL;
-    }
+    else
+        g->snapping->g = NULL; /* mk_snap_finish() still has it */
     g->snapping = NULL;
 }
