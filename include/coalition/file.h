@@ -8,10 +8,11 @@
 
 #include <coalition/config.h>
 
-#define COA_FILE_MAX (4u << 20) /* bytes of a file */
+#define COA_FILE_MAX (4u << 20)        /* bytes of a TOML file */
+#define COA_SERIALISED_MAX (16u << 20) /* bytes of the hex of a serialised config */
 
 /** Reads a file that another one names. path: joined to the folder of the naming file.
- * 0 and its bytes (at most COA_FILE_MAX + 1 need be read), or an error with reterr. */
+ * 0 and its bytes (no more than COA_FILE_MAX + 1 need be read), or an error with reterr. */
 struct coa_loader {
     int (*load)(struct coa_loader *l, const char *path, struct mk_buf *ret,
                 struct mk_fault *reterr);

@@ -112,9 +112,9 @@ static int read_all(int fd, const char *path, struct mk_buf *ret, struct mk_faul
         if (n == 0)
             return 0;
         ret->n += (size_t)n;
-        if (ret->n > COA_FILE_MAX)
+        if (ret->n > COA_SERIALISED_MAX) /* who parses TOML has a lower limit */
             return mk_fault(reterr, MK_ELIMIT, "%s:1:1: the file is larger than %u bytes", path,
-                            COA_FILE_MAX);
+                            COA_SERIALISED_MAX);
     }
 }
 

@@ -61,8 +61,8 @@ int complain_of(int err, const struct mk_fault *f);
 /** Parses argv with a: on --help it prints and ends the program with 0, on wrong usage with 2. */
 void parse_options(const struct argp *a, int argc, char **argv, void *input);
 
-/** The whole file, "-" for standard input; at most COA_FILE_MAX bytes. MK_ENOTFOUND, MK_ELIMIT,
- * MK_EIO with the reason in reterr. */
+/** The whole file, "-" for standard input; at most COA_SERIALISED_MAX bytes. MK_ENOTFOUND,
+ * MK_ELIMIT, MK_EIO with the reason in reterr. */
 int read_file(const char *path, struct mk_buf *ret, struct mk_fault *reterr);
 /** Writes a file anew: mode (0600 for keys), whole or not at all. */
 int write_file(const char *path, struct mk_bytes content, unsigned mode, struct mk_fault *reterr);

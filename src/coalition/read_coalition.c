@@ -403,7 +403,7 @@ int coa_coalition_file_parse(struct coa_coalition_file *ret, const char *name,
     int rv;
 
     *ret = (struct coa_coalition_file){0};
-    if (bytes.n <= 4 * (size_t)COA_FILE_MAX && hex_only(bytes, &digits))
+    if (bytes.n <= COA_SERIALISED_MAX && hex_only(bytes, &digits))
         rv = parse_hex(ret, name, digits, reterr);
     else
         rv = parse_toml(ret, name, bytes, loader, reterr);

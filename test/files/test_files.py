@@ -59,7 +59,9 @@ def refused(folder, content, part):
 
 def made_files():
     with tempfile.TemporaryDirectory() as d:
-        refused(d, HEAD + '#' * (5 << 20), ':1:1: the file is larger than 4194304 bytes')
+        refused(d, HEAD + '#' * (5 << 20), ':1:1: the file is too big; at most 4 MiB are read')
+        refused(d, HEAD + '#' * (17 << 20), ':1:1: the file is larger than 16777216 bytes')
+        refused(d, 'ab' * (9 << 20), ':1:1: the file is larger than 16777216 bytes')
         refused(d, HEAD + 'a' + '.a' * 1000000 + ' = 1\n', ':3:34: too many dots on a line')
         refused(d, HEAD + '[a' + '.a' * 1000000 + ']\n', ':3:35: too many dots on a line')
         refused(d, HEAD + 'a = ' + '[' * 1000000, ':3:21: nested too deeply')
