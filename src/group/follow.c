@@ -106,7 +106,7 @@ static void lose_member(struct mk_follow *f, unsigned close, const char *detail,
 
 static void drop_member(struct mk_follow *f, unsigned close, const char *detail, bool lied)
 {
-    char text[MK_REASON_MAX];
+    char text[sizeof "dropped: " + MK_FAULT_MAX];
 
     snprintf(text, sizeof text, "%s%s", lied ? "dropped: " : "", detail);
     mk_conv_close(f->conv, close, detail);
