@@ -21,7 +21,7 @@
 
 #define CONV_QUEUED_HEAD 4u /* bytes of a message's length in `out` */
 
-/* --- the table of a link --------------------------------------------------------- */
+/* --- the table of a link ------------------------------------------------------------- */
 
 static struct conv **conv_slot(struct mk_link *l, uint32_t id)
 {
@@ -154,7 +154,7 @@ void conv_end_all(struct mk_link *l)
         conv_end(mk_container_of(l->convs.next, struct conv, node), l->close, l->detail);
 }
 
-/* --- sending ------------------------------------------------------------------------ */
+/* --- sending ------------------------------------------------------------------------- */
 
 static void conv_activate(struct conv *c)
 {
@@ -286,7 +286,7 @@ void conv_emit_credits(struct mk_link *l)
     }
 }
 
-/* --- waiting for room ------------------------------------------------------------------ */
+/* --- waiting for room ---------------------------------------------------------------- */
 
 static size_t link_room(const struct mk_link *l)
 {
@@ -333,7 +333,7 @@ void conv_run_ready(struct mk_link *l)
     }
 }
 
-/* --- receiving --------------------------------------------------------------------------- */
+/* --- receiving ----------------------------------------------------------------------- */
 
 static void conv_give_back(struct conv *c, size_t n)
 {
@@ -520,7 +520,7 @@ void conv_recv(struct mk_link *l, const struct mk_frame *f)
         recv_piece(c, f);
 }
 
-/* --- the public face ------------------------------------------------------------------------ */
+/* --- the public face ----------------------------------------------------------------- */
 
 int mk_conv_open(struct mk_link *l, struct mk_conv **ret, const char *proto, struct mk_bytes first,
                  const struct mk_conv_cbs *cbs, void *owner)

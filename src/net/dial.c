@@ -190,7 +190,7 @@ void dial_stop_all(struct mk_net *net)
         mk_net_undial(dialer_of(net->dialers.next)->pub);
 }
 
-/* --- the public face --------------------------------------------------------------------- */
+/* --- the public face ----------------------------------------------------------------- */
 
 void mk_net_dial(struct mk_net *net, struct mk_dial *pub, const struct mk_peer *peer,
                  const char *address)

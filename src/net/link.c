@@ -17,7 +17,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* --- sending --------------------------------------------------------------------- */
+/* --- sending ------------------------------------------------------------------------- */
 
 void link_later(struct mk_link *l)
 {
@@ -92,7 +92,7 @@ void link_ping(struct mk_link *l)
     link_later(l);
 }
 
-/* --- the end ----------------------------------------------------------------------- */
+/* --- the end ------------------------------------------------------------------------- */
 
 /* Who counts what: a connection leaves the books of its state. */
 static void link_leave(struct mk_link *l)
@@ -110,6 +110,7 @@ static void link_leave(struct mk_link *l)
         else
             net->stats.handshakes_refused++;
         net->n_handshakes -= l->known ? 0 : 1;
+        net->n_waiting -= l->state == LINK_WAITING ? 1 : 0;
         net_count_refusal(net, l->close, l->remote, l->detail);
     }
 }
@@ -253,10 +254,11 @@ void link_up(struct mk_link *l)
 {
     struct mk_net *net = l->net;
 
-    MK_ASSERT(l->known && l->state < LINK_UP);
+    MK_ASSERT(l->state == LINK_WAITING);
     link_tell_older(l);
     if (l->state >= LINK_UP)
         return; /* a watcher closed or raised it */
+    net->n_waiting -= l->dialed ? 0 : 1;
     l->state = LINK_UP;
     l->was_up = true;
     l->deadline_ns = 0;
@@ -300,7 +302,7 @@ static void link_greet(struct mk_link *l)
     link_later(l);
 }
 
-/* --- frames about the link ------------------------------------------------------------ */
+/* --- frames about the link ----------------------------------------------------------- */
 
 static void recv_hello(struct mk_link *l, const struct mk_frame *f)
 {
@@ -325,9 +327,12 @@ static void recv_hello(struct mk_link *l, const struct mk_frame *f)
                   mk_id_hex(&f->network, theirs), mk_id_hex(&net->network, ours));
     else if (!l->dialed && net->n_inbound >= MK_NET_LINKS_MAX && !dial_wanted(net, &l->peer))
         link_fail(l, MK_CLOSE_BUSY, /* tell= */ true, "%u links are open", net->n_inbound);
+    else if (!l->dialed && net->n_waiting >= NET_WAITING_MAX)
+        link_fail(l, MK_CLOSE_BUSY, /* tell= */ true, "%u links wait to be ready", net->n_waiting);
     if (l->state != LINK_GREETING)
         return;
     l->state = LINK_WAITING;
+    net->n_waiting += l->dialed ? 0 : 1;
     if (mk_peer_cmp(&net->key->peer, &l->peer) < 0)
         table_judge(l);
 }
@@ -403,7 +408,7 @@ static void link_recv(struct mk_link *l, const struct mk_frame *f)
     }
 }
 
-/* --- receiving ------------------------------------------------------------------------- */
+/* --- receiving ----------------------------------------------------------------------- */
 
 /* Handles the whole frames of p; what is left begins one. Returns the bytes used. */
 static size_t link_parse(struct mk_link *l, const uint8_t *p, size_t n)
@@ -538,7 +543,7 @@ static const struct mk_sock_cbs link_sock_cbs = {
     .end = link_sock_end,
 };
 
-/* --- the turn, the timer ------------------------------------------------------------------ */
+/* --- the turn, the timer ------------------------------------------------------------- */
 
 /* The older link did not show that it lives. */
 static void link_win(struct mk_link *l)
@@ -611,7 +616,7 @@ uint64_t link_tick(struct mk_link *l, uint64_t now)
     return UINT64_MAX;
 }
 
-/* --- made --------------------------------------------------------------------------------- */
+/* --- made ---------------------------------------------------------------------------- */
 
 struct mk_link *link_new(struct mk_net *net, struct mk_sock *s, bool dialed)
 {
@@ -653,7 +658,7 @@ void link_start(struct mk_link *l)
         link_handshake(l);
 }
 
-/* --- the public face ------------------------------------------------------------------------ */
+/* --- the public face ----------------------------------------------------------------- */
 
 const struct mk_peer *mk_link_peer(const struct mk_link *l)
 {

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* --- close codes -------------------------------------------------------------------- */
+/* --- close codes --------------------------------------------------------------------- */
 
 static const char *const close_names[] = {
 #define MK_CLOSE_X(name, code, text) [code] = #name,
@@ -30,7 +30,7 @@ const char *mk_close_text(unsigned code)
                                                              : "closed for a reason unknown here";
 }
 
-/* --- the timer ------------------------------------------------------------------------ */
+/* --- the timer ----------------------------------------------------------------------- */
 
 void net_wake_at(struct mk_net *net, uint64_t at_ns)
 {
@@ -66,7 +66,7 @@ static void net_timer_cb(struct mk_timer *t)
     net_wake_at(net, dial_tick(net, now));
 }
 
-/* --- watchers ---------------------------------------------------------------------------- */
+/* --- watchers ------------------------------------------------------------------------ */
 
 void mk_net_watch(struct mk_net *net, struct mk_net_watch *w)
 {
@@ -120,7 +120,7 @@ void net_notify_down(struct mk_link *l)
     }
 }
 
-/* --- services ------------------------------------------------------------------------------ */
+/* --- services ------------------------------------------------------------------------ */
 
 struct mk_service *net_service(struct mk_net *net, struct mk_str proto)
 {
@@ -153,7 +153,7 @@ void mk_net_unserve(struct mk_service *s)
         mk_list_del(&s->node);
 }
 
-/* --- listening -------------------------------------------------------------------------------- */
+/* --- listening ----------------------------------------------------------------------- */
 
 void net_count_refusal(struct mk_net *net, unsigned close, const char *remote, const char *detail)
 {
@@ -301,8 +301,7 @@ void mk_net_close(struct mk_net *net)
     mk_free(net);
 }
 
-/* --- looking
- * ---------------------------------------------------------------------------------------- */
+/* --- looking ------------------------------------------------------------------------- */
 
 const struct mk_peer *mk_net_self(const struct mk_net *net)
 {

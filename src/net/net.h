@@ -6,14 +6,20 @@
  *   conv "exec" -----'      (or vouched, in the sim)      '---- conv "exec"
  *
  * A net is one peer's presence: its key, its listeners, its links. A link is
- * one mutually authenticated connection to one peer; at most one a peer and
- * direction is kept (of two, the one dialed by the lesser peer id wins). A
- * conversation is a two-way sequence of messages on a link, opened by either
- * side under a protocol's name with a first message, with credit of its own in
- * each direction: a slow reader stops its own conversation and no other.
+ * one mutually authenticated connection to one peer; at most one a peer is kept.
+ * Of two (both sides dialed at once), the peer with the lesser id says which: the
+ * one that was up first, unless it does not answer a ping any more. A conversation is a two-way
+ * sequence of messages on a link, opened by either side under a protocol's name with a first
+ * message, with credit of its own in each direction: a slow reader stops its own conversation and
+ * no other.
  *
  * All calls belong to the loop's thread. Callbacks never come from inside the
- * call that caused them, except `accept`. */
+ * call that caused them, except `accept`, and closed() and down() from
+ * mk_net_close(), which must not be called from a callback of the same net.
+ *
+ * A link that was closed, by either side, is not found by mk_net_link() any more;
+ * its conversations live until their closed(), and sending on them answers
+ * MK_ECLOSED. */
 #ifndef NET_NET_H
 #define NET_NET_H
 
@@ -151,7 +157,10 @@ struct mk_conv {
 };
 
 /** Opens a conversation under proto; `first` (copied) is the first message, which
- * the other side's accept sees. Messages may be sent at once. */
+ * the other side's accept sees (it is given back as credit by the net itself).
+ * Messages may be sent at once. 0; MK_ECLOSED: the link is down; MK_EINVALID: proto
+ * is empty or too long; MK_ELIMIT: first is over MK_NET_MESSAGE_MAX; MK_EFULL: too
+ * many conversations, or the link's queue is full. */
 int mk_conv_open(struct mk_link *l, struct mk_conv **ret, const char *proto, struct mk_bytes first,
                  const struct mk_conv_cbs *cbs, void *owner);
 
@@ -170,7 +179,8 @@ void mk_net_unserve(struct mk_service *s);
 struct mk_service *mk_net_served(struct mk_net *net, const char *proto);
 
 /** Queues one message (copied). 0; MK_EFULL: not queued, no credit or the link's
- * queue is full: wait for writable(); MK_ELIMIT over MK_NET_MESSAGE_MAX. */
+ * queue is full: wait for writable(); MK_ELIMIT over MK_NET_MESSAGE_MAX; MK_ECLOSED:
+ * the link is down, closed() follows. */
 int mk_conv_send(struct mk_conv *c, struct mk_bytes m);
 /** As above from pieces, so that a large body need not be joined first. */
 int mk_conv_sendv(struct mk_conv *c, const struct mk_bytes *parts, size_t n_parts);

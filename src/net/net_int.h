@@ -36,6 +36,7 @@
 #define NET_PROBE_MS 500u                    /* for an older link to show that it lives */
 #define NET_EVICT_MS 1000u                   /* handshakes older than this give way to new ones */
 #define NET_STRANGERS_MAX 512u               /* inbound links on which nothing was accepted yet */
+#define NET_WAITING_MAX 256u                 /* inbound links that wait for a READY, or contend */
 #define NET_PARTIAL_MAX (256u << 20)         /* bytes of unfinished messages in a net */
 #define NET_PARTIAL_STRANGERS_MAX (8u << 20) /* of those, on strangers' links */
 #define NET_SOURCES 64u                      /* source addresses remembered */
@@ -72,6 +73,7 @@ struct mk_net {
     struct mk_list greeting, links, ending;  /* of struct mk_link, oldest first */
     struct mk_link *peers[NET_PEER_BUCKETS]; /* links that are UP */
     unsigned n_handshakes;                   /* inbound, not authenticated */
+    unsigned n_waiting;                      /* inbound, their hello is in, not up */
     unsigned n_inbound, n_strangers, n_ending;
     size_t partial, partial_strangers; /* bytes */
     struct net_source sources[NET_SOURCES];

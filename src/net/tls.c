@@ -38,7 +38,7 @@ struct tls_chan {
     SSL *ssl;
 };
 
-/* --- the BIO ------------------------------------------------------------------- */
+/* --- the BIO ------------------------------------------------------------------------- */
 
 static int tls_bio_read(BIO *b, char *out, int cap)
 {
@@ -85,7 +85,7 @@ static BIO_METHOD *tls_bio_method(void)
     return m;
 }
 
-/* --- certificates ---------------------------------------------------------------- */
+/* --- certificates -------------------------------------------------------------------- */
 
 static int cert_fill(X509 *x, EVP_PKEY *pkey, const struct mk_peer *peer)
 {
@@ -184,7 +184,7 @@ static int alpn_select_cb(SSL *ssl, const unsigned char **out, unsigned char *ou
     return SSL_TLSEXT_ERR_OK;
 }
 
-/* --- the context ------------------------------------------------------------------ */
+/* --- the context --------------------------------------------------------------------- */
 
 static int ctx_configure(SSL_CTX *ctx)
 {
@@ -236,7 +236,7 @@ void mk_tls_close(struct mk_tls *t)
     mk_free(t);
 }
 
-/* --- the channel ------------------------------------------------------------------- */
+/* --- the channel --------------------------------------------------------------------- */
 
 /* Keeps a reason that our own callback gave; OpenSSL's own words otherwise. */
 static int tls_fail(struct tls_chan *t)
