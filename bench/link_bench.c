@@ -54,7 +54,7 @@ static double cpu_of(int who)
            (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
 }
 
-/* --- the serving process ---------------------------------------------------------- */
+/* --- the serving process ------------------------------------------------------------- */
 
 static void serve_echo(struct mk_conv *c, struct mk_bytes m)
 {

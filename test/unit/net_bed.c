@@ -51,7 +51,7 @@ void bed_run(struct bed *b, uint32_t ms)
     bed_until(b, never, NULL, ms);
 }
 
-/* --- conversations ----------------------------------------------------------------------- */
+/* --- conversations ------------------------------------------------------------------- */
 
 static void conv_message(struct mk_conv *c, struct mk_bytes m)
 {
@@ -60,6 +60,7 @@ static void conv_message(struct mk_conv *c, struct mk_bytes m)
     mk_buf_put(&bc->got, m.p, m.n);
     bc->n_got++;
     bc->last_n = m.n;
+    bc->last_at = ++bc->owner->bed->n_messages;
     if (!bc->greedy)
         mk_conv_consumed(c, m.n);
 }
@@ -147,7 +148,7 @@ struct bed_conv *bed_talk(struct bed_peer *p, struct mk_link *l, const char *pro
     return bc;
 }
 
-/* --- peers --------------------------------------------------------------------------------- */
+/* --- peers --------------------------------------------------------------------------- */
 
 static void watch_up(struct mk_net_watch *w, struct mk_link *l)
 {

@@ -28,7 +28,8 @@ struct bed_conv {
     uint64_t n_got;
     uint64_t n_writable;
     size_t last_n;
-    bool greedy; /* does not give credit back */
+    unsigned last_at; /* of bed->n_messages */
+    bool greedy;      /* does not give credit back */
     bool over;
     unsigned close;
     char detail[MK_REASON_MAX];
@@ -56,6 +57,7 @@ struct bed {
     enum bed_kind kind;
     struct world *w;
     struct mk_env *live;
+    unsigned n_messages; /* delivered so far */
     struct bed_peer peers[BED_PEERS];
 };
 

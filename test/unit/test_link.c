@@ -204,6 +204,49 @@ static void test_slow_reader_stops_itself_alone(void **state)
     bed_free(bed);
 }
 
+static void test_small_messages_pass_large_ones(void **state)
+{
+    struct bed_peer *a, *b;
+    struct mk_dial d;
+    struct bed *bed = setup_pair(state, &a, &b, &d);
+    struct mk_link *l = mk_net_link(a->net, &b->key.peer);
+    static uint8_t block[MK_NET_MESSAGE_MAX];
+    struct bed_conv *large = bed_talk(a, l, "sink", ""), *small = bed_talk(a, l, "sink", "");
+
+    assert_int_equal(mk_conv_send(large->c, MK_BYTES(block, sizeof block)), 0);
+    assert_int_equal(mk_conv_send(small->c, MK_BYTES("quick", 5)), 0);
+    await_bytes(bed, &b->convs[0], sizeof block);
+    assert_int_equal(b->convs[1].last_at, 1);
+    assert_int_equal(b->convs[0].last_at, 2);
+    bed_free(bed);
+}
+
+/* All that is said in one turn travels together: one record, one write. */
+static void test_a_turn_is_one_record(void **state)
+{
+    struct bed_peer *a, *b;
+    struct mk_dial d;
+    struct bed *bed = setup_pair(state, &a, &b, &d);
+    struct mk_link *l = mk_net_link(a->net, &b->key.peer);
+    struct mk_net_stats before, after;
+    uint8_t message[100] = {0};
+    uint64_t expect = 64 * (MK_FRAME_HEADER + sizeof message);
+
+    for (unsigned i = 0; i < 64; i++)
+        bed_talk(a, l, "sink", "");
+    bed_run(bed, 50);
+    mk_net_stats(a->net, &before);
+    for (unsigned i = 0; i < 64; i++)
+        assert_int_equal(mk_conv_send(a->convs[i].c, MK_BYTES(message, sizeof message)), 0);
+    await_bytes(bed, &b->convs[63], sizeof message);
+    mk_net_stats(a->net, &after);
+    if (bed->kind != BED_VOUCHED)
+        expect += 5 + 1 + 16; /* a TLS record's header, type and tag */
+    assert_int_equal(after.bytes_out - before.bytes_out, expect);
+    assert_int_equal(after.messages_out - before.messages_out, 64);
+    bed_free(bed);
+}
+
 static void test_refusals_of_conversations(void **state)
 {
     struct bed_peer *a, *b;
@@ -241,7 +284,7 @@ static void test_close_comes_after_what_was_queued(void **state)
     bed_free(bed);
 }
 
-/* --- ends of links ---------------------------------------------------------------------- */
+/* --- ends of links ------------------------------------------------------------------- */
 
 static bool peer_is_down(void *arg)
 {
@@ -347,7 +390,7 @@ static void test_unneeded_link_goes(void **state)
     bed_free(bed);
 }
 
-/* --- dialing ------------------------------------------------------------------------------- */
+/* --- dialing ------------------------------------------------------------------------- */
 
 static bool dial_has_failed(void *arg)
 {
@@ -491,7 +534,7 @@ static void test_second_instance_replaces_first(void **state)
     bed_free(bed);
 }
 
-/* --- the simulated world alone ------------------------------------------------------------ */
+/* --- the simulated world alone ------------------------------------------------------- */
 
 static void test_silence_ends_a_link(void **state)
 {
@@ -550,7 +593,7 @@ static void test_same_seed_same_run(void **state)
     assert_true(run_hash(kind) == run_hash(kind));
 }
 
-/* --- small things ------------------------------------------------------------------------- */
+/* --- small things -------------------------------------------------------------------- */
 
 static void test_parse_address(void **state)
 {
@@ -607,6 +650,8 @@ int main(void)
         IN_WORLDS(test_large_messages),
         IN_WORLDS(test_first_message_in_pieces),
         IN_WORLDS(test_slow_reader_stops_itself_alone),
+        IN_WORLDS(test_small_messages_pass_large_ones),
+        IN_WORLDS(test_a_turn_is_one_record),
         IN_WORLDS(test_refusals_of_conversations),
         IN_WORLDS(test_close_comes_after_what_was_queued),
         IN_WORLDS(test_every_close_code_arrives),

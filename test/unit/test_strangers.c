@@ -60,7 +60,7 @@ static void put_raw_header(struct rogue *r, uint8_t type, uint32_t len, uint32_t
     mk_buf_put_u32le(&r->out, conv);
 }
 
-/* --- rules broken on a link that is up --------------------------------------------------- */
+/* --- rules broken on a link that is up ----------------------------------------------- */
 
 static void break_unknown_type(struct rogue *r)
 {
@@ -200,7 +200,7 @@ static void test_broken_rules(void **state)
     }
 }
 
-/* --- limits that cost a conversation or a link ----------------------------------------------- */
+/* --- limits that cost a conversation or a link --------------------------------------- */
 
 struct count {
     struct rogue *r;
@@ -508,8 +508,38 @@ static void test_dead_link_loses(void **state)
     contend(state, /* alive= */ false);
 }
 
-/* --- crowds
- * ------------------------------------------------------------------------------------------ */
+/* --- crowds -------------------------------------------------------------------------- */
+
+/* Said hello, has the lesser id, and never says READY. */
+static void test_never_ready(void **state)
+{
+    struct bed_peer *p;
+    struct bed *bed = setup_one(state, &p);
+    static struct rogue *crowd[300];
+    struct mk_net_stats s;
+    unsigned n_busy = 0;
+
+    for (unsigned i = 0; i < 300; i++) {
+        struct rogue *r = crowd[i] = rogue_new(bed, ROGUE_NODE, LEAST, /* raw= */ false);
+
+        rogue_dial(r, p->address);
+        for (unsigned j = 0; j < 2000 && r->n_frames[MK_FRAME_HELLO] == 0; j++)
+            bed_run(bed, 1);
+        assert_int_equal(r->n_frames[MK_FRAME_HELLO], 1);
+    }
+    bed_run(bed, 10);
+    for (unsigned i = 0; i < 300; i++)
+        n_busy += crowd[i]->goaway == MK_CLOSE_BUSY ? 1 : 0;
+    assert_int_equal(n_busy, 300 - 256);
+    rogue_expect(crowd[0], MK_CLOSE_BAD_HANDSHAKE);
+    assert_string_equal(crowd[0]->text, "no ready within 5000 ms");
+    mk_net_stats(p->net, &s);
+    assert_int_equal(s.refused_by[MK_CLOSE_BUSY], n_busy);
+    assert_int_equal(p->n_up, 0);
+    for (unsigned i = 0; i < 300; i++)
+        rogue_free(crowd[i]);
+    bed_free(bed);
+}
 
 /* The second number of statm, in pages of 4 KiB. */
 static long rss_kib(void)
@@ -652,8 +682,7 @@ static void test_crowd_with_keys(void **state)
     bed_free(bed);
 }
 
-/* --- TLS of another kind
- * ------------------------------------------------------------------------------- */
+/* --- TLS of another kind ------------------------------------------------------------- */
 
 static X509 *make_cert(EVP_PKEY *subject, EVP_PKEY *signer, const EVP_MD *md)
 {
@@ -832,6 +861,7 @@ int main(void)
         IN_WORLDS(test_too_much_before_the_hello),
         IN_WORLDS(test_living_link_wins),
         IN_WORLDS(test_dead_link_loses),
+        IN_WORLDS(test_never_ready),
         IN_WORLDS(test_crowd),
         IN_WORLDS(test_flood_from_one_address),
         IN_WORLDS(test_crowd_with_keys),
