@@ -148,11 +148,38 @@ static int write_all(int fd, struct mk_bytes b)
     return fsync(fd);
 }
 
+/** May PATH be replaced? Not a device or a link, which rename would put away, and not a key. */
+static int check_replaceable(const char *path, struct mk_fault *reterr)
+{
+    static const char magic[] = "mosaik-ed25519-key-";
+    char head[sizeof magic - 1];
+    struct stat st;
+    ssize_t n;
+    int fd;
+
+    if (lstat(path, &st) != 0)
+        return 0;
+    if (!S_ISREG(st.st_mode))
+        return mk_fault(reterr, MK_EINVALID, "%s: it is there and no regular file; name another",
+                        path);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return 0;
+    n = read(fd, head, sizeof head);
+    close(fd);
+    if (n == (ssize_t)sizeof head && memcmp(head, magic, sizeof head) == 0)
+        return mk_fault(reterr, MK_EINVALID, "%s: it holds a key, which is never written over",
+                        path);
+    return 0;
+}
+
 int write_file(const char *path, struct mk_bytes content, unsigned mode, struct mk_fault *reterr)
 {
     char temporary[4096];
-    int fd, rv;
+    int fd, rv = check_replaceable(path, reterr);
 
+    if (rv != 0)
+        return rv;
     if (snprintf(temporary, sizeof temporary, "%s.new", path) >= (int)sizeof temporary)
         return mk_fault(reterr, MK_EINVALID, "%s: the path is too long", path);
     unlink(temporary);
