@@ -17,10 +17,12 @@
 #include "atlas/atlas.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -52,6 +54,7 @@ struct part {
 struct up {
     struct input in;
     char dir[PATH_MAX];
+    int dir_fd; /* locked while we run */
     struct coa_coalition_file file;
     struct coa_coalition_ids ids;
     struct part parts[WITH_MAX + 1];
@@ -179,6 +182,25 @@ static int add_organism(struct up *u, const char *path)
     return 0;
 }
 
+/** A source that nobody reads is a mistaken name. */
+static int check_sources(struct up *u)
+{
+    for (unsigned i = 0; i < u->in.n_sources; i++) {
+        struct mk_str name = {u->in.sources[i], strcspn(u->in.sources[i], "=")};
+        bool found = false;
+
+        for (unsigned k = 0; k < u->n_parts; k++) {
+            const struct coa_organism_file *o = u->parts[k].organism;
+
+            found |= o != NULL && mk_str_eq(o->config.name, name);
+        }
+        if (!found)
+            return complain(STATUS_USAGE, "--source: no organism of --with is named \"%.*s\"",
+                            (int)name.n, name.p);
+    }
+    return 0;
+}
+
 static int collect_parts(struct up *u)
 {
     int rv = check_modules(u);
@@ -193,6 +215,8 @@ static int collect_parts(struct up *u)
     }
     for (unsigned i = 0; rv == 0 && i < u->in.n_with; i++)
         rv = add_organism(u, u->in.with[i]);
+    if (rv == 0)
+        rv = check_sources(u);
     if (rv == 0 && u->n_parts == 0)
         rv = complain(STATUS_USAGE,
                       "%s: it ships no module that could be run; name an organism with --with",
@@ -431,6 +455,11 @@ static int take_over(struct up *u)
             rv = take_members(u, p, &local.modules[COA_ATLAS].committee);
             continue;
         }
+        if (access(below(u, p->file_name), F_OK) != 0) {
+            rv = complain(STATUS_USAGE, "%s: it was laid out without %s; use another --dir", u->dir,
+                          p->name);
+            continue;
+        }
         rv = load_organism(&o, below(u, p->file_name));
         if (rv == 0) {
             rv = take_members(u, p, &o.notes.committee);
@@ -443,6 +472,19 @@ static int take_over(struct up *u)
     return rv;
 }
 
+/** One `up` a directory: a second one would start the same members over and over. */
+static int hold_directory(struct up *u)
+{
+    u->dir_fd = open(u->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (u->dir_fd < 0)
+        return complain(STATUS_CHECK, "%s: %s", u->dir, strerror(errno));
+    if (flock(u->dir_fd, LOCK_EX | LOCK_NB) == 0)
+        return 0;
+    if (errno == EWOULDBLOCK)
+        return complain(STATUS_CHECK, "%s: another `coalition up` runs in it", u->dir);
+    return complain(STATUS_CHECK, "%s: %s", u->dir, strerror(errno));
+}
+
 static int open_directory(struct up *u)
 {
     struct mk_buf b = {0};
@@ -450,6 +492,8 @@ static int open_directory(struct up *u)
     char hex[MK_ID_HEX], other[MK_ID_HEX];
     int rv = make_dir(u->dir);
 
+    if (rv == 0)
+        rv = hold_directory(u);
     if (rv != 0)
         return rv;
     u->fresh = read_file(below(u, "coalition.id"), &b, NULL) != 0;
@@ -772,6 +816,7 @@ int cmd_up(int argc, char **argv)
     json_t *e;
     int rv;
 
+    u->dir_fd = -1;
     parse_options(&argp, argc, argv, &u->in);
     sigaction(SIGINT, &sa, NULL);
     sigaction(SIGTERM, &sa, NULL);
@@ -798,6 +843,8 @@ int cmd_up(int argc, char **argv)
             coa_organism_file_done(u->parts[i].organism);
     }
     children_free(&u->children);
+    if (u->dir_fd >= 0)
+        close(u->dir_fd);
     coa_coalition_file_done(&u->file);
     mk_key_done(&u->operator_);
     mk_arena_done(&u->arena);
