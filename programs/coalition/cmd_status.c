@@ -21,9 +21,13 @@ static const struct argp_option options[] = {
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
     struct input *in = state->input;
+    struct mk_peer peer;
 
     switch (key) {
     case 'n':
+        if (strlen(arg) < 66 || arg[64] != '@' ||
+            mk_peer_unhex(&peer, (struct mk_str){arg, 64}) != 0)
+            argp_error(state, "--node: <64 hex digits>@host:port is wanted");
         in->node = arg;
         return 0;
     case 'j':
