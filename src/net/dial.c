@@ -69,7 +69,7 @@ static void dial_connect_cb(struct mk_connect *c, struct mk_sock *s, int status)
 
     d->connecting = false;
     if (status != 0) {
-        snprintf(text, sizeof text, "nobody answered at %s", address);
+        snprintf(text, sizeof text, "no connection to %s", address);
         dial_failed(d, MK_CLOSE_UNREACHABLE, text);
         return;
     }
