@@ -1,5 +1,6 @@
 /* cmd_atlas.c - `coalition atlas list|get|publish FILE ...`. */
 #include "agent.h"
+#include "supervise.h"
 
 #include "atlas/atlas.h"
 
@@ -219,10 +220,35 @@ static int fill_card(struct agent *a, const struct input *in, const struct coa_a
     return 0;
 }
 
+/** The stored card with what was asked changed, signed: the one to publish next. */
+static int next_card(struct agent *a, struct mk_bond *bond, const struct input *in,
+                     const struct coa_atlas_member *m, struct atlas_card *ret)
+{
+    const struct mk_member_id member = mk_member_id_of(&m->stable_id);
+    struct mk_fault fault = {{0}};
+    int rv = atlas_get_wait(bond, &member, 0, in->timeout_ms, ret, &a->arena, &fault);
+
+    if (rv == MK_ENOTFOUND)
+        memset(ret, 0, sizeof *ret);
+    else if (rv != 0)
+        return complain_of(rv, &fault);
+    rv = fill_card(a, in, m, ret);
+    if (rv == 0)
+        atlas_card_sign(ret, &a->ids.modules[COA_ATLAS].module_id, &a->key);
+    return rv;
+}
+
+/** Was the card that we read no longer the stored one? A member that was just started again, or
+ * was stopped for a while, gives what it has: certified, and behind. */
+static bool read_behind(int rv, const struct mk_fault *fault)
+{
+    return rv == MK_EREFUSED && strstr(fault->text, "is not above the stored") != NULL;
+}
+
 static int publish(struct agent *a, struct mk_bond *bond, const struct input *in)
 {
+    const uint64_t deadline = monotonic_ms() + in->timeout_ms;
     const struct coa_atlas_member *m;
-    struct mk_member_id member;
     struct atlas_card card;
     struct mk_fault fault = {{0}};
     struct mk_id stable_id;
@@ -236,17 +262,15 @@ static int publish(struct agent *a, struct mk_bond *bond, const struct input *in
     m = entry_of(a, &stable_id);
     if (m == NULL)
         return complain(STATUS_CHECK, "%s: not in this coalition's catalogue", in->member);
-    member = mk_member_id_of(&stable_id);
-    rv = atlas_get_wait(bond, &member, 0, in->timeout_ms, &card, &a->arena, &fault);
-    if (rv == MK_ENOTFOUND)
-        memset(&card, 0, sizeof card);
-    else if (rv != 0)
-        return complain_of(rv, &fault);
-    rv = fill_card(a, in, m, &card);
-    if (rv != 0)
-        return rv;
-    atlas_card_sign(&card, &a->ids.modules[COA_ATLAS].module_id, &a->key);
-    rv = atlas_publish_wait(bond, &card, in->timeout_ms, &fault);
+    for (;;) {
+        rv = next_card(a, bond, in, m, &card);
+        if (rv != 0)
+            return rv;
+        rv = atlas_publish_wait(bond, &card, in->timeout_ms, &fault);
+        if (!read_behind(rv, &fault) || monotonic_ms() >= deadline)
+            break;
+        mk_loop_turn(a->loop, 50);
+    }
     if (rv != 0)
         return complain_of(rv, &fault);
     if (!in->json) {
