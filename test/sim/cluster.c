@@ -160,7 +160,7 @@ void cluster_free(struct cluster *c)
 
 struct process *cluster_process(struct cluster *c, unsigned i)
 {
-    return world_is_up(c->w, i) ? world_state(c->w, i) : NULL;
+    return world_is_up(c->w, i) && (c->rogues >> i & 1) == 0 ? world_state(c->w, i) : NULL;
 }
 
 struct mk_group *cluster_group(struct cluster *c, unsigned i)
@@ -177,6 +177,15 @@ void cluster_status(struct cluster *c, unsigned i, struct mk_group_status *ret)
     memset(ret, 0, sizeof *ret);
     if (g != NULL)
         mk_group_status(g, ret);
+}
+
+struct mk_id cluster_machine_id(void)
+{
+    struct mk_machine *m = toy_new();
+    struct mk_id id = mk_machine_signature(m->ops);
+
+    m->ops->free(m);
+    return id;
 }
 
 int cluster_leader(struct cluster *c)

@@ -72,13 +72,16 @@ struct cluster {
         unsigned i;
     } boots[CLUSTER_MEMBERS_MAX + CLUSTER_CLIENTS_MAX];
     struct checks *checks;
-    bool may_fail; /* a member may stop: its disk was made to fail */
-    bool stop;     /* clients: nothing new */
+    bool may_fail;   /* a member may stop: its disk was made to fail */
+    bool stop;       /* clients: nothing new */
+    unsigned rogues; /* bit i: another program runs on member i's node */
     struct mk_buf history;
 };
 
 extern const struct mk_surface_spec cluster_surfaces[2];
 
+/** The signature of the machine, as members name it to each other. */
+struct mk_id cluster_machine_id(void);
 struct cluster *cluster_new(const struct cluster_options *o);
 void cluster_free(struct cluster *c);
 
