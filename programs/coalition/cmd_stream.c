@@ -153,7 +153,9 @@ struct direct {
     struct mk_key key;
     struct mk_id surface;
     uint64_t n;
-    int status;
+    uint64_t seen; /* items when the wait for the next one began */
+    bool stop;
+    char why[256]; /* why it is not subscribed */
 };
 
 static int open_direct(struct direct *d, const char *listen, struct mk_fault *fault)
@@ -196,8 +198,6 @@ static void consumer_item(struct mk_consumer *c, uint64_t seq, struct mk_bytes i
         printf("%" PRIu64 " %.*s\n", seq, (int)item.n, (const char *)item.p);
         fflush(stdout);
     }
-    if (d->n == d->in->count)
-        mk_loop_stop(d->loop);
 }
 
 static void consumer_lost(struct mk_consumer *c, uint64_t first, uint64_t last)
@@ -209,8 +209,10 @@ static void consumer_lost(struct mk_consumer *c, uint64_t first, uint64_t last)
 static void consumer_state(struct mk_consumer *c, bool subscribed, unsigned close,
                            const char *detail)
 {
-    (void)c;
+    struct direct *d = mk_consumer_owner(c);
+
     (void)close;
+    snprintf(d->why, sizeof d->why, "%s", subscribed ? "" : detail);
     if (!subscribed)
         fprintf(stderr, "not subscribed: %s; trying again\n", detail);
 }
@@ -219,6 +221,35 @@ static void stop_cb(void *arg, int signo)
 {
     (void)signo;
     mk_loop_stop(arg);
+}
+
+static void tail_stop(void *arg, int signo)
+{
+    struct direct *d = arg;
+
+    (void)signo;
+    d->stop = true;
+}
+
+static bool tail_moved(void *arg)
+{
+    const struct direct *d = arg;
+
+    return d->stop || d->n > d->seen;
+}
+
+/** Until the count is reached, a signal, or no item within the timeout (when a count was asked for,
+ * or none ever came). */
+static int follow_direct(struct direct *d)
+{
+    while (!d->stop && (d->in->count == 0 || d->n < d->in->count)) {
+        d->seen = d->n;
+        if (!mk_loop_run_until(d->loop, tail_moved, d, d->in->timeout_ms) &&
+            (d->in->count > 0 || d->n == 0))
+            return complain(STATUS_TIMEOUT, "no item within %u ms%s%s", d->in->timeout_ms,
+                            d->why[0] != 0 ? ": " : "", d->why);
+    }
+    return 0;
 }
 
 static int tail_direct(const struct input *in)
@@ -230,7 +261,7 @@ static int tail_direct(const struct input *in)
     struct mk_consumer *c;
     struct coa_contact contact;
     struct mk_fault fault = {{0}};
-    int rv = coa_contact_parse(&contact, mk_str_of(in->from), &fault);
+    int rv = coa_contact_parse(&contact, mk_str_of(in->from), &fault), status = 0;
 
     if (rv == 0)
         rv = open_direct(&d, NULL, &fault);
@@ -241,12 +272,12 @@ static int tail_direct(const struct input *in)
         rv = mk_consumer_open(d.net, &c, &o, &cbs, &d);
     }
     if (rv == 0) {
-        mk_loop_on_signal(d.loop, stop_cb, d.loop);
-        mk_loop_run(d.loop);
+        mk_loop_on_signal(d.loop, tail_stop, &d);
+        status = follow_direct(&d);
         mk_consumer_close(c);
     }
     close_direct(&d);
-    return rv != 0 ? complain_of(rv, &fault) : 0;
+    return rv != 0 ? complain_of(rv, &fault) : status;
 }
 
 struct publishing {
