@@ -1,4 +1,5 @@
 /* cmd_node.c - `coalition node CONFIG`: one node in the foreground. */
+#include "components.h"
 #include "program.h"
 
 #include "atlas/atlas.h"
@@ -25,6 +26,8 @@ struct running {
     struct mk_node *node;
     struct mk_issuer_book *book;
     bool found;
+    struct component_use use; /* what is done with each component */
+    bool drives;              /* components get their drivers */
 };
 
 static void log_line(void *arg, const char *line)
@@ -167,7 +170,7 @@ static int add_module(struct running *r, const struct coa_node_component *nc,
         o->acl = &f->config.atlas->body.acl;
         o->own_issuer = f->config.ticket_issuer != NULL ? ids.tickets_root : MK_ZERO_ID;
         put_addresses(r, o, &f->modules[kind].committee);
-        rv = mk_node_add(r->node, o, fault);
+        rv = r->use.use(r->use.arg, o, fault);
     }
     coa_coalition_file_done(f);
     return rv;
@@ -196,7 +199,7 @@ static int add_organism(struct running *r, const struct coa_node_component *nc,
                       (int)nc->file.n, nc->file.p);
     else
         rv = price_feed_machine_new(&o->machine, f->config.content, &ids.stable_id, fault);
-    if (rv == 0)
+    if (rv == 0 && r->drives)
         rv = price_feed_driver_new(&o->driver, f->config.content, source, fault);
     if (rv == 0) {
         o->label = f->config.name;
@@ -206,7 +209,7 @@ static int add_organism(struct running *r, const struct coa_node_component *nc,
         o->roster = &roster;
         o->acl = &f->config.acl;
         put_addresses(r, o, &f->notes.committee);
-        rv = mk_node_add(r->node, o, fault);
+        rv = r->use.use(r->use.arg, o, fault);
     }
     coa_organism_file_done(f);
     return rv;
@@ -231,6 +234,26 @@ static int add_components(struct running *r, struct mk_fault *fault)
             return rv;
     }
     return 0;
+}
+
+static int add_to_node(void *arg, struct mk_component_options *o, struct mk_fault *fault)
+{
+    struct running *r = arg;
+
+    return mk_node_add(r->node, o, fault);
+}
+
+int each_component(const char *config, const struct coa_node_file *file, struct component_use u,
+                   struct mk_fault *fault)
+{
+    struct running r = {.file = *file, .config = config, .use = u};
+    int rv;
+
+    r.book = mk_issuer_book_new();
+    rv = add_components(&r, fault);
+    mk_issuer_book_free(r.book);
+    mk_arena_done(&r.arena);
+    return rv;
 }
 
 static int open_node(struct running *r, struct mk_fault *fault)
@@ -269,6 +292,8 @@ static int run_node(struct running *r)
     int rv;
 
     r->book = mk_issuer_book_new();
+    r->use = (struct component_use){add_to_node, r};
+    r->drives = true;
     rv = open_node(r, &fault);
     if (rv == 0)
         rv = add_components(r, &fault);

@@ -25,6 +25,7 @@ static const struct command commands[] = {
     {"stream", "follow a stream; publish one", cmd_stream},
     {"map", "read a map with proofs; follow it", cmd_map},
     {"handshake", "a page and a JSON file for integrators", cmd_handshake},
+    {"replay", "recompute a component from its log", cmd_replay},
 };
 
 static void print_help(FILE *out)

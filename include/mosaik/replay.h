@@ -1,0 +1,52 @@
+/* replay.h - a component's log, applied again without its group.
+ *
+ * The directory of a member is read and left as it is; the member may be running. What
+ * is stored begins with a snapshot where the log was cut; where the log still reaches
+ * back to its beginning the snapshot is not used but compared with. The last entries
+ * may be such that were never committed: a log on one disk does not know. */
+#ifndef MOSAIK_REPLAY_H
+#define MOSAIK_REPLAY_H
+
+#include <mosaik/machine.h>
+
+struct mk_env;
+struct mk_replay;
+
+/** What one entry led to. Two members whose entries at an index have the same term have
+ * the same log up to there, so their hashes must be equal. */
+struct mk_replay_step {
+    uint64_t index, term;
+    struct mk_id hash; /* over all surfaces' (index, commit, state root) after it */
+};
+
+struct mk_replay_surface {
+    const char *kind, *name;
+    uint64_t index;
+    struct mk_id commit, state; /* as in a head */
+};
+
+struct mk_replay_options {
+    struct mk_id stable_id, deployment;
+    const struct mk_roster *roster; /* the first one; copied */
+    struct mk_machine *machine;     /* taken */
+};
+
+/** Opens the log below e's directory, read-only, and applies all of it. Blocks.
+ *
+ * 0; MK_ENOTFOUND: no such component here, or nothing founded; MK_ECORRUPT: the log is
+ * damaged (where, in reterr); MK_ECONFLICT: the snapshot is not what the log gives. */
+int mk_replay_open(struct mk_env *e, struct mk_replay **ret, const struct mk_replay_options *o,
+                   struct mk_fault *reterr);
+void mk_replay_close(struct mk_replay *r); /* NULL is fine */
+
+/** Index of the snapshot that it began with; 0: with the beginning of the log. */
+uint64_t mk_replay_snapshot(const struct mk_replay *r);
+size_t mk_replay_steps(const struct mk_replay *r, const struct mk_replay_step **ret); /* lent */
+unsigned mk_replay_surfaces(const struct mk_replay *r);
+void mk_replay_surface(struct mk_replay *r, struct mk_replay_surface *ret, unsigned i);
+
+/** The first step at which two replays of one component differ; false: none does. */
+bool mk_replay_differ(const struct mk_replay *a, const struct mk_replay *b,
+                      struct mk_replay_step *ret_a, struct mk_replay_step *ret_b);
+
+#endif /* MOSAIK_REPLAY_H */

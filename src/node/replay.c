@@ -1,0 +1,196 @@
+/* replay.c - see replay.h: a read-only store, a state, nothing else.
+ *
+ * Entries are committed or will be replaced; whatever is stored is applied in order.
+ * The state is compared with the snapshot's bytes when both lead to the same index. */
+#include "group/state.h"
+#include "base/assert.h"
+#include "consensus/consensus.h"
+#include "env/env.h"
+#include "store/store.h"
+#include <mosaik/replay.h>
+
+#include <inttypes.h>
+#include <string.h>
+
+#define SNAPSHOT_MAX (4ull << 30)
+
+struct mk_replay {
+    struct mk_store *store;
+    struct mk_store_group *group;
+    struct mk_state *state;
+    struct mk_store_state stored;
+    uint64_t began; /* index of the snapshot it began with */
+    struct mk_replay_step *steps;
+    size_t n_steps, cap_steps;
+    struct mk_fault *reterr;
+};
+
+static int load_snapshot(struct mk_replay *r, struct mk_buf *ret)
+{
+    int rv = mk_snap_load(r->group, ret, SNAPSHOT_MAX, r->stored.snapshot_index);
+
+    if (rv == 0)
+        return 0;
+    return mk_fault(r->reterr, rv == MK_ENOTFOUND ? MK_ECORRUPT : rv,
+                    "the snapshot of entry %" PRIu64 ": %s", r->stored.snapshot_index,
+                    rv == MK_ENOTFOUND ? "it is missing" : mk_strerror(rv));
+}
+
+static int begin_with_snapshot(struct mk_replay *r)
+{
+    struct mk_buf b = {0};
+    int rv = load_snapshot(r, &b);
+
+    if (rv == 0)
+        rv = mk_state_restore(r->state, mk_buf_bytes(&b), r->reterr);
+    mk_buf_done(&b);
+    r->began = r->stored.snapshot_index;
+    return rv;
+}
+
+/* The log reached the snapshot's index by itself. */
+static int compare_with_snapshot(struct mk_replay *r)
+{
+    struct mk_buf theirs = {0}, ours = {0};
+    int rv = load_snapshot(r, &theirs);
+
+    mk_state_snapshot(r->state, &ours);
+    if (rv == 0 && !mk_bytes_eq(mk_buf_bytes(&theirs), mk_buf_bytes(&ours)))
+        rv = mk_fault(r->reterr, MK_ECONFLICT,
+                      "the snapshot of entry %" PRIu64 " is not what the log gives",
+                      r->stored.snapshot_index);
+    mk_buf_done(&theirs);
+    mk_buf_done(&ours);
+    return rv;
+}
+
+static void note_step(struct mk_replay *r, const struct mk_store_entry *e)
+{
+    if (r->n_steps == r->cap_steps) {
+        r->cap_steps = r->cap_steps == 0 ? 256 : 2 * r->cap_steps;
+        r->steps = mk_realloc(r->steps, r->cap_steps * sizeof *r->steps);
+    }
+    r->steps[r->n_steps++] =
+        (struct mk_replay_step){e->index, e->term, mk_surfaces_hash(mk_state_surfaces(r->state))};
+}
+
+static int apply_entry(void *arg, const struct mk_store_entry *e)
+{
+    struct mk_replay *r = arg;
+    struct mk_applied a;
+
+    if (e->index <= mk_state_index(r->state))
+        return 0; /* kept behind the snapshot, for followers */
+    if (e->index != mk_state_index(r->state) + 1)
+        return mk_fault(r->reterr, MK_ECORRUPT, "entry %" PRIu64 " is missing",
+                        mk_state_index(r->state) + 1);
+    if (e->type == MK_ENTRY_COMMAND)
+        mk_state_apply(r->state, e->index, e->bytes, &a);
+    else
+        mk_state_skip(r->state, e->index);
+    note_step(r, e);
+    return e->index == r->stored.snapshot_index ? compare_with_snapshot(r) : 0;
+}
+
+static int replay(struct mk_replay *r, struct mk_env *e, const struct mk_replay_options *o)
+{
+    struct mk_store_options so = {.read_only = true};
+    bool whole;
+    int rv = mk_store_open(e, &r->store, &so, r->reterr);
+
+    if (rv != 0)
+        return rv;
+    r->group = mk_store_find(r->store, &o->deployment);
+    if (r->group != NULL)
+        mk_store_state(r->group, &r->stored);
+    if (r->group == NULL || (r->stored.last_index == 0 && r->stored.snapshot_index == 0))
+        return mk_fault(r->reterr, MK_ENOTFOUND, "nothing of this component is stored here");
+    whole = r->stored.first_index == 1 && r->stored.last_index >= r->stored.snapshot_index;
+    if (!whole)
+        rv = begin_with_snapshot(r);
+    return rv != 0 ? rv : mk_store_each_entry(r->group, apply_entry, r);
+}
+
+int mk_replay_open(struct mk_env *e, struct mk_replay **ret, const struct mk_replay_options *o,
+                   struct mk_fault *reterr)
+{
+    struct mk_replay *r = mk_alloc(sizeof *r);
+    struct mk_state_options so = {.deployment = o->deployment,
+                                  .stable_id = o->stable_id,
+                                  .roster = o->roster,
+                                  .machine = o->machine};
+    int rv;
+
+    r->reterr = reterr;
+    r->state = mk_state_new(&so);
+    rv = replay(r, e, o);
+    if (r->group != NULL)
+        mk_store_forget(r->group);
+    r->reterr = NULL;
+    if (rv != 0) {
+        mk_replay_close(r);
+        return rv;
+    }
+    *ret = r;
+    return 0;
+}
+
+void mk_replay_close(struct mk_replay *r)
+{
+    if (r == NULL)
+        return;
+    mk_state_free(r->state);
+    mk_store_close(r->store, NULL, NULL);
+    mk_free(r->steps);
+    mk_free(r);
+}
+
+uint64_t mk_replay_snapshot(const struct mk_replay *r)
+{
+    return r->began;
+}
+
+size_t mk_replay_steps(const struct mk_replay *r, const struct mk_replay_step **ret)
+{
+    *ret = r->steps;
+    return r->n_steps;
+}
+
+unsigned mk_replay_surfaces(const struct mk_replay *r)
+{
+    return mk_state_surfaces(r->state)->n;
+}
+
+void mk_replay_surface(struct mk_replay *r, struct mk_replay_surface *ret, unsigned i)
+{
+    const struct mk_surface *s;
+    struct mk_head head;
+
+    MK_ASSERT(i < mk_replay_surfaces(r));
+    s = &mk_state_surfaces(r->state)->v[i];
+    mk_state_head(r->state, i, &head);
+    *ret = (struct mk_replay_surface){.kind = mk_surface_kind_name(s->spec->kind),
+                                      .name = s->spec->name,
+                                      .index = head.index,
+                                      .commit = head.commit,
+                                      .state = head.state};
+}
+
+bool mk_replay_differ(const struct mk_replay *a, const struct mk_replay *b,
+                      struct mk_replay_step *ret_a, struct mk_replay_step *ret_b)
+{
+    size_t i = 0, k = 0;
+
+    while (i < a->n_steps && k < b->n_steps) {
+        const struct mk_replay_step *x = &a->steps[i], *y = &b->steps[k];
+
+        i += x->index <= y->index;
+        k += y->index <= x->index;
+        if (x->index != y->index || x->term != y->term || mk_id_eq(&x->hash, &y->hash))
+            continue; /* another term: one of the two was never committed */
+        *ret_a = *x;
+        *ret_b = *y;
+        return true;
+    }
+    return false;
+}
