@@ -1,9 +1,8 @@
 /* replay.h - a component's log, applied again without its group.
  *
  * The directory of a member is read and left as it is; the member may be running. What
- * is stored begins with a snapshot where the log was cut; where the log still reaches
- * back to its beginning the snapshot is not used but compared with. The last entries
- * may be such that were never committed: a log on one disk does not know. */
+ * is stored begins with a snapshot where the log was cut. The last entries may be such
+ * that were never committed: a log on one disk does not know. */
 #ifndef MOSAIK_REPLAY_H
 #define MOSAIK_REPLAY_H
 
@@ -34,7 +33,7 @@ struct mk_replay_options {
 /** Opens the log below e's directory, read-only, and applies all of it. Blocks.
  *
  * 0; MK_ENOTFOUND: no such component here, or nothing founded; MK_ECORRUPT: the log is
- * damaged (where, in reterr); MK_ECONFLICT: the snapshot is not what the log gives. */
+ * damaged (where, in reterr). */
 int mk_replay_open(struct mk_env *e, struct mk_replay **ret, const struct mk_replay_options *o,
                    struct mk_fault *reterr);
 void mk_replay_close(struct mk_replay *r); /* NULL is fine */

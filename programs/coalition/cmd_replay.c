@@ -2,9 +2,8 @@
  *
  * DIR is a member's directory (with a node.toml) or one of `coalition up`, with several.
  * Each member's log is applied from its beginning, or from its oldest snapshot where it
- * was cut; a snapshot that the log leads to is compared with it. The members of one
- * component are then compared with each other, entry by entry: where two have the same
- * entry they must have come to the same commits. */
+ * was cut. The members of one component are then compared with each other, entry by entry:
+ * where two have the same entry they must have come to the same commits. */
 #include "components.h"
 #include "program.h"
 
@@ -269,9 +268,9 @@ int cmd_replay(int argc, char **argv)
         parse,
         "DIR",
         "Apply the log of every component of a member (or of all members below DIR) again, "
-        "from the beginning, or from the oldest snapshot where the log is cut; compare "
-        "what it leads to with the snapshots and with the other members. Nothing is changed; "
-        "the last entries may be such that were never committed.",
+        "from the beginning, or from the oldest snapshot where the log is cut, and compare what "
+        "the members come to. Nothing is changed; the last entries may be such that were never "
+        "committed.",
         NULL,
         NULL,
         NULL};

@@ -1,7 +1,6 @@
 /* replay.c - see replay.h: a read-only store, a state, nothing else.
  *
- * Entries are committed or will be replaced; whatever is stored is applied in order.
- * The state is compared with the snapshot's bytes when both lead to the same index. */
+ * Entries are committed or will be replaced; whatever is stored is applied in order. */
 #include "group/state.h"
 #include "base/assert.h"
 #include "consensus/consensus.h"
@@ -25,42 +24,19 @@ struct mk_replay {
     struct mk_fault *reterr;
 };
 
-static int load_snapshot(struct mk_replay *r, struct mk_buf *ret)
-{
-    int rv = mk_snap_load(r->group, ret, SNAPSHOT_MAX, r->stored.snapshot_index);
-
-    if (rv == 0)
-        return 0;
-    return mk_fault(r->reterr, rv == MK_ENOTFOUND ? MK_ECORRUPT : rv,
-                    "the snapshot of entry %" PRIu64 ": %s", r->stored.snapshot_index,
-                    rv == MK_ENOTFOUND ? "it is missing" : mk_strerror(rv));
-}
-
 static int begin_with_snapshot(struct mk_replay *r)
 {
     struct mk_buf b = {0};
-    int rv = load_snapshot(r, &b);
+    int rv = mk_snap_load(r->group, &b, SNAPSHOT_MAX, r->stored.snapshot_index);
 
     if (rv == 0)
         rv = mk_state_restore(r->state, mk_buf_bytes(&b), r->reterr);
+    else
+        rv = mk_fault(r->reterr, rv == MK_ENOTFOUND ? MK_ECORRUPT : rv,
+                      "the snapshot of entry %" PRIu64 ": %s", r->stored.snapshot_index,
+                      rv == MK_ENOTFOUND ? "it is missing" : mk_strerror(rv));
     mk_buf_done(&b);
     r->began = r->stored.snapshot_index;
-    return rv;
-}
-
-/* The log reached the snapshot's index by itself. */
-static int compare_with_snapshot(struct mk_replay *r)
-{
-    struct mk_buf theirs = {0}, ours = {0};
-    int rv = load_snapshot(r, &theirs);
-
-    mk_state_snapshot(r->state, &ours);
-    if (rv == 0 && !mk_bytes_eq(mk_buf_bytes(&theirs), mk_buf_bytes(&ours)))
-        rv = mk_fault(r->reterr, MK_ECONFLICT,
-                      "the snapshot of entry %" PRIu64 " is not what the log gives",
-                      r->stored.snapshot_index);
-    mk_buf_done(&theirs);
-    mk_buf_done(&ours);
     return rv;
 }
 
@@ -89,13 +65,12 @@ static int apply_entry(void *arg, const struct mk_store_entry *e)
     else
         mk_state_skip(r->state, e->index);
     note_step(r, e);
-    return e->index == r->stored.snapshot_index ? compare_with_snapshot(r) : 0;
+    return 0;
 }
 
 static int replay(struct mk_replay *r, struct mk_env *e, const struct mk_replay_options *o)
 {
     struct mk_store_options so = {.read_only = true};
-    bool whole;
     int rv = mk_store_open(e, &r->store, &so, r->reterr);
 
     if (rv != 0)
@@ -105,8 +80,7 @@ static int replay(struct mk_replay *r, struct mk_env *e, const struct mk_replay_
         mk_store_state(r->group, &r->stored);
     if (r->group == NULL || (r->stored.last_index == 0 && r->stored.snapshot_index == 0))
         return mk_fault(r->reterr, MK_ENOTFOUND, "nothing of this component is stored here");
-    whole = r->stored.first_index == 1 && r->stored.last_index >= r->stored.snapshot_index;
-    if (!whole)
+    if (r->stored.snapshot_index > 0)
         rv = begin_with_snapshot(r);
     return rv != 0 ? rv : mk_store_each_entry(r->group, apply_entry, r);
 }
