@@ -325,6 +325,9 @@ def verify_command():
                        content_hash=oracle['content_hash']),
                 os.path.join(HERE, 'good', 'feed.toml')]
         assert verified(d, rich, fingerprint, '--member', *good)[0] == 0
+        # what the program itself writes for a member's operator
+        assert run('handshake', os.path.join(HERE, 'good', 'feed.toml'), '-o', d)[0] == 0
+        assert verified(d, rich, fingerprint, '--member', 'price-feed.eur.json')[0] == 0
         bad = [member('c.json', kind='lattice', name=lattice['name'], stable_id=other),
                member('d.json', stable_id=oracle['stable_id'], content_hash=other),
                member('e.json', stable_id=other)]
