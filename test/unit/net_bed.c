@@ -5,13 +5,18 @@
 
 struct bed *bed_new(enum bed_kind kind)
 {
+    return bed_new_seed(kind, 4711);
+}
+
+struct bed *bed_new_seed(enum bed_kind kind, uint64_t seed)
+{
     struct bed *b = mk_alloc(sizeof *b);
 
     b->kind = kind;
     if (kind == BED_LIVE)
         assert_int_equal(mk_loop_open(&b->live, NULL, NULL), 0);
     else
-        b->w = world_new(4711);
+        b->w = world_new(seed);
     for (unsigned i = 0; i < BED_PEERS; i++)
         b->peers[i] = (struct bed_peer){.bed = b, .i = i};
     return b;

@@ -62,6 +62,7 @@ struct bed {
 };
 
 struct bed *bed_new(enum bed_kind kind);
+struct bed *bed_new_seed(enum bed_kind kind, uint64_t seed);
 void bed_free(struct bed *b);
 /** An env where no net is: for strangers. */
 struct mk_env *bed_stranger_env(struct bed *b, unsigned i);
