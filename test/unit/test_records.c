@@ -2,6 +2,8 @@
  * encodings of its vectors, and the rules between fields. */
 #include <mosaik/records.h>
 
+#include "collections/certificate.h"
+
 #include "unit.h"
 
 #define PEER1 "68ef6aeafb004ae96cdee14b2f365a7290ab1a3f3dc01fb16cfe706eee6e29dd"
@@ -93,6 +95,8 @@ static void test_roster(void **state)
                              "03" PEER1 PEER2 PEER3);
     assert_int_equal(mk_decode(&back, &mk_roster_type, mk_buf_bytes(&out), &arena, &f), 0);
     assert_true(mk_peer_eq(&back.peers.v[2], &peers[2]));
+    unit_assert_id(mk_roster_id(&r),
+                   "b16fade7c930b14683eb75d0008598d48045218b32e5e6333ccbe090dc9e1aba");
     peers[1] = peers[0];
     assert_int_equal(mk_validate(&mk_roster_type, &r, &f), MK_EMALFORMED);
     assert_string_equal(f.text, "item 2: items must be distinct");
@@ -153,6 +157,8 @@ static void test_acl_encodings(void **state)
     struct mk_acl_clause any = {.tag = mk_acl_clause_RecogniseAnyIssuer,
                                 .u.recognise_any_issuer.roots = {roots, 2}};
     struct mk_acl_clause gate = {.tag = mk_acl_clause_GateReaders};
+    struct mk_peer peers[3];
+    struct mk_acl_clause list = {.tag = mk_acl_clause_PeerList, .u.peer_list.peers = {peers, 3}};
 
     (void)state;
     for (unsigned i = 0; i < 48; i++)
@@ -173,6 +179,10 @@ static void test_acl_encodings(void **state)
                "010f0208112a9e334ce73042b531c25668cf5cb12a1ee040a4326afeac065461079a06"
                "3ae7d805f6789a6402acb70ad4096a85a56bf6804eaf25c0493ac697548d30b5");
     assert_acl(&gate, 1, "010e");
+    assert_int_equal(mk_peer_unhex(&peers[0], MK_STR(PEER1)), 0);
+    assert_int_equal(mk_peer_unhex(&peers[1], MK_STR(PEER2)), 0);
+    assert_int_equal(mk_peer_unhex(&peers[2], MK_STR(PEER3)), 0);
+    assert_acl(&list, 1, "010a03" PEER1 PEER2 PEER3);
     assert_acl(NULL, 0, "00");
 }
 
