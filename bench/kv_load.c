@@ -266,6 +266,11 @@ int main(int argc, char **argv)
         return 2;
     kv_committee_init(&c, (unsigned)strtoul(argv[2], NULL, 10),
                       (unsigned)strtoul(argv[3], NULL, 10));
+    if (strcmp(argv[1], "addresses") == 0) {
+        for (unsigned i = 0; i < c.n; i++)
+            printf("%s\n", c.addresses[i]);
+        return 0;
+    }
     ref = kv_reference(&c);
     if (mk_loop_open(&l.loop, NULL, &fault) != 0 ||
         mk_network_open(l.loop, &l.net, &(struct mk_network_options){0}, &fault) != 0 ||
