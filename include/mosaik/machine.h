@@ -103,7 +103,8 @@ struct mk_machine_ops {
     const struct mk_surface_spec *surfaces;
     unsigned n_surfaces;
 
-    /** 0, or what mk_refuse returned. The command is any bytes an admitted writer sent. */
+    /** 0, or what mk_refuse returned (or, after it, MK_ESTALE where the sender's knowledge is
+     * behind). The command is any bytes an admitted writer sent. */
     int (*apply)(struct mk_machine *m, struct mk_apply *a, struct mk_bytes command);
     /** A read that makes no commit. 0, or MK_EREFUSED / MK_EMALFORMED with reterr. */
     int (*query)(struct mk_machine *m, const struct mk_surfaces *s, struct mk_bytes query,

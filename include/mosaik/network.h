@@ -104,6 +104,7 @@ enum mk_step { MK_STEP_COMMITTED /* unproven */, MK_STEP_CERTIFIED };
 /** One command or query in flight; memory of the caller until cb. */
 struct mk_exec {
     /** Exactly once. 0: outcome, lent; MK_EREFUSED: fault names the rule or the clause;
+     * MK_ESTALE: the rule, where what the sender knew is behind;
      * MK_ETIMEDOUT, MK_ECANCELED: not known. MK_EUNREACHABLE, MK_ENOMAJORITY: not executed as far
      * as is known; fault says which member said what. */
     void (*cb)(struct mk_exec *x, int status, const struct mk_outcome *outcome,

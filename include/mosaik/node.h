@@ -92,4 +92,15 @@ void mk_node_status(struct mk_node *n, struct mk_buf *json);
 int mk_node_ask_status(struct mk_network *n, struct mk_str address, uint32_t timeout_ms,
                        struct mk_buf *json, struct mk_fault *reterr);
 
+/** What one of several nodes said. */
+struct mk_status_answer {
+    struct mk_str address; /* whom to ask; borrowed */
+    int status;            /* 0: json holds the object; else fault says what happened */
+    struct mk_buf json;    /* given: mk_buf_done() */
+    struct mk_fault fault;
+};
+/** Asks all at once; blocks until each has answered or the one deadline has passed. */
+void mk_node_ask_all(struct mk_network *n, struct mk_status_answer *answers, size_t n_answers,
+                     uint32_t timeout_ms);
+
 #endif /* MOSAIK_NODE_H */

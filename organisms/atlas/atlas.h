@@ -96,7 +96,8 @@ int atlas_get_wait(struct mk_bond *b, const struct mk_member_id *member, uint64_
  * returned. */
 int atlas_successor(const struct mk_map *m, const struct mk_id *stable_id,
                     struct mk_id *ret_stable_id, struct mk_fault *reterr);
-/** Publishes a signed card; certified; blocks. MK_EREFUSED with the rule. */
+/** Publishes a signed card; certified; blocks. MK_EREFUSED with the rule; MK_ESTALE: the
+ * stored card's version is as high, read it again. */
 int atlas_publish_wait(struct mk_bond *b, const struct atlas_card *card, uint32_t timeout_ms,
                        struct mk_fault *reterr);
 

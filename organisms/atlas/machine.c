@@ -113,9 +113,11 @@ static int check_successor_of(struct mk_apply *ap, const struct atlas_card *c,
 {
     const uint64_t before = stored != NULL ? stored->version : 0;
 
-    if (c->version <= before)
-        return mk_refuse(ap, "version: %llu is not above the stored %llu",
-                         (unsigned long long)c->version, (unsigned long long)before);
+    if (c->version <= before) {
+        mk_refuse(ap, "version: %llu is not above the stored %llu", (unsigned long long)c->version,
+                  (unsigned long long)before);
+        return MK_ESTALE; /* whoever read the stored one before it moved reads again */
+    }
     if (c->version - before > ATLAS_VERSION_STEP_MAX)
         return mk_refuse(ap, "version: more than 2^32 above the stored %llu",
                          (unsigned long long)before);
@@ -283,7 +285,7 @@ static void atlas_free(struct mk_machine *machine)
 
 static const struct mk_machine_ops atlas_ops = {
     .name = "atlas",
-    .version = 1,
+    .version = 2, /* 2: a stale version is refused by MK_ESTALE */
     .surfaces = atlas_surfaces,
     .n_surfaces = 1,
     .apply = atlas_apply,

@@ -1,5 +1,6 @@
 /* agent.c - see agent.h. */
 #include "agent.h"
+#include "supervise.h"
 
 #include "atlas/atlas.h"
 #include "price-feed/price_feed.h"
@@ -41,7 +42,7 @@ static int load_tickets(struct agent *a, char *const *paths, size_t n, struct mk
 {
     for (size_t i = 0; i < n; i++) {
         struct mk_buf b = {0};
-        int rv = read_file(paths[i], &b, fault);
+        int rv = read_named(paths[i], &b, fault);
 
         if (rv == 0)
             ret[i] = MK_BYTES(mk_arena_copy(&a->arena, b.p, b.n), b.n);
@@ -171,7 +172,7 @@ int agent_find(struct agent *a, const char *name, struct component *ret)
                       v[i].reference.label.p);
     }
     rv = complain(STATUS_CHECK, "%s: no such component in this coalition; it has: %.*s", name,
-                  (int)known.n, known.n > 0 ? (const char *)known.p : "none");
+                  known.n > 0 ? (int)known.n : 4, known.n > 0 ? (const char *)known.p : "none");
     mk_buf_done(&known);
     return rv;
 }
@@ -190,18 +191,40 @@ int agent_bond(struct agent *a, const char *name, uint32_t timeout_ms,
     return rv != 0 ? complain_of(rv, &fault) : 0;
 }
 
+uint64_t deadline_in(uint32_t ms)
+{
+    return monotonic_ms() + ms;
+}
+
+uint32_t left_until(uint64_t deadline)
+{
+    uint64_t now = monotonic_ms();
+
+    return now < deadline ? (uint32_t)(deadline - now) : 1;
+}
+
 int agent_surface(const struct component *c, const char *name, enum mk_surface_kind kind,
                   const struct mk_surface_spec **ret)
 {
+    struct mk_buf known = {0};
+    int rv;
+
     for (unsigned i = 0; i < c->n_surfaces; i++) {
         if (strcmp(c->surfaces[i].name, name) == 0 && c->surfaces[i].kind == kind) {
             *ret = &c->surfaces[i];
             return 0;
         }
     }
-    return complain(STATUS_CHECK, "%.*s: no %s named \"%s\" whose types this build knows",
-                    (int)c->reference.label.n, c->reference.label.p, mk_surface_kind_name(kind),
-                    name);
+    for (unsigned i = 0; i < c->n_surfaces; i++) {
+        if (c->surfaces[i].kind == kind)
+            mk_buf_printf(&known, "%s%s", known.n > 0 ? ", " : "", c->surfaces[i].name);
+    }
+    rv = complain(STATUS_CHECK,
+                  "%.*s: no %s named \"%s\" whose types this build knows; it has: %.*s",
+                  (int)c->reference.label.n, c->reference.label.p, mk_surface_kind_name(kind), name,
+                  known.n > 0 ? (int)known.n : 4, known.n > 0 ? (const char *)known.p : "none");
+    mk_buf_done(&known);
+    return rv;
 }
 
 int parse_timeout(uint32_t *ret_ms, const char *text)

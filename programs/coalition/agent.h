@@ -46,6 +46,10 @@ int agent_bond(struct agent *a, const char *name, uint32_t timeout_ms,
 /** A surface of a component by name. */
 int agent_surface(const struct component *c, const char *name, enum mk_surface_kind kind,
                   const struct mk_surface_spec **ret);
+/** The moment that many ms from now, and what is left until it: at least 1 ms. For commands that
+ * wait several times and promise one --timeout. */
+uint64_t deadline_in(uint32_t ms);
+uint32_t left_until(uint64_t deadline);
 /** "10" (seconds) or "10s", "500ms" into ms. */
 int parse_timeout(uint32_t *ret_ms, const char *text);
 

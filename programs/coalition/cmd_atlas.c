@@ -1,11 +1,11 @@
 /* cmd_atlas.c - `coalition atlas list|get|publish FILE ...`. */
 #include "agent.h"
-#include "supervise.h"
 
 #include "atlas/atlas.h"
 
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 struct input {
     const char *args[3];
@@ -16,6 +16,7 @@ struct input {
     char *tickets[MK_TICKETS_MAX];
     unsigned n_tickets;
     uint32_t timeout_ms;
+    uint64_t deadline; /* of all waits together */
     uint64_t max_age_ms;
     bool json;
 };
@@ -26,7 +27,7 @@ static const struct argp_option options[] = {
     {"key", 'k', "FILE", 0, "The operator's key (publish); whom we bind as (list, get)", 0},
     {"member", OPT_MEMBER, "ID", 0, "Publish: the member's stable id", 0},
     {"hint", 'H', "TEXT", 0, "Publish: an endpoint hint; may be repeated", 0},
-    {"status", OPT_STATUS, "S", 0, "Publish: active, retiring or retired", 0},
+    {"status", OPT_STATUS, "S", 0, "Publish: Active, Retiring or Retired", 0},
     {"successor", OPT_SUCCESSOR, "ID", 0, "Publish: the successor's stable id", 0},
     {"ticket", OPT_TICKET, "FILE", 0, "A ticket to show; may be repeated", 0},
     {"max-age", OPT_AGE, "S", 0, "How old the certified head may be (any age)", 0},
@@ -48,7 +49,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         return 0;
     case 'H':
         if (in->n_hints == ATLAS_HINTS_MAX || strlen(arg) > ATLAS_HINT_MAX)
-            argp_error(state, "--hint: at most %u of %u bytes", ATLAS_HINTS_MAX, ATLAS_HINT_MAX);
+            wrong_usage(state, "--hint: at most %u of %u bytes", ATLAS_HINTS_MAX, ATLAS_HINT_MAX);
         in->hints[in->n_hints++] = arg;
         return 0;
     case OPT_STATUS:
@@ -59,36 +60,36 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         return 0;
     case OPT_TICKET:
         if (in->n_tickets == MK_TICKETS_MAX)
-            argp_error(state, "--ticket: at most %u", MK_TICKETS_MAX);
+            wrong_usage(state, "--ticket: at most %u", MK_TICKETS_MAX);
         in->tickets[in->n_tickets++] = arg;
         return 0;
     case OPT_AGE:
         if (parse_timeout(&ms, arg) != 0)
-            argp_error(state, "--max-age: seconds are wanted");
+            wrong_usage(state, "--max-age: seconds are wanted");
         in->max_age_ms = ms;
         return 0;
     case 't':
         if (parse_timeout(&in->timeout_ms, arg) != 0)
-            argp_error(state, "--timeout: seconds are wanted");
+            wrong_usage(state, "--timeout: seconds are wanted");
         return 0;
     case 'j':
         in->json = true;
         return 0;
     case ARGP_KEY_ARG:
         if (in->n_args == 3)
-            argp_error(state, "too many arguments");
+            wrong_usage(state, "too many arguments");
         in->args[in->n_args++] = arg;
         return 0;
     case ARGP_KEY_END:
         if (in->n_args < 2)
-            argp_error(state, "list, get or publish, and a coalition file are wanted");
+            wrong_usage(state, "list, get or publish, and a coalition file are wanted");
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;
     }
 }
 
-static const char *const status_names[] = {"active", "retiring", "retired"};
+static const char *const status_names[] = {"Active", "Retiring", "Retired"};
 
 static json_t *card_json(const struct atlas_card *c)
 {
@@ -123,7 +124,7 @@ static int list(struct agent *a, struct mk_bond *bond, const struct input *in)
     int rv = atlas_read(bond, &m, NULL, NULL);
 
     if (rv == 0)
-        rv = mk_map_wait(m, in->max_age_ms, in->timeout_ms, &fault);
+        rv = mk_map_wait(m, in->max_age_ms, left_until(in->deadline), &fault);
     while (rv == 0 && atlas_next(m, &cursor, &card, &a->arena)) {
         if (in->json)
             json_array_append_new(cards, card_json(&card));
@@ -164,7 +165,8 @@ static int get(struct agent *a, struct mk_bond *bond, const struct input *in)
     if (in->n_args != 3 || member_of(&member, in->args[2]) != 0)
         return complain(STATUS_USAGE,
                         "atlas get: a member id (40 hex digits) or stable id (64) is wanted");
-    rv = atlas_get_wait(bond, &member, in->max_age_ms, in->timeout_ms, &card, &a->arena, &fault);
+    rv = atlas_get_wait(bond, &member, in->max_age_ms, left_until(in->deadline), &card, &a->arena,
+                        &fault);
     if (rv == MK_ENOTFOUND)
         return complain(STATUS_CHECK, "%s: there is no card, and the committee proved it",
                         in->args[2]);
@@ -204,12 +206,16 @@ static int fill_card(struct agent *a, const struct input *in, const struct coa_a
         hints[i] = mk_str_of(in->hints[i]);
     if (in->n_hints > 0)
         c->endpoint_hints = (struct atlas_hints){hints, in->n_hints};
-    for (unsigned i = 0; in->status != NULL && i < 3; i++) {
-        if (strcmp(in->status, status_names[i]) == 0)
-            c->status.tag = i;
-        else if (i == 2 && c->status.tag != 2 &&
-                 strcmp(in->status, status_names[c->status.tag]) != 0)
-            return complain(STATUS_USAGE, "--status: active, retiring or retired");
+    if (in->status != NULL) {
+        unsigned i = 0;
+
+        while (i < 3 && strcasecmp(in->status, status_names[i]) != 0)
+            i++;
+        if (i == 3)
+            return complain(STATUS_USAGE,
+                            "--status is \"%s\"; it must be Active, Retiring or Retired",
+                            in->status);
+        c->status.tag = i;
     }
     if (in->successor != NULL) {
         c->successor_hint.some = true;
@@ -226,7 +232,7 @@ static int next_card(struct agent *a, struct mk_bond *bond, const struct input *
 {
     const struct mk_member_id member = mk_member_id_of(&m->stable_id);
     struct mk_fault fault = {{0}};
-    int rv = atlas_get_wait(bond, &member, 0, in->timeout_ms, ret, &a->arena, &fault);
+    int rv = atlas_get_wait(bond, &member, 0, left_until(in->deadline), ret, &a->arena, &fault);
 
     if (rv == MK_ENOTFOUND)
         memset(ret, 0, sizeof *ret);
@@ -238,16 +244,19 @@ static int next_card(struct agent *a, struct mk_bond *bond, const struct input *
     return rv;
 }
 
-/** Was the card that we read no longer the stored one? A member that was just started again, or
- * was stopped for a while, gives what it has: certified, and behind. */
-static bool read_behind(int rv, const struct mk_fault *fault)
+/** Did it end without a word on whether the card was committed? */
+static int complain_unpublished(int rv, const struct mk_fault *fault)
 {
-    return rv == MK_EREFUSED && strstr(fault->text, "is not above the stored") != NULL;
+    if (status_of(rv) != STATUS_TIMEOUT)
+        return complain_of(rv, fault);
+    return complain(STATUS_TIMEOUT,
+                    "%s; whether the card was committed is not known: `atlas get` tells, and "
+                    "publishing it again does no harm",
+                    fault->text);
 }
 
 static int publish(struct agent *a, struct mk_bond *bond, const struct input *in)
 {
-    const uint64_t deadline = monotonic_ms() + in->timeout_ms;
     const struct coa_atlas_member *m;
     struct atlas_card card;
     struct mk_fault fault = {{0}};
@@ -266,13 +275,15 @@ static int publish(struct agent *a, struct mk_bond *bond, const struct input *in
         rv = next_card(a, bond, in, m, &card);
         if (rv != 0)
             return rv;
-        rv = atlas_publish_wait(bond, &card, in->timeout_ms, &fault);
-        if (!read_behind(rv, &fault) || monotonic_ms() >= deadline)
+        rv = atlas_publish_wait(bond, &card, left_until(in->deadline), &fault);
+        /* A member that was just started again, or was stopped for a while, gave the card that it
+         * has: certified, and behind the stored one. */
+        if (rv != MK_ESTALE || left_until(in->deadline) <= 1)
             break;
         mk_loop_turn(a->loop, 50);
     }
     if (rv != 0)
-        return complain_of(rv, &fault);
+        return complain_unpublished(rv, &fault);
     if (!in->json) {
         print_card(&card);
         return 0;
@@ -302,6 +313,7 @@ int cmd_atlas(int argc, char **argv)
     int rv;
 
     parse_options(&argp, argc, argv, &in);
+    in.deadline = deadline_in(in.timeout_ms);
     rv = agent_open(&a, in.args[1], in.key, in.tickets, in.n_tickets);
     if (rv == 0)
         rv = agent_bond(&a, "atlas", in.timeout_ms, &c, &bond);

@@ -44,7 +44,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         return 0;
     case OPT_TICKET:
         if (in->n_tickets == MK_TICKETS_MAX)
-            argp_error(state, "--ticket: at most %u", MK_TICKETS_MAX);
+            wrong_usage(state, "--ticket: at most %u", MK_TICKETS_MAX);
         in->tickets[in->n_tickets++] = arg;
         return 0;
     case 'w':
@@ -52,19 +52,19 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         return 0;
     case 't':
         if (parse_timeout(&in->timeout_ms, arg) != 0)
-            argp_error(state, "--timeout: seconds are wanted");
+            wrong_usage(state, "--timeout: seconds are wanted");
         return 0;
     case 'j':
         in->json = true;
         return 0;
     case ARGP_KEY_ARG:
         if (in->n_files == FILES_MAX)
-            argp_error(state, "at most %u files", FILES_MAX);
+            wrong_usage(state, "at most %u files", FILES_MAX);
         in->files[in->n_files++] = arg;
         return 0;
     case ARGP_KEY_END:
         if (in->n_files == 0)
-            argp_error(state, "a coalition file is missing");
+            wrong_usage(state, "a coalition file is missing");
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;

@@ -42,13 +42,13 @@ static const struct argp_option options[] = {
 static void check_input(struct argp_state *state, const struct input *in)
 {
     if (in->file == NULL)
-        argp_error(state, "FILE is missing");
+        wrong_usage(state, "FILE is missing");
     if (in->component == NULL)
-        argp_error(state, "--component is missing");
+        wrong_usage(state, "--component is missing");
     if (in->key == NULL)
-        argp_error(state, "--key is missing");
+        wrong_usage(state, "--key is missing");
     if (in->out == NULL)
-        argp_error(state, "-o OUT is missing");
+        wrong_usage(state, "-o OUT is missing");
 }
 
 static error_t parse(int key, char *arg, struct argp_state *state)
@@ -70,11 +70,11 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         return 0;
     case OPT_VERSION:
         if (parse_u64(&in->version, arg, UINT64_MAX) != 0 || in->version == 0)
-            argp_error(state, "--version is \"%s\"; it must be a number from 1", arg);
+            wrong_usage(state, "--version is \"%s\"; it must be a number from 1", arg);
         return 0;
     case ARGP_KEY_ARG:
         if (in->file != NULL)
-            argp_error(state, "one FILE is expected");
+            wrong_usage(state, "one FILE is expected");
         in->file = arg;
         return 0;
     case ARGP_KEY_END:

@@ -24,12 +24,12 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         return 0;
     case ARGP_KEY_ARG:
         if (in->n == 2)
-            argp_error(state, "OLD and NEW are expected, no more");
+            wrong_usage(state, "OLD and NEW are expected, no more");
         in->files[in->n++] = arg;
         return 0;
     case ARGP_KEY_END:
         if (in->n != 2)
-            argp_error(state, "OLD and NEW are expected");
+            wrong_usage(state, "OLD and NEW are expected");
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;

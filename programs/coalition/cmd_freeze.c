@@ -39,14 +39,14 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         return 0;
     case ARGP_KEY_ARG:
         if (in->file != NULL)
-            argp_error(state, "one FILE is expected");
+            wrong_usage(state, "one FILE is expected");
         in->file = arg;
         return 0;
     case ARGP_KEY_END:
         if (in->file == NULL)
-            argp_error(state, "FILE is missing");
+            wrong_usage(state, "FILE is missing");
         if (in->json + in->c + in->hex + in->explain > 1)
-            argp_error(state, "--json, --c, --hex and --explain exclude each other");
+            wrong_usage(state, "--json, --c, --hex and --explain exclude each other");
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;

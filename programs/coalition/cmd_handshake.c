@@ -38,12 +38,12 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         return 0;
     case ARGP_KEY_ARG:
         if (in->file != NULL)
-            argp_error(state, "one FILE is expected");
+            wrong_usage(state, "one FILE is expected");
         in->file = arg;
         return 0;
     case ARGP_KEY_END:
         if (in->file == NULL)
-            argp_error(state, "FILE is missing");
+            wrong_usage(state, "FILE is missing");
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;

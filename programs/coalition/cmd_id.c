@@ -30,12 +30,12 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         in->texts = state->argv + state->next;
         in->n = (unsigned)(state->argc - state->next);
         if (in->n < in->least)
-            argp_error(state, "an argument is missing");
+            wrong_usage(state, "an argument is missing");
         if (in->n > in->most)
-            argp_error(state, "too many arguments");
+            wrong_usage(state, "too many arguments");
         return 0;
     case ARGP_KEY_NO_ARGS:
-        argp_error(state, "an argument is missing");
+        wrong_usage(state, "an argument is missing");
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;

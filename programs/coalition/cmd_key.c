@@ -35,13 +35,13 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         else if (in->file == NULL)
             in->file = arg;
         else
-            argp_error(state, "one FILE is expected");
+            wrong_usage(state, "one FILE is expected");
         return 0;
     case ARGP_KEY_END:
         if (in->verb == NULL || (strcmp(in->verb, "new") != 0 && strcmp(in->verb, "show") != 0))
-            argp_error(state, "`new FILE` or `show FILE` is expected");
+            wrong_usage(state, "`new FILE` or `show FILE` is expected");
         if (in->file == NULL)
-            argp_error(state, "FILE is missing");
+            wrong_usage(state, "FILE is missing");
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;

@@ -35,31 +35,31 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     switch (key) {
     case 'n':
         if (parse_u64(&in->count, arg, UINT32_MAX) != 0 || in->count == 0)
-            argp_error(state, "--count: a number above 0 is wanted");
+            wrong_usage(state, "--count: a number above 0 is wanted");
         return 0;
     case 'k':
         in->key = arg;
         return 0;
     case OPT_AGE:
         if (parse_timeout(&ms, arg) != 0)
-            argp_error(state, "--max-age: seconds are wanted");
+            wrong_usage(state, "--max-age: seconds are wanted");
         in->max_age_ms = ms;
         return 0;
     case 't':
         if (parse_timeout(&in->timeout_ms, arg) != 0)
-            argp_error(state, "--timeout: seconds are wanted");
+            wrong_usage(state, "--timeout: seconds are wanted");
         return 0;
     case 'j':
         in->json = true;
         return 0;
     case ARGP_KEY_ARG:
         if (in->n_args == 5)
-            argp_error(state, "too many arguments");
+            wrong_usage(state, "too many arguments");
         in->args[in->n_args++] = arg;
         return 0;
     case ARGP_KEY_END:
         if (in->n_args < 4)
-            argp_error(state, "get, list or watch; FILE, COMPONENT and MAP are wanted");
+            wrong_usage(state, "get, list or watch; FILE, COMPONENT and MAP are wanted");
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;
@@ -228,14 +228,19 @@ int cmd_map(int argc, char **argv)
     struct component c;
     struct mk_bond *bond;
     struct agent a;
+    uint64_t deadline;
     int rv;
 
     parse_options(&argp, argc, argv, &in);
+    deadline = deadline_in(in.timeout_ms);
     rv = agent_open(&a, in.args[1], in.key, NULL, 0);
     if (rv == 0)
-        rv = agent_bond(&a, in.args[2], in.timeout_ms, &c, &bond);
+        rv = agent_find(&a, in.args[2], &c);
     if (rv == 0)
         rv = agent_surface(&c, in.args[3], MK_SURFACE_MAP, &spec);
+    if (rv == 0)
+        rv = agent_bond(&a, in.args[2], in.timeout_ms, &c, &bond);
+    in.timeout_ms = left_until(deadline);
     if (rv == 0 && strcmp(in.args[0], "get") == 0)
         rv = get(&a, bond, spec, &in);
     else if (rv == 0 && strcmp(in.args[0], "list") == 0)

@@ -61,7 +61,7 @@ static int load_bytes(struct running *r, struct mk_str path, struct mk_bytes *re
                       struct mk_fault *fault)
 {
     struct mk_buf b = {0};
-    int rv = read_file(beside(r, path), &b, fault);
+    int rv = read_named(beside(r, path), &b, fault);
 
     if (rv == 0)
         *ret = MK_BYTES(mk_arena_copy(&r->arena, b.p, b.n), b.n);
@@ -325,12 +325,12 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         return 0;
     case ARGP_KEY_ARG:
         if (in->config != NULL)
-            argp_error(state, "too many arguments");
+            wrong_usage(state, "too many arguments");
         in->config = arg;
         return 0;
     case ARGP_KEY_END:
         if (in->config == NULL)
-            argp_error(state, "a node file is missing");
+            wrong_usage(state, "a node file is missing");
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;

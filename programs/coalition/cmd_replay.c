@@ -247,12 +247,12 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         return 0;
     case ARGP_KEY_ARG:
         if (in->dir != NULL)
-            argp_error(state, "too many arguments");
+            wrong_usage(state, "too many arguments");
         in->dir = arg;
         return 0;
     case ARGP_KEY_END:
         if (in->dir == NULL)
-            argp_error(state, "a directory is missing");
+            wrong_usage(state, "a directory is missing");
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;

@@ -14,7 +14,7 @@ struct input {
 
 static const struct argp_option options[] = {
     {"node", 'n', "ADDR", 0, "Ask this node: <peer hex>@host:port", 0},
-    {"timeout", 't', "S", 0, "Seconds to wait for each node (10)", 0},
+    {"timeout", 't', "S", 0, "Seconds to wait for all of them (3)", 0},
     {"json", 'j', NULL, 0, "Print one JSON object", 0},
     {0}};
 
@@ -27,7 +27,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case 'n':
         if (strlen(arg) < 66 || arg[64] != '@' ||
             mk_peer_unhex(&peer, (struct mk_str){arg, 64}) != 0)
-            argp_error(state, "--node: <64 hex digits>@host:port is wanted");
+            wrong_usage(state, "--node: <64 hex digits>@host:port is wanted");
         in->node = arg;
         return 0;
     case 'j':
@@ -35,16 +35,16 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         return 0;
     case 't':
         if (parse_timeout(&in->timeout_ms, arg) != 0)
-            argp_error(state, "--timeout: seconds are wanted");
+            wrong_usage(state, "--timeout: seconds are wanted");
         return 0;
     case ARGP_KEY_ARG:
         if (in->file != NULL)
-            argp_error(state, "too many arguments");
+            wrong_usage(state, "too many arguments");
         in->file = arg;
         return 0;
     case ARGP_KEY_END:
         if ((in->file == NULL) == (in->node == NULL))
-            argp_error(state, "a coalition file or --node is wanted");
+            wrong_usage(state, "a coalition file or --node is wanted");
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;
@@ -80,24 +80,19 @@ static void print_component(const json_t *c)
     }
 }
 
-/** Asks one node; its object, or one with "error". */
-static json_t *ask(struct mk_network *net, struct mk_str address, uint32_t timeout_ms)
+/** Its object, or one with "error". */
+static json_t *object_of(const struct mk_status_answer *a)
 {
-    struct mk_buf b = {0};
-    struct mk_fault fault = {{0}};
-    json_t *o = NULL;
-    int rv = mk_node_ask_status(net, address, timeout_ms, &b, &fault);
+    json_t *o = a->status == 0 ? json_loadb((const char *)a->json.p, a->json.n, 0, NULL) : NULL;
 
-    if (rv == 0)
-        o = json_loadb((const char *)b.p, b.n, 0, NULL);
-    mk_buf_done(&b);
     if (o == NULL) {
         o = json_object();
-        json_object_set_new(o, "peer", json_stringn(address.p, address.n < 64 ? address.n : 64));
+        json_object_set_new(o, "peer",
+                            json_stringn(a->address.p, a->address.n < 64 ? a->address.n : 64));
         json_object_set_new(o, "error",
-                            json_string(rv != 0 ? fault.text : "the answer is no JSON"));
+                            json_string(a->status != 0 ? a->fault.text : "the answer is no JSON"));
     }
-    json_object_set_new(o, "address", json_text(address));
+    json_object_set_new(o, "address", json_text(a->address));
     return o;
 }
 
@@ -114,35 +109,54 @@ static void print_node(const json_t *o)
     json_array_foreach(json_object_get(o, "components"), i, c) print_component(c);
 }
 
-static bool known(const json_t *nodes, struct mk_str address)
+static bool known(const struct mk_status_answer *v, size_t n, struct mk_str address)
 {
-    const json_t *o;
-    size_t i;
-
-    json_array_foreach(nodes, i, o)
-    {
-        if (mk_str_is(address, text_of(o, "address")))
+    for (size_t i = 0; i < n; i++) {
+        if (mk_str_eq(v[i].address, address))
             return true;
     }
     return false;
 }
 
-static void ask_all(struct agent *a, const struct input *in, json_t *nodes)
+/** Every member that the file names, each once. */
+static size_t members_of(struct agent *a, struct mk_status_answer **ret)
 {
     struct component *v;
-    size_t n = agent_components(a, &v);
+    size_t n_components = agent_components(a, &v), most = 0, n = 0;
 
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < n_components; i++)
+        most += v[i].reference.n_addresses;
+    *ret = mk_arena_take(&a->arena, (most + 1) * sizeof **ret);
+    for (size_t i = 0; i < n_components; i++) {
         for (size_t k = 0; k < v[i].reference.n_addresses; k++) {
-            if (!known(nodes, v[i].reference.addresses[k]))
-                json_array_append_new(nodes,
-                                      ask(a->net, v[i].reference.addresses[k], in->timeout_ms));
+            if (!known(*ret, n, v[i].reference.addresses[k]))
+                (*ret)[n++] = (struct mk_status_answer){.address = v[i].reference.addresses[k]};
         }
     }
+    return n;
+}
+
+static void ask(struct mk_network *net, struct mk_status_answer *v, size_t n, uint32_t timeout_ms,
+                json_t *nodes)
+{
+    mk_node_ask_all(net, v, n, timeout_ms);
+    for (size_t i = 0; i < n; i++) {
+        json_array_append_new(nodes, object_of(&v[i]));
+        mk_buf_done(&v[i].json);
+    }
+}
+
+static void ask_all(struct agent *a, const struct input *in, json_t *nodes)
+{
+    struct mk_status_answer *v;
+    size_t n = members_of(a, &v);
+
+    ask(a->net, v, n, in->timeout_ms, nodes);
 }
 
 static int ask_one(const struct input *in, json_t *nodes)
 {
+    struct mk_status_answer answer = {.address = mk_str_of(in->node)};
     struct mk_fault fault = {{0}};
     struct mk_network *net = NULL;
     struct mk_env *loop = NULL;
@@ -151,7 +165,7 @@ static int ask_one(const struct input *in, json_t *nodes)
     if (rv == 0)
         rv = mk_network_open(loop, &net, &(struct mk_network_options){0}, &fault);
     if (rv == 0)
-        json_array_append_new(nodes, ask(net, mk_str_of(in->node), in->timeout_ms));
+        ask(net, &answer, 1, in->timeout_ms, nodes);
     mk_network_close(net);
     mk_loop_free(loop);
     return rv != 0 ? complain_of(rv, &fault) : 0;

@@ -41,7 +41,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     switch (key) {
     case 'n':
         if (parse_u64(&in->count, arg, UINT32_MAX) != 0 || in->count == 0)
-            argp_error(state, "--count: a number above 0 is wanted");
+            wrong_usage(state, "--count: a number above 0 is wanted");
         return 0;
     case OPT_OLDEST:
         in->oldest = true;
@@ -60,21 +60,21 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         return 0;
     case 't':
         if (parse_timeout(&in->timeout_ms, arg) != 0)
-            argp_error(state, "--timeout: seconds are wanted");
+            wrong_usage(state, "--timeout: seconds are wanted");
         return 0;
     case 'j':
         in->json = true;
         return 0;
     case ARGP_KEY_ARG:
         if (in->n_args == 4)
-            argp_error(state, "too many arguments");
+            wrong_usage(state, "too many arguments");
         in->args[in->n_args++] = arg;
         return 0;
     case ARGP_KEY_END:
         if (in->n_args == 0 ||
             (strcmp(in->args[0], "tail") == 0 && in->from == NULL && in->n_args != 4))
-            argp_error(state, "tail FILE COMPONENT SURFACE, tail --from ADDR --surface ID, or "
-                              "publish --surface ID");
+            wrong_usage(state, "tail FILE COMPONENT SURFACE, tail --from ADDR --surface ID, or "
+                               "publish --surface ID");
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;

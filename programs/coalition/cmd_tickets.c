@@ -61,17 +61,17 @@ static bool is_issue(const struct input *in)
 static void check_input(struct argp_state *state, const struct input *in)
 {
     if (in->verb == NULL || (!is_issue(in) && strcmp(in->verb, "show") != 0))
-        argp_error(state, "`issue FILE` or `show TICKET` is expected");
+        wrong_usage(state, "`issue FILE` or `show TICKET` is expected");
     if (in->file == NULL)
-        argp_error(state, "FILE is missing");
+        wrong_usage(state, "FILE is missing");
     if (!is_issue(in))
         return;
     if (in->n_keys == 0)
-        argp_error(state, "--key is missing");
+        wrong_usage(state, "--key is missing");
     if (in->sub == NULL)
-        argp_error(state, "--sub is missing");
+        wrong_usage(state, "--sub is missing");
     if (in->aud == NULL)
-        argp_error(state, "--aud is missing");
+        wrong_usage(state, "--aud is missing");
 }
 
 static error_t parse_number(int key, const char *arg, struct argp_state *state)
@@ -80,9 +80,9 @@ static error_t parse_number(int key, const char *arg, struct argp_state *state)
 
     if (key == OPT_DAYS) {
         if (parse_u64(&in->days, arg, MK_TICKET_DAYS_MAX) != 0 || in->days == 0)
-            argp_error(state, "--days is \"%s\"; it must be 1 to %u", arg, MK_TICKET_DAYS_MAX);
+            wrong_usage(state, "--days is \"%s\"; it must be 1 to %u", arg, MK_TICKET_DAYS_MAX);
     } else if (parse_u64(&in->from, arg, UINT64_C(1) << 40) != 0 || in->from == 0) {
-        argp_error(state, "--from is \"%s\"; it must be a unix time in seconds", arg);
+        wrong_usage(state, "--from is \"%s\"; it must be a unix time in seconds", arg);
     }
     return 0;
 }
@@ -97,7 +97,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         return 0;
     case OPT_KEY:
         if (in->n_keys == MK_ROSTER_MAX)
-            argp_error(state, "a roster has at most %u peers", MK_ROSTER_MAX);
+            wrong_usage(state, "a roster has at most %u peers", MK_ROSTER_MAX);
         in->keys[in->n_keys++] = arg;
         return 0;
     case OPT_SUB:
@@ -124,7 +124,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         else if (in->file == NULL)
             in->file = arg;
         else
-            argp_error(state, "one FILE is expected");
+            wrong_usage(state, "one FILE is expected");
         return 0;
     case ARGP_KEY_END:
         check_input(state, in);
@@ -474,7 +474,7 @@ static int show(const struct input *in)
 {
     struct mk_buf b = {0};
     struct mk_fault fault = {{0}};
-    int rv = read_file(in->file, &b, &fault);
+    int rv = read_named(in->file, &b, &fault);
 
     rv = rv != 0 ? complain_of(rv, &fault) : show_bytes(in, mk_buf_bytes(&b));
     mk_buf_done(&b);

@@ -677,23 +677,52 @@ static int wait_ready(struct up *u, struct agent *a)
     return 0;
 }
 
+/** Roles of the file's organisms that nobody runs here: whole, as a list and as a text. */
+static json_t *absent_of(const struct up *u, struct mk_buf *text)
+{
+    const struct coa_organism_refs *organisms = &u->file.config.organisms;
+    json_t *roles = json_array();
+
+    for (size_t i = 0; i < organisms->n; i++) {
+        if (part_of(u, &organisms->v[i].stable_id) != NULL)
+            continue;
+        mk_buf_printf(text, "%s%.*s", text->n > 0 ? ", " : "", (int)organisms->v[i].role.n,
+                      organisms->v[i].role.p);
+        json_array_append_new(roles, json_text(organisms->v[i].role));
+    }
+    return roles;
+}
+
 static void say_ready(struct up *u)
 {
-    json_t *e = event_of("ready");
+    const char *local = below(u, "local.toml");
+    json_t *e = event_of("ready"), *roles;
+    struct mk_buf advice = {0}, absent = {0};
     char hex[MK_ID_HEX];
     uint64_t ms = monotonic_ms() - u->started_ms;
 
     mk_id_hex(&u->ids.coalition_id, hex);
+    roles = absent_of(u, &absent);
+    mk_buf_printf(&advice, "  coalition status %s\n", local);
+    if (absent.n == 0)
+        mk_buf_printf(&advice, "  coalition bind %s\n", local);
+    if (u->file.config.atlas != NULL)
+        mk_buf_printf(&advice, "  coalition atlas list %s\n", local);
+    if (absent.n > 0)
+        mk_buf_printf(
+            &advice,
+            "\nnot run here: %.*s. With --with ORGANISM.toml, in another --dir, it would be; "
+            "until then\n`coalition bind` finds nobody there and ends with 1.\n",
+            (int)absent.n, (const char *)absent.p);
     json_object_set_new(e, "coalition_id", json_string(hex));
-    json_object_set_new(e, "file", json_string(below(u, "local.toml")));
+    json_object_set_new(e, "file", json_string(local));
     json_object_set_new(e, "ms", json_integer((json_int_t)ms));
     json_object_set_new(e, "first_card_ms", json_integer((json_int_t)u->first_card_ms));
-    say(u, e,
-        "ready      after %llu ms\n\n  coalition status %s\n  coalition bind %s\n  coalition atlas "
-        "list %s\n\nCtrl-C stops "
-        "it.",
-        (unsigned long long)ms, below(u, "local.toml"), below(u, "local.toml"),
-        below(u, "local.toml"));
+    json_object_set_new(e, "absent", roles);
+    say(u, e, "ready      after %llu ms\n\n%.*s\nCtrl-C stops it.", (unsigned long long)ms,
+        (int)advice.n, (const char *)advice.p);
+    mk_buf_done(&advice);
+    mk_buf_done(&absent);
 }
 
 static int run(struct up *u)
@@ -742,12 +771,12 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     switch (key) {
     case 'w':
         if (in->n_with == WITH_MAX)
-            argp_error(state, "--with: at most %u", WITH_MAX);
+            wrong_usage(state, "--with: at most %u", WITH_MAX);
         in->with[in->n_with++] = arg;
         return 0;
     case 's':
         if (in->n_sources == WITH_MAX || strchr(arg, '=') == NULL || strchr(arg, '\'') != NULL)
-            argp_error(state, "--source: NAME=SOURCE is wanted, without single quotes");
+            wrong_usage(state, "--source: NAME=SOURCE is wanted, without single quotes");
         in->sources[in->n_sources++] = arg;
         return 0;
     case 'd':
@@ -758,12 +787,12 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         return 0;
     case ARGP_KEY_ARG:
         if (in->file != NULL)
-            argp_error(state, "too many arguments");
+            wrong_usage(state, "too many arguments");
         in->file = arg;
         return 0;
     case ARGP_KEY_END:
         if (in->file == NULL)
-            argp_error(state, "a coalition file is missing");
+            wrong_usage(state, "a coalition file is missing");
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;

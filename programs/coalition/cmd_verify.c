@@ -39,13 +39,13 @@ static const struct argp_option options[] = {
 static void take_id(struct argp_state *state, struct mk_id *ret, const char *what, const char *arg)
 {
     if (mk_id_unhex(ret, mk_str_of(arg)) != 0)
-        argp_error(state, "%s is \"%s\"; it must be exactly 64 hex digits, without 0x", what, arg);
+        wrong_usage(state, "%s is \"%s\"; it must be exactly 64 hex digits, without 0x", what, arg);
 }
 
 static void take_member(struct argp_state *state, struct input *in, const char *arg)
 {
     if (in->n_members == MEMBER_FILES_MAX)
-        argp_error(state, "at most %u member files are read", MEMBER_FILES_MAX);
+        wrong_usage(state, "at most %u member files are read", MEMBER_FILES_MAX);
     in->members[in->n_members++] = arg;
 }
 
@@ -73,12 +73,12 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         } else if (in->n_members > 0) {
             take_member(state, in, arg);
         } else {
-            argp_error(state, "FILE and HEX are expected, no more");
+            wrong_usage(state, "FILE and HEX are expected, no more");
         }
         return 0;
     case ARGP_KEY_END:
         if (!in->has_published)
-            argp_error(state, "FILE and HEX, the published fingerprint, are expected");
+            wrong_usage(state, "FILE and HEX, the published fingerprint, are expected");
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;

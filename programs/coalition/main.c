@@ -28,16 +28,14 @@ static const struct command commands[] = {
     {"replay", "recompute a component from its log", cmd_replay},
 };
 
-static void print_help(FILE *out)
+static void print_help(void)
 {
-    fprintf(out, "Usage: coalition COMMAND [ARGUMENT...]\n"
-                 "Coordination of agents without a central authority.\n\nCommands:\n");
+    printf("Usage: coalition COMMAND [ARGUMENT...]\n"
+           "Coordination of agents without a central authority.\n\nCommands:\n");
     for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++)
-        fprintf(out, "  %-12s %s\n", commands[i].name, commands[i].summary);
-    fprintf(
-        out,
-        "\n`coalition COMMAND --help` tells more. Exit status: 0 done, 1 a check failed or the\n"
-        "thing is not there, 2 wrong usage or a bad file, 3 not reachable in time.\n");
+        printf("  %-12s %s\n", commands[i].name, commands[i].summary);
+    printf("\n`coalition COMMAND --help` tells more. Exit status: 0 done, 1 a check failed or the\n"
+           "thing is not there, 2 wrong usage or a bad file, 3 not reachable in time.\n");
 }
 
 static int run(const struct command *c, int argc, char **argv)
@@ -51,12 +49,11 @@ static int run(const struct command *c, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-    if (argc < 2) {
-        print_help(stderr);
-        return STATUS_USAGE;
-    }
+    if (argc < 2)
+        return complain(STATUS_USAGE,
+                        "coalition: a command is missing; `coalition --help` lists them");
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0) {
-        print_help(stdout);
+        print_help();
         return STATUS_DONE;
     }
     if (strcmp(argv[1], "--version") == 0) {

@@ -61,10 +61,16 @@ int complain_of(int err, const struct mk_fault *f);
 
 /** Parses argv with a: on --help it prints and ends the program with 0, on wrong usage with 2. */
 void parse_options(const struct argp *a, int argc, char **argv, void *input);
+/** For a parser that finds the words wrong: one line with the rule and where help is; ends the
+ * program with 2. */
+void wrong_usage(const struct argp_state *state, const char *fmt, ...)
+    __attribute__((noreturn, format(printf, 2, 3)));
 
 /** The whole file, "-" for standard input; at most COA_SERIALISED_MAX bytes. MK_ENOTFOUND,
  * MK_ELIMIT, MK_EIO with the reason in reterr. */
 int read_file(const char *path, struct mk_buf *ret, struct mk_fault *reterr);
+/** The same for a file that the user named: whatever is wrong with it is MK_EINVALID (status 2). */
+int read_named(const char *path, struct mk_buf *ret, struct mk_fault *reterr);
 /** Writes a file anew: mode (0600 for keys), whole or not at all. */
 int write_file(const char *path, struct mk_bytes content, unsigned mode, struct mk_fault *reterr);
 /** A loader that reads from the disk. */
@@ -76,7 +82,8 @@ int load_lattice(struct coa_lattice_file *ret, const char *path);
 /** What kind of file it is. A status; a file on standard input could not be read twice, so "-"
  * is refused. */
 int load_kind(enum coa_file_kind *ret, const char *path);
-/** A peer key from a file made by `coalition key new`; MK_EREFUSED when others may read it. */
+/** A peer key from a file made by `coalition key new`; MK_EINVALID when it is not there, no key, or
+ * others may read it. */
 int load_key(struct mk_key *ret, const char *path, struct mk_fault *reterr);
 
 /** Prints an object on one line and releases it. */

@@ -171,9 +171,9 @@ static int read_kind(struct reader *r, const struct toml_node *n, const struct f
     (void)ret;
     if (rv == 0 && !mk_str_is(n->text, "coalition"))
         return reader_fail(r, n->at,
-                           "kind is \"%s\"; a coalition file is expected here, which has "
-                           "no kind",
-                           n->text.p);
+                           "this is %s %s file; a coalition file, which has no kind, is expected "
+                           "here",
+                           n->text.p[0] == 'o' ? "an" : "a", n->text.p);
     return rv;
 }
 

@@ -92,6 +92,8 @@ int coa_lattice_file_parse(struct coa_lattice_file *ret, const char *name, struc
     in = mk_arena_take(r.arena, sizeof *in);
     rv = toml_parse(&root, name, bytes, r.arena, reterr);
     if (rv == 0)
+        rv = reader_no_coalition(&r, &root, "lattice");
+    if (rv == 0)
         rv = read_table(&r, &root, "the lattice file", FIELDS(top_fields), in);
     if (rv == 0)
         rv = take_all(&r, in, ret);

@@ -112,6 +112,19 @@ void coa_node_file_done(struct coa_node_file *f)
     *f = (struct coa_node_file){0};
 }
 
+int reader_no_coalition(struct reader *r, const struct toml_node *root, const char *wanted)
+{
+    for (size_t i = 0; i < root->n; i++) {
+        if (mk_str_is(root->children[i].key, "instance_name"))
+            return reader_fail(
+                r, root->children[i].key_at,
+                "this is a coalition file, which has an instance_name; %s file, with "
+                "kind = \"%s\", is expected here",
+                wanted[0] == 'o' ? "an organism" : "a lattice", wanted);
+    }
+    return 0;
+}
+
 static int kind_of(struct reader *r, const struct toml_node *root, enum coa_file_kind *ret)
 {
     *ret = COA_FILE_COALITION;

@@ -401,6 +401,8 @@ int coa_organism_file_parse(struct coa_organism_file *ret, const char *name, str
     in = mk_arena_take(r.arena, sizeof *in);
     rv = toml_parse(&root, name, bytes, r.arena, reterr);
     if (rv == 0)
+        rv = reader_no_coalition(&r, &root, "organism");
+    if (rv == 0)
         rv = read_table(&r, &root, "the organism file", FIELDS(top_fields), in);
     if (rv == 0)
         rv = take_all(&r, in, ret);

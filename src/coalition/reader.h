@@ -47,6 +47,9 @@ int read_table(struct reader *r, const struct toml_node *n, const char *what,
 int read_tables(struct reader *r, const struct toml_node *n, const char *what, size_t limit,
                 const struct field *fields, size_t n_fields, size_t size, void **ret,
                 size_t *ret_n);
+/** Is the root one of a coalition file, which has an instance_name? Then MK_EMALFORMED, since a
+ * file of `wanted` ("organism", "lattice") is expected. */
+int reader_no_coalition(struct reader *r, const struct toml_node *root, const char *wanted);
 /** The node is of this kind, or an error that says what is expected. */
 int read_expect(struct reader *r, const struct toml_node *n, enum toml_kind kind);
 

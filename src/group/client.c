@@ -109,7 +109,7 @@ static void call_end(struct call *k, int status, const struct mk_outcome *outcom
 {
     struct mk_client *c = k->client;
     struct mk_call *user = k->user;
-    bool known = status == 0 || status == MK_EREFUSED;
+    bool known = status == 0 || status == MK_EREFUSED || status == MK_ESTALE;
 
     mk_list_del(&k->node);
     c->n_calls--;

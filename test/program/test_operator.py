@@ -65,8 +65,8 @@ def keys(folder):
     assert open(path, 'rb').read() == before and os.listdir(folder) == ['a.key']
     assert facts('key', 'new', os.path.join(folder, 'b.key'))['peer'] != peer
     os.chmod(path, 0o640)
-    refused(1, 'others may read this key', 'key', 'show', path)
-    refused(1, 'No such file', 'key', 'show', os.path.join(folder, 'none'))
+    refused(2, 'others may read this key', 'key', 'show', path)
+    refused(2, 'No such file', 'key', 'show', os.path.join(folder, 'none'))
     refused(2, '', 'key', 'show', write(folder, 'bad', 'mosaik-ed25519-key-v1 00\n', 0o600))
     assert run('key')[0] == run('key', 'drop', path)[0] == run('key', 'new')[0] == 2
 
@@ -158,7 +158,7 @@ def deploy_refusals(folder):
     no(1, 'names the operator ' + owner[1], key=ks[0][0])
     no(1, 'does not ship chronicle', component='chronicle')
     no(2, 'it must be atlas', component='atlsa')
-    no(1, 'No such file', key=os.path.join(folder, 'none'))
+    no(2, 'No such file', key=os.path.join(folder, 'none'))
     no(2, 'No such file', file=os.path.join(folder, 'none'))
     bare = 'schema_version = 1\ninstance_name = "x"\n[atlas]\ninstance = "a"\nacl = []\n'
     no(2, 'no committee', file=write(folder, 'bare.toml', bare))

@@ -1,0 +1,116 @@
+#!/usr/bin/env python3
+"""A newcomer's first session against real processes: what `up` advises holds, one --timeout is the
+whole wait, and what is not known is said.
+
+  live_newcomer.py PROGRAM
+
+Speaks TAP. Signals only the members of its own `coalition up` (live_kills.py, Up).
+"""
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+
+sys.dont_write_bytecode = True
+from live_kills import FILE, MEMBERS, PROGRAM, Up, ask, note, on_term, run, until
+
+
+def advice(up):
+    """what `up` advises without --with ends with 0, and it says what is not run"""
+    with tempfile.TemporaryDirectory(prefix='coalition-live-') as folder:
+        p = subprocess.Popen([PROGRAM, 'up', FILE, '--dir', folder + '/state'], text=True,
+                             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+        said = []
+        try:
+            for line in p.stdout:
+                said.append(line.rstrip())
+                if line.startswith('Ctrl-C'):
+                    break
+            commands = [line.split()[1:] for line in said if line.startswith('  coalition ')]
+            assert len(commands) == 2, said
+            for words in commands:
+                status, _, err = run(*words)
+                assert status == 0, (words, status, err)
+            assert any('not run here: oracle' in line for line in said), said
+        finally:
+            p.send_signal(signal.SIGINT)
+            p.stdout.close()
+            assert p.wait(60) == 0
+
+
+def spelling(up):
+    """atlas and map spell a card's status as the specification does"""
+    cards = ask('atlas', 'list', up.file)['cards']
+    entries = ask('map', 'list', up.file, 'atlas', 'cards')['entries']
+    assert {c['status'] for c in cards} == {e['value']['status'] for e in entries} == {'Active'}
+
+
+def publish(up, card, *more):
+    return run('atlas', 'publish', up.file, '--member', card['stable_id'], '--key', up.key, *more)
+
+
+def refused(up):
+    """a status goes in any spelling, never back, and no other"""
+    card = ask('atlas', 'list', up.file)['cards'][0]
+    assert publish(up, card, '--status', 'retiring')[0] == 0
+    assert ask('atlas', 'get', up.file, card['stable_id'])['status'] == 'Retiring'
+    status, _, err = publish(up, card, '--status', 'Active')
+    assert status == 1 and 'only moves forward' in err, err
+    status, _, err = publish(up, card, '--status', 'asleep')
+    assert status == 2 and 'must be Active, Retiring or Retired' in err, err
+
+
+def unknown(up):
+    """with no majority a publish waits --timeout once, ends with 3 and says what is not known"""
+    nodes = ask('status', up.file)['nodes']
+    leads = {n['peer'] for n in nodes for c in n['components'] if c['state'] == 'leading'}
+    stopped = [m for m in up.members if up.members[m]['peer'] not in leads][:MEMBERS // 2 + 1]
+    card = ask('atlas', 'list', up.file)['cards'][1]
+    for m in stopped:
+        up.signal(m, signal.SIGSTOP)
+    try:
+        begun = time.monotonic()
+        status, _, err = publish(up, card, '--hint', 'late', '--timeout', '3')
+        took = time.monotonic() - begun
+        assert status == 3 and 'is not known: `atlas get` tells' in err, (status, err)
+        assert took < 3 + 2, f'--timeout 3 took {took:.1f} s'
+        begun = time.monotonic()
+        said = ask('status', up.file, '--timeout', '2')['nodes']
+        assert len([n for n in said if 'error' in n]) == len(stopped), said
+        assert time.monotonic() - begun < 2 + 2, 'the silent ones were waited for one by one'
+    finally:
+        for m in stopped:
+            up.signal(m, signal.SIGCONT)
+    until(lambda: publish(up, card, '--hint', 'on')[0] == 0, 'the committee to go on')
+
+
+def main():
+    signal.signal(signal.SIGTERM, on_term)
+    cases = (advice, spelling, refused, unknown)
+    failed = 0
+    print(f'1..{len(cases)}', flush=True)
+    with tempfile.TemporaryDirectory(prefix='coalition-live-') as folder:
+        up = Up(folder)
+        try:
+            up.wait(lambda: up.ready, '`up` to be ready')
+            for number, case in enumerate(cases, 1):
+                try:
+                    case(up)
+                    verdict = 'ok'
+                except Exception:  # reported, and the others go on
+                    verdict, failed = 'not ok', failed + 1
+                    for line in traceback.format_exc().splitlines():
+                        note(line)
+                print(f'{verdict} {number} - {case.__doc__}', flush=True)
+            for member, log in up.logs():
+                assert not re.search(r'Sanitizer|runtime error:|assertion', log, re.I), (member, log)
+        finally:
+            if up.process.poll() is None:
+                up.stop()
+    sys.exit(1 if failed else 0)
+
+
+main()

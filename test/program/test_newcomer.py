@@ -1,0 +1,93 @@
+#!/usr/bin/env python3
+"""What who meets the program for the first time does wrong, and what it says then.
+
+  test_newcomer.py PROGRAM
+
+Every wrong usage and every bad file is status 2 and one line that names the rule and where help
+is. Speaks TAP.
+"""
+import os
+import time
+
+import frame
+from frame import ROOT, facts, refused, run, write
+
+SUPERCHAIN = os.path.join(ROOT, 'examples', 'superchain.toml')
+FEED = os.path.join(ROOT, 'examples', 'price-feed.toml')
+COMMANDS = ('id derive stable-id freeze organism verify diff key deploy tickets up node status bind '
+            'atlas stream map handshake replay').split()
+
+
+def usage(folder):
+    """wrong usage is one line with the rule and a hint to --help"""
+    refused(2, 'a command is missing; `coalition --help`')
+    refused(2, 'no command "banana"; `coalition --help`', 'banana')
+    for command in COMMANDS:
+        hint = f'`coalition {command} --help` tells more'
+        refused(2, hint, command, '--no-such-option')
+        refused(2, '--no-such-option: there is no such option', command, '--no-such-option', 'x')
+        if command not in ('id', 'replay'):
+            refused(2, hint, command)
+        status, out, lines = run(command, '--help')
+        assert (status, lines) == (0, []) and out.startswith('Usage: coalition ' + command), command
+    refused(2, '--dir wants a value', 'up', SUPERCHAIN, '--dir')
+    refused(2, '--json takes no value', 'freeze', '--json=3', SUPERCHAIN)
+    refused(2, '-q', 'freeze', '-q', SUPERCHAIN)
+    refused(2, '--timeout: seconds are wanted', 'bind', SUPERCHAIN, '--timeout', 'soon')
+
+
+def keys(folder):
+    """a key file that is not there, no key, or open to others: status 2"""
+    key = os.path.join(folder, 'k')
+    facts('key', 'new', key)
+    none = os.path.join(folder, 'none')
+    text = write(folder, 'text', 'hello\n')
+    for wrong, part in ((none, 'none: No such file'), (text, 'text: not a key file'), (folder, ': ')):
+        refused(2, part, 'key', 'show', wrong)
+        refused(2, part, 'deploy', FEED, '--component', 'price-feed.eur', '--key', wrong, '-o', none)
+        refused(2, part, 'bind', SUPERCHAIN, '--key', wrong)
+        refused(2, part, 'atlas', 'list', SUPERCHAIN, '--key', wrong)
+    os.chmod(key, 0o644)
+    refused(2, 'k: others may read this key (mode 0644); make it 0600', 'key', 'show', key)
+    refused(2, 'make it 0600', 'bind', SUPERCHAIN, '--key', key)
+    refused(2, 'none: No such file', 'tickets', 'show', none)
+    refused(2, 'none: No such file', 'bind', SUPERCHAIN, '--ticket', none)
+    node = write(folder, 'node.toml', 'key = "text"\nlisten = "127.0.0.1:0"\ndir = "state"\n'
+                 'components = [{ file = "none", deployment = "none" }]\n')
+    refused(2, 'text: not a key file', 'node', node)
+
+
+def kinds(folder):
+    """a file of another kind is told by its kind"""
+    refused(2, 'this is a coalition file', 'organism', SUPERCHAIN)
+    refused(2, 'this is an organism file', 'freeze', FEED)
+    refused(2, 'this is an organism file', 'up', FEED)
+    refused(2, 'this is a coalition file', 'up', SUPERCHAIN, '--with', SUPERCHAIN)
+    lattice = write(folder, 'l.toml', 'schema_version = 1\nkind = "lattice"\nname = "l"\n')
+    refused(2, 'this is a lattice file', 'freeze', lattice)
+
+
+def maps(folder):
+    """an unknown component or map lists those there are, before anybody is asked"""
+    local = write(folder, 'local.toml', 'schema_version = 1\ninstance_name = "x"\n[atlas]\n'
+                  f'instance = "default"\nacl = []\ncommittee = ["{"05" * 32}@127.0.0.1:1"]\n')
+    for verb in ('get', 'list', 'watch'):
+        refused(1, 'no map named "card" whose types this build knows; it has: cards',
+                'map', verb, local, 'atlas', 'card', '00')
+        refused(1, 'no such component in this coalition; it has: atlas',
+                'map', verb, local, 'oracle', 'cards', '00')
+
+
+def deadline(folder):
+    """one --timeout is the whole wait, however many nodes are silent"""
+    committee = ', '.join(f'"{n:02x}{"05" * 31}@127.0.0.1:{n}"' for n in range(1, 16))
+    local = write(folder, 'local.toml', 'schema_version = 1\ninstance_name = "x"\n[atlas]\n'
+                  f'instance = "default"\nacl = []\ncommittee = [{committee}]\n')
+    begun = time.monotonic()
+    status, out, lines = run('status', local, '--timeout', '1')
+    assert status == 3 and lines == ['no node answered'] and out.count('node ') == 15, (out, lines)
+    assert time.monotonic() - begun < 8, 'they were asked one after another'
+    refused(3, 'not reachable within', 'atlas', 'list', local, '--timeout', '300ms')
+
+
+frame.main(usage, keys, kinds, maps, deadline)
