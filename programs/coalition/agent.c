@@ -37,27 +37,30 @@ static int open_network(struct agent *a, const struct mk_bytes *tickets, size_t 
     return mk_network_open(a->loop, &a->net, &o, fault);
 }
 
-static int load_tickets(struct agent *a, char *const *paths, size_t n, struct mk_bytes *ret,
-                        struct mk_fault *fault)
+int load_tickets(const struct reach *r, const struct mk_bytes **ret, struct mk_arena *arena,
+                 struct mk_fault *reterr)
 {
-    for (size_t i = 0; i < n; i++) {
+    struct mk_bytes *v = mk_arena_take(arena, (r->n_tickets + 1) * sizeof *v);
+
+    for (size_t i = 0; i < r->n_tickets; i++) {
         struct mk_buf b = {0};
-        int rv = read_named(paths[i], &b, fault);
+        int rv = read_named(r->tickets[i], &b, reterr);
 
         if (rv == 0)
-            ret[i] = MK_BYTES(mk_arena_copy(&a->arena, b.p, b.n), b.n);
+            v[i] = MK_BYTES(mk_arena_copy(arena, b.p, b.n), b.n);
         mk_buf_done(&b);
         if (rv != 0)
             return rv;
     }
+    *ret = v;
     return 0;
 }
 
-int agent_open(struct agent *a, const char *path, const char *key_path, char *const *tickets,
-               size_t n_tickets)
+int agent_open(struct agent *a, const char *path, const struct reach *r)
 {
+    static const struct reach nobody = {0};
     struct mk_fault fault = {{0}};
-    struct mk_bytes *shown;
+    const struct mk_bytes *shown = NULL;
     int rv;
 
     memset(a, 0, sizeof *a);
@@ -69,16 +72,16 @@ int agent_open(struct agent *a, const char *path, const char *key_path, char *co
                         "%s: a serialised config holds no committees; give the coalition file",
                         path);
     coa_coalition_derive(&a->file.config, &a->ids, NULL);
-    shown = mk_arena_take(&a->arena, (n_tickets + 1) * sizeof *shown);
-    rv = load_tickets(a, tickets, n_tickets, shown, &fault);
-    if (rv == 0 && key_path != NULL) {
-        rv = load_key(&a->key, key_path, &fault);
+    r = r != NULL ? r : &nobody;
+    rv = load_tickets(r, &shown, &a->arena, &fault);
+    if (rv == 0 && r->key != NULL) {
+        rv = load_key(&a->key, r->key, &fault);
         a->has_key = rv == 0;
     }
     if (rv == 0)
         rv = mk_loop_open(&a->loop, NULL, &fault);
     if (rv == 0)
-        rv = open_network(a, shown, n_tickets, &fault);
+        rv = open_network(a, shown, r->n_tickets, &fault);
     return rv != 0 ? complain_of(rv, &fault) : 0;
 }
 
@@ -225,26 +228,4 @@ int agent_surface(const struct component *c, const char *name, enum mk_surface_k
                   known.n > 0 ? (int)known.n : 4, known.n > 0 ? (const char *)known.p : "none");
     mk_buf_done(&known);
     return rv;
-}
-
-int parse_timeout(uint32_t *ret_ms, const char *text)
-{
-    size_t n = strlen(text);
-    char digits[16];
-    uint64_t v, unit = 1000;
-
-    if (n > 2 && strcmp(text + n - 2, "ms") == 0) {
-        unit = 1;
-        n -= 2;
-    } else if (n > 1 && text[n - 1] == 's') {
-        n--;
-    }
-    if (n >= sizeof digits)
-        return MK_EMALFORMED;
-    memcpy(digits, text, n);
-    digits[n] = '\0';
-    if (parse_u64(&v, digits, 3600000 / unit) != 0 || v == 0)
-        return MK_EMALFORMED;
-    *ret_ms = (uint32_t)(v * unit);
-    return 0;
 }

@@ -9,8 +9,6 @@
 #include <mosaik/machine.h>
 #include <mosaik/ticket.h>
 
-#define TIMEOUT_MS_DEFAULT 10000u
-
 struct agent {
     struct coa_coalition_file file;
     struct coa_coalition_ids ids;
@@ -21,10 +19,14 @@ struct agent {
     struct mk_arena arena;
 };
 
-/** key_path NULL: a fresh key. tickets: paths. A status, after a complaint. */
-int agent_open(struct agent *a, const char *path, const char *key_path, char *const *tickets,
-               size_t n_tickets);
+/** The coalition of a file, as whom and with what r says (NULL: a fresh key, no ticket). A status,
+ * after a complaint. */
+int agent_open(struct agent *a, const char *path, const struct reach *r);
 void agent_close(struct agent *a);
+
+/** The tickets that r names: n_tickets of them, given from the arena. MK_EINVALID. */
+int load_tickets(const struct reach *r, const struct mk_bytes **ret, struct mk_arena *arena,
+                 struct mk_fault *reterr);
 
 /** A component by name: a module's kind, an organism's role or its own name, or a stable id in hex.
  */
@@ -50,7 +52,5 @@ int agent_surface(const struct component *c, const char *name, enum mk_surface_k
  * wait several times and promise one --timeout. */
 uint64_t deadline_in(uint32_t ms);
 uint32_t left_until(uint64_t deadline);
-/** "10" (seconds) or "10s", "500ms" into ms. */
-int parse_timeout(uint32_t *ret_ms, const char *text);
 
 #endif

@@ -8,20 +8,15 @@
 #include <strings.h>
 
 struct input {
-    const char *args[3];
-    unsigned n_args;
-    const char *key, *member, *status, *successor;
+    struct words words; /* list, get or publish; FILE, MEMBER */
+    struct reach reach;
+    const char *member, *status, *successor;
     const char *hints[ATLAS_HINTS_MAX];
     unsigned n_hints;
-    char *tickets[MK_TICKETS_MAX];
-    unsigned n_tickets;
-    uint32_t timeout_ms;
     uint64_t deadline; /* of all waits together */
-    uint64_t max_age_ms;
-    bool json;
 };
 
-enum { OPT_MEMBER = 256, OPT_STATUS, OPT_SUCCESSOR, OPT_TICKET, OPT_AGE };
+enum { OPT_MEMBER = 256, OPT_STATUS, OPT_SUCCESSOR };
 
 static const struct argp_option options[] = {
     {"key", 'k', "FILE", 0, "The operator's key (publish); whom we bind as (list, get)", 0},
@@ -29,21 +24,17 @@ static const struct argp_option options[] = {
     {"hint", 'H', "TEXT", 0, "Publish: an endpoint hint; may be repeated", 0},
     {"status", OPT_STATUS, "S", 0, "Publish: Active, Retiring or Retired", 0},
     {"successor", OPT_SUCCESSOR, "ID", 0, "Publish: the successor's stable id", 0},
-    {"ticket", OPT_TICKET, "FILE", 0, "A ticket to show; may be repeated", 0},
-    {"max-age", OPT_AGE, "S", 0, "How old the certified head may be (any age)", 0},
-    {"timeout", 't', "S", 0, "Seconds (10)", 0},
-    {"json", 'j', NULL, 0, "Print one JSON object", 0},
+    OPTION_TICKET,
+    OPTION_AGE,
+    OPTION_TIMEOUT("Seconds (10)"),
+    OPTION_JSON("Print one JSON object"),
     {0}};
 
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
     struct input *in = state->input;
-    uint32_t ms;
 
     switch (key) {
-    case 'k':
-        in->key = arg;
-        return 0;
     case OPT_MEMBER:
         in->member = arg;
         return 0;
@@ -58,34 +49,11 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case OPT_SUCCESSOR:
         in->successor = arg;
         return 0;
-    case OPT_TICKET:
-        if (in->n_tickets == MK_TICKETS_MAX)
-            wrong_usage(state, "--ticket: at most %u", MK_TICKETS_MAX);
-        in->tickets[in->n_tickets++] = arg;
-        return 0;
-    case OPT_AGE:
-        if (parse_timeout(&ms, arg) != 0)
-            wrong_usage(state, "--max-age: seconds are wanted");
-        in->max_age_ms = ms;
-        return 0;
-    case 't':
-        if (parse_timeout(&in->timeout_ms, arg) != 0)
-            wrong_usage(state, "--timeout: seconds are wanted");
-        return 0;
-    case 'j':
-        in->json = true;
-        return 0;
-    case ARGP_KEY_ARG:
-        if (in->n_args == 3)
-            wrong_usage(state, "too many arguments");
-        in->args[in->n_args++] = arg;
-        return 0;
-    case ARGP_KEY_END:
-        if (in->n_args < 2)
-            wrong_usage(state, "list, get or publish, and a coalition file are wanted");
-        return 0;
     default:
-        return ARGP_ERR_UNKNOWN;
+        if (parse_reach(key, arg, state, &in->reach) == 0)
+            return 0;
+        return parse_words(key, arg, state, &in->words, 2, 3,
+                           "list, get or publish, and a coalition file are");
     }
 }
 
@@ -124,14 +92,14 @@ static int list(struct agent *a, struct mk_bond *bond, const struct input *in)
     int rv = atlas_read(bond, &m, NULL, NULL);
 
     if (rv == 0)
-        rv = mk_map_wait(m, in->max_age_ms, left_until(in->deadline), &fault);
+        rv = mk_map_wait(m, in->reach.max_age_ms, left_until(in->deadline), &fault);
     while (rv == 0 && atlas_next(m, &cursor, &card, &a->arena)) {
-        if (in->json)
+        if (in->words.json)
             json_array_append_new(cards, card_json(&card));
         else
             print_card(&card);
     }
-    if (rv == 0 && in->json) {
+    if (rv == 0 && in->words.json) {
         o = json_object();
         json_object_set(o, "cards", cards);
         json_object_set_new(o, "version", json_integer((json_int_t)mk_map_version(m)));
@@ -162,17 +130,17 @@ static int get(struct agent *a, struct mk_bond *bond, const struct input *in)
     struct atlas_card card;
     int rv;
 
-    if (in->n_args != 3 || member_of(&member, in->args[2]) != 0)
+    if (in->words.n != 3 || member_of(&member, in->words.v[2]) != 0)
         return complain(STATUS_USAGE,
                         "atlas get: a member id (40 hex digits) or stable id (64) is wanted");
-    rv = atlas_get_wait(bond, &member, in->max_age_ms, left_until(in->deadline), &card, &a->arena,
-                        &fault);
+    rv = atlas_get_wait(bond, &member, in->reach.max_age_ms, left_until(in->deadline), &card,
+                        &a->arena, &fault);
     if (rv == MK_ENOTFOUND)
         return complain(STATUS_CHECK, "%s: there is no card, and the committee proved it",
-                        in->args[2]);
+                        in->words.v[2]);
     if (rv != 0)
         return complain_of(rv, &fault);
-    if (in->json)
+    if (in->words.json)
         print_json(card_json(&card));
     else
         print_card(&card);
@@ -264,7 +232,7 @@ static int publish(struct agent *a, struct mk_bond *bond, const struct input *in
     json_t *o;
     int rv;
 
-    if (in->member == NULL || in->key == NULL ||
+    if (in->member == NULL || in->reach.key == NULL ||
         mk_id_unhex(&stable_id, mk_str_of(in->member)) != 0)
         return complain(STATUS_USAGE,
                         "atlas publish: --member STABLE_ID and --key OPERATOR_KEY are wanted");
@@ -284,7 +252,7 @@ static int publish(struct agent *a, struct mk_bond *bond, const struct input *in
     }
     if (rv != 0)
         return complain_unpublished(rv, &fault);
-    if (!in->json) {
+    if (!in->words.json) {
         print_card(&card);
         return 0;
     }
@@ -306,25 +274,26 @@ int cmd_atlas(int argc, char **argv)
         NULL,
         NULL,
         NULL};
-    struct input in = {.timeout_ms = TIMEOUT_MS_DEFAULT};
+    struct input in = {.reach.timeout_ms = TIMEOUT_MS_DEFAULT};
     struct component c;
     struct mk_bond *bond;
     struct agent a;
     int rv;
 
     parse_options(&argp, argc, argv, &in);
-    in.deadline = deadline_in(in.timeout_ms);
-    rv = agent_open(&a, in.args[1], in.key, in.tickets, in.n_tickets);
+    in.deadline = deadline_in(in.reach.timeout_ms);
+    rv = agent_open(&a, in.words.v[1], &in.reach);
     if (rv == 0)
-        rv = agent_bond(&a, "atlas", in.timeout_ms, &c, &bond);
-    if (rv == 0 && strcmp(in.args[0], "list") == 0)
+        rv = agent_bond(&a, "atlas", in.reach.timeout_ms, &c, &bond);
+    if (rv == 0 && strcmp(in.words.v[0], "list") == 0)
         rv = list(&a, bond, &in);
-    else if (rv == 0 && strcmp(in.args[0], "get") == 0)
+    else if (rv == 0 && strcmp(in.words.v[0], "get") == 0)
         rv = get(&a, bond, &in);
-    else if (rv == 0 && strcmp(in.args[0], "publish") == 0)
+    else if (rv == 0 && strcmp(in.words.v[0], "publish") == 0)
         rv = publish(&a, bond, &in);
     else if (rv == 0)
-        rv = complain(STATUS_USAGE, "atlas: no command \"%s\"; list, get or publish", in.args[0]);
+        rv =
+            complain(STATUS_USAGE, "atlas: no command \"%s\"; list, get or publish", in.words.v[0]);
     agent_close(&a);
     return rv;
 }

@@ -17,21 +17,16 @@
 struct input {
     char *files[FILES_MAX];
     unsigned n_files;
-    const char *key;
-    char *tickets[MK_TICKETS_MAX];
-    unsigned n_tickets;
-    uint32_t timeout_ms;
+    struct reach reach;
     bool write, json;
 };
 
-enum { OPT_TICKET = 256 };
-
 static const struct argp_option options[] = {
-    {"key", 'k', "FILE", 0, "Our key; a fresh one without", 0},
-    {"ticket", OPT_TICKET, "FILE", 0, "A ticket to show; may be repeated", 0},
+    OPTION_KEY,
+    OPTION_TICKET,
     {"write", 'w', NULL, 0, "Ask for admission to write, too", 0},
-    {"timeout", 't', "S", 0, "Seconds for each component (10)", 0},
-    {"json", 'j', NULL, 0, "Print one JSON object", 0},
+    OPTION_TIMEOUT("Seconds for each component (10)"),
+    OPTION_JSON("Print one JSON object"),
     {0}};
 
 static error_t parse(int key, char *arg, struct argp_state *state)
@@ -39,20 +34,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     struct input *in = state->input;
 
     switch (key) {
-    case 'k':
-        in->key = arg;
-        return 0;
-    case OPT_TICKET:
-        if (in->n_tickets == MK_TICKETS_MAX)
-            wrong_usage(state, "--ticket: at most %u", MK_TICKETS_MAX);
-        in->tickets[in->n_tickets++] = arg;
-        return 0;
     case 'w':
         in->write = true;
-        return 0;
-    case 't':
-        if (parse_timeout(&in->timeout_ms, arg) != 0)
-            wrong_usage(state, "--timeout: seconds are wanted");
         return 0;
     case 'j':
         in->json = true;
@@ -67,7 +50,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
             wrong_usage(state, "a coalition file is missing");
         return 0;
     default:
-        return ARGP_ERR_UNKNOWN;
+        return parse_reach(key, arg, state, &in->reach);
     }
 }
 
@@ -180,7 +163,7 @@ static json_t *component_json(struct agent *a, const struct component *c, const 
     json_object_set_new(o, "component", json_text(c->reference.label));
     json_object_set_new(o, "stable_id", json_id(&c->reference.stable_id));
     if (rv == 0)
-        rv = mk_bond_wait(bond, in->timeout_ms, &fault);
+        rv = mk_bond_wait(bond, in->reach.timeout_ms, &fault);
     if (rv == 0)
         json_object_set_new(o, "surfaces", surfaces_json(a, bond, c, in));
     else
@@ -284,7 +267,7 @@ int cmd_bind(int argc, char **argv)
         NULL,
         NULL,
         NULL};
-    struct input in = {.timeout_ms = TIMEOUT_MS_DEFAULT};
+    struct input in = {.reach.timeout_ms = TIMEOUT_MS_DEFAULT};
     json_t *o = json_object(), *coalitions = json_array();
     bool all = true;
     char hex[MK_ID_HEX];
@@ -294,7 +277,7 @@ int cmd_bind(int argc, char **argv)
     for (unsigned i = 0; rv == 0 && i < in.n_files; i++) {
         struct agent a;
 
-        rv = agent_open(&a, in.files[i], in.key, in.tickets, in.n_tickets);
+        rv = agent_open(&a, in.files[i], &in.reach);
         if (rv == 0) {
             all &= bind_file(&a, in.files[i], &in, coalitions);
             json_object_set_new(o, "peer", json_string(mk_peer_hex(mk_network_peer(a.net), hex)));

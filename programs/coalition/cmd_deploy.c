@@ -5,14 +5,13 @@
  * file; readers take it only from the operator that the file names, so no other key signs
  * one here. Two records of one version with different bytes convict their operator: an OUT
  * that holds this component's record of the same or a later version is not written over. */
+#include "deployment.h"
 #include "program.h"
 
 #include <mosaik/records.h>
 
 #include <stdio.h>
 #include <string.h>
-
-static const char sign_tag[] = "mosaik.deployment.v1";
 
 struct input {
     const char *file, *component, *key, *out;
@@ -171,18 +170,6 @@ static int target_of_organism(struct target *t, const struct input *in,
 
 /* --- the record ---------------------------------------------------------------------- */
 
-static void sign(struct mk_deployment *d, const struct mk_key *key, struct mk_buf *out)
-{
-    struct mk_buf message = {0};
-
-    mk_buf_put_str(&message, sign_tag);
-    mk_encode(&message, &mk_deployment_type, d);
-    message.n -= sizeof d->signature;
-    mk_sign(key, mk_buf_bytes(&message), &d->signature);
-    mk_buf_done(&message);
-    mk_encode(out, &mk_deployment_type, d);
-}
-
 static void make_record(const struct target *t, const struct mk_key *key, uint64_t version,
                         struct mk_buf *out, struct mk_arena *arena)
 {
@@ -196,10 +183,9 @@ static void make_record(const struct target *t, const struct mk_key *key, uint64
         .addresses = {addresses, t->committee.n},
     };
 
-    d.operator= key->peer;
     for (size_t i = 0; i < t->committee.n; i++)
         addresses[i] = t->committee.v[i].address;
-    sign(&d, key, out);
+    deployment_sign(&d, key, out);
 }
 
 /* Is there, at OUT, what this record must not replace? */

@@ -3,37 +3,11 @@
 
 #include <stdio.h>
 
-struct input {
-    const char *files[2];
-    unsigned n;
-    bool json;
-};
-
-enum { OPT_JSON = 'j' };
-
-static const struct argp_option options[] = {
-    {"json", OPT_JSON, NULL, 0, "Print one JSON object", 0}, {0}};
+static const struct argp_option options[] = {OPTION_JSON("Print one JSON object"), {0}};
 
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
-    struct input *in = state->input;
-
-    switch (key) {
-    case OPT_JSON:
-        in->json = true;
-        return 0;
-    case ARGP_KEY_ARG:
-        if (in->n == 2)
-            wrong_usage(state, "OLD and NEW are expected, no more");
-        in->files[in->n++] = arg;
-        return 0;
-    case ARGP_KEY_END:
-        if (in->n != 2)
-            wrong_usage(state, "OLD and NEW are expected");
-        return 0;
-    default:
-        return ARGP_ERR_UNKNOWN;
-    }
+    return parse_words(key, arg, state, state->input, 2, 2, "OLD and NEW are");
 }
 
 /* A conservative coalition republishes for any member's content change. */
@@ -88,14 +62,14 @@ int cmd_diff(int argc, char **argv)
         NULL,
         NULL,
         NULL};
-    struct input in = {0};
+    struct words in = {0};
     struct side sides[2] = {0};
     struct diff d = {.old = &sides[0], .new = &sides[1]};
     int status = 0;
 
     parse_options(&argp, argc, argv, &in);
     for (unsigned i = 0; i < 2 && status == 0; i++) {
-        status = load_coalition(&sides[i].f, in.files[i]);
+        status = load_coalition(&sides[i].f, in.v[i]);
         if (status == 0)
             coa_coalition_derive(&sides[i].f.config, &sides[i].ids, NULL);
     }

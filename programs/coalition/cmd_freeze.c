@@ -6,14 +6,14 @@
 #include <string.h>
 
 struct input {
-    const char *file;
-    bool json, c, hex, explain;
+    struct words words; /* FILE */
+    bool c, hex, explain;
 };
 
-enum { OPT_JSON = 'j', OPT_C = 'c', OPT_HEX = 'x', OPT_EXPLAIN = 'e' };
+enum { OPT_C = 'c', OPT_HEX = 'x', OPT_EXPLAIN = 'e' };
 
 static const struct argp_option options[] = {
-    {"json", OPT_JSON, NULL, 0, "Print one JSON object", 0},
+    OPTION_JSON("Print one JSON object"),
     {"c", OPT_C, NULL, 0, "Print a C header that declares the config", 0},
     {"hex", OPT_HEX, NULL, 0,
      "Print the serialised config; every command that needs no network reads it back", 0},
@@ -25,9 +25,6 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     struct input *in = state->input;
 
     switch (key) {
-    case OPT_JSON:
-        in->json = true;
-        return 0;
     case OPT_C:
         in->c = true;
         return 0;
@@ -37,19 +34,10 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case OPT_EXPLAIN:
         in->explain = true;
         return 0;
-    case ARGP_KEY_ARG:
-        if (in->file != NULL)
-            wrong_usage(state, "one FILE is expected");
-        in->file = arg;
-        return 0;
-    case ARGP_KEY_END:
-        if (in->file == NULL)
-            wrong_usage(state, "FILE is missing");
-        if (in->json + in->c + in->hex + in->explain > 1)
-            wrong_usage(state, "--json, --c, --hex and --explain exclude each other");
-        return 0;
     default:
-        return ARGP_ERR_UNKNOWN;
+        if (key == ARGP_KEY_END && in->words.json + in->c + in->hex + in->explain > 1)
+            wrong_usage(state, "--json, --c, --hex and --explain exclude each other");
+        return parse_words(key, arg, state, &in->words, 1, 1, "FILE is");
     }
 }
 
@@ -242,11 +230,11 @@ int cmd_freeze(int argc, char **argv)
     int status;
 
     parse_options(&argp, argc, argv, &in);
-    status = load_coalition(&f, in.file);
+    status = load_coalition(&f, in.words.v[0]);
     if (status != 0)
         return status;
     coa_coalition_derive(&f.config, &ids, NULL);
-    if (in.json) {
+    if (in.words.json) {
         print_json(json_freeze(&f, &ids));
     } else if (in.c) {
         print_c(&out, &f.config);

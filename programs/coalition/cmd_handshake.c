@@ -10,16 +10,17 @@
 #define PATH_BYTES 4096u
 
 struct input {
-    const char *file, *dir;
-    bool json, strict;
+    struct words words; /* FILE */
+    const char *dir;
+    bool strict;
 };
 
-enum { OPT_JSON = 'j', OPT_DIR = 'o', OPT_STRICT = 's' };
+enum { OPT_DIR = 'o', OPT_STRICT = 's' };
 
 static const struct argp_option options[] = {
     {"output", OPT_DIR, "DIR", 0, "Where to write both files (default: here)", 0},
     {"strict", OPT_STRICT, NULL, 0, "End with 1 when anything is not stated", 0},
-    {"json", OPT_JSON, NULL, 0, "Print one JSON object", 0},
+    OPTION_JSON("Print one JSON object"),
     {0}};
 
 static error_t parse(int key, char *arg, struct argp_state *state)
@@ -27,26 +28,14 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     struct input *in = state->input;
 
     switch (key) {
-    case OPT_JSON:
-        in->json = true;
-        return 0;
     case OPT_DIR:
         in->dir = arg;
         return 0;
     case OPT_STRICT:
         in->strict = true;
         return 0;
-    case ARGP_KEY_ARG:
-        if (in->file != NULL)
-            wrong_usage(state, "one FILE is expected");
-        in->file = arg;
-        return 0;
-    case ARGP_KEY_END:
-        if (in->file == NULL)
-            wrong_usage(state, "FILE is missing");
-        return 0;
     default:
-        return ARGP_ERR_UNKNOWN;
+        return parse_words(key, arg, state, &in->words, 1, 1, "FILE is");
     }
 }
 
@@ -204,19 +193,19 @@ int cmd_handshake(int argc, char **argv)
     int status;
 
     parse_options(&argp, argc, argv, &in);
-    status = read_handshake(&h, in.file);
+    status = read_handshake(&h, in.words.v[0]);
     if (status != 0)
         return status;
     files = json_array();
     status = write_both(&in, &h, files);
     n = json_array_size(h.missing);
-    if (status == 0 && in.json)
+    if (status == 0 && in.words.json)
         print_json(json_pack("{s:O, s:O}", "files", files, "missing", h.missing));
     else if (status == 0)
         print_text(files, h.missing);
     if (status == 0 && in.strict && n > 0)
         status = complain(STATUS_CHECK, "%s: %zu facts of the handshake are not stated, first %s",
-                          in.file, n, json_string_value(json_array_get(h.missing, 0)));
+                          in.words.v[0], n, json_string_value(json_array_get(h.missing, 0)));
     json_decref(files);
     handshake_done(&h);
     return status;

@@ -9,61 +9,33 @@
 #include <string.h>
 
 struct input {
-    const char *args[5];
-    unsigned n_args;
-    const char *key;
-    uint64_t count, max_age_ms;
-    uint32_t timeout_ms;
-    bool json;
+    struct words words; /* get, list or watch; FILE, COMPONENT, MAP, KEY */
+    struct reach reach;
+    uint64_t count;
 };
-
-enum { OPT_AGE = 256 };
 
 static const struct argp_option options[] = {
     {"count", 'n', "N", 0, "Watch: end after N changes", 0},
-    {"key", 'k', "FILE", 0, "Our key; a fresh one without", 0},
-    {"max-age", OPT_AGE, "S", 0, "How old the certified head may be (any age)", 0},
-    {"timeout", 't', "S", 0, "Seconds (10)", 0},
-    {"json", 'j', NULL, 0, "Print JSON: one object, or one a change", 0},
+    OPTION_KEY,
+    OPTION_AGE,
+    OPTION_TICKET,
+    OPTION_TIMEOUT("Seconds (10)"),
+    OPTION_JSON("Print JSON: one object, or one a change"),
     {0}};
 
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
     struct input *in = state->input;
-    uint32_t ms;
 
-    switch (key) {
-    case 'n':
+    if (key == 'n') {
         if (parse_u64(&in->count, arg, UINT32_MAX) != 0 || in->count == 0)
             wrong_usage(state, "--count: a number above 0 is wanted");
         return 0;
-    case 'k':
-        in->key = arg;
-        return 0;
-    case OPT_AGE:
-        if (parse_timeout(&ms, arg) != 0)
-            wrong_usage(state, "--max-age: seconds are wanted");
-        in->max_age_ms = ms;
-        return 0;
-    case 't':
-        if (parse_timeout(&in->timeout_ms, arg) != 0)
-            wrong_usage(state, "--timeout: seconds are wanted");
-        return 0;
-    case 'j':
-        in->json = true;
-        return 0;
-    case ARGP_KEY_ARG:
-        if (in->n_args == 5)
-            wrong_usage(state, "too many arguments");
-        in->args[in->n_args++] = arg;
-        return 0;
-    case ARGP_KEY_END:
-        if (in->n_args < 4)
-            wrong_usage(state, "get, list or watch; FILE, COMPONENT and MAP are wanted");
-        return 0;
-    default:
-        return ARGP_ERR_UNKNOWN;
     }
+    if (parse_reach(key, arg, state, &in->reach) == 0)
+        return 0;
+    return parse_words(key, arg, state, &in->words, 4, 5,
+                       "get, list or watch, FILE, COMPONENT and MAP are");
 }
 
 static json_t *datum_json(const struct mk_type *t, struct mk_bytes b)
@@ -124,7 +96,7 @@ static void map_changed(struct mk_map *m, struct mk_bytes key, struct mk_bytes v
     struct watch *w = mk_map_owner(m);
 
     (void)version;
-    print_entry(w->spec, key, value, w->in->json);
+    print_entry(w->spec, key, value, w->in->words.json);
     if (++w->n == w->in->count)
         mk_loop_stop(w->loop);
 }
@@ -170,14 +142,14 @@ static int list(struct mk_bond *bond, const struct mk_surface_spec *spec, const 
     int rv;
 
     mk_map_open(bond, &m, spec, NULL, NULL);
-    rv = mk_map_wait(m, in->max_age_ms, in->timeout_ms, &fault);
+    rv = mk_map_wait(m, in->reach.max_age_ms, in->reach.timeout_ms, &fault);
     while (rv == 0 && mk_map_each(m, &cursor, &key, &value)) {
-        if (in->json)
+        if (in->words.json)
             json_array_append_new(entries, entry_json(spec, key, value));
         else
             print_entry(spec, key, value, false);
     }
-    if (rv == 0 && in->json) {
+    if (rv == 0 && in->words.json) {
         o = json_object();
         json_object_set(o, "entries", entries);
         json_object_set_new(o, "version", json_integer((json_int_t)mk_map_version(m)));
@@ -197,18 +169,18 @@ static int get(struct agent *a, struct mk_bond *bond, const struct mk_surface_sp
     size_t n;
     int rv;
 
-    if (in->n_args != 5)
+    if (in->words.n != 5)
         return complain(STATUS_USAGE, "map get: a key, as the hex of its encoding, is wanted");
-    n = strlen(in->args[4]) / 2;
-    if (n > sizeof key || mk_unhex(key, n, in->args[4], strlen(in->args[4])) != 0)
-        return complain(STATUS_USAGE, "%s: hex digits, two a byte, are wanted", in->args[4]);
-    rv = mk_map_lookup_wait(bond, spec, MK_BYTES(key, n), in->max_age_ms, in->timeout_ms, &value,
-                            &a->arena, &fault);
+    n = strlen(in->words.v[4]) / 2;
+    if (n > sizeof key || mk_unhex(key, n, in->words.v[4], strlen(in->words.v[4])) != 0)
+        return complain(STATUS_USAGE, "%s: hex digits, two a byte, are wanted", in->words.v[4]);
+    rv = mk_map_lookup_wait(bond, spec, MK_BYTES(key, n), in->reach.max_age_ms,
+                            in->reach.timeout_ms, &value, &a->arena, &fault);
     if (rv == MK_ENOTFOUND)
-        return complain(STATUS_CHECK, "%s: not there, and the committee proved it", in->args[4]);
+        return complain(STATUS_CHECK, "%s: not there, and the committee proved it", in->words.v[4]);
     if (rv != 0)
         return complain_of(rv, &fault);
-    print_entry(spec, MK_BYTES(key, n), value, in->json);
+    print_entry(spec, MK_BYTES(key, n), value, in->words.json);
     return 0;
 }
 
@@ -223,7 +195,7 @@ int cmd_map(int argc, char **argv)
         NULL,
         NULL,
         NULL};
-    struct input in = {.timeout_ms = TIMEOUT_MS_DEFAULT};
+    struct input in = {.reach.timeout_ms = TIMEOUT_MS_DEFAULT};
     const struct mk_surface_spec *spec = NULL;
     struct component c;
     struct mk_bond *bond;
@@ -232,23 +204,23 @@ int cmd_map(int argc, char **argv)
     int rv;
 
     parse_options(&argp, argc, argv, &in);
-    deadline = deadline_in(in.timeout_ms);
-    rv = agent_open(&a, in.args[1], in.key, NULL, 0);
+    deadline = deadline_in(in.reach.timeout_ms);
+    rv = agent_open(&a, in.words.v[1], &in.reach);
     if (rv == 0)
-        rv = agent_find(&a, in.args[2], &c);
+        rv = agent_find(&a, in.words.v[2], &c);
     if (rv == 0)
-        rv = agent_surface(&c, in.args[3], MK_SURFACE_MAP, &spec);
+        rv = agent_surface(&c, in.words.v[3], MK_SURFACE_MAP, &spec);
     if (rv == 0)
-        rv = agent_bond(&a, in.args[2], in.timeout_ms, &c, &bond);
-    in.timeout_ms = left_until(deadline);
-    if (rv == 0 && strcmp(in.args[0], "get") == 0)
+        rv = agent_bond(&a, in.words.v[2], in.reach.timeout_ms, &c, &bond);
+    in.reach.timeout_ms = left_until(deadline);
+    if (rv == 0 && strcmp(in.words.v[0], "get") == 0)
         rv = get(&a, bond, spec, &in);
-    else if (rv == 0 && strcmp(in.args[0], "list") == 0)
+    else if (rv == 0 && strcmp(in.words.v[0], "list") == 0)
         rv = list(bond, spec, &in);
-    else if (rv == 0 && strcmp(in.args[0], "watch") == 0)
+    else if (rv == 0 && strcmp(in.words.v[0], "watch") == 0)
         rv = watch(&a, bond, spec, &in);
     else if (rv == 0)
-        rv = complain(STATUS_USAGE, "map: no command \"%s\"; get, list or watch", in.args[0]);
+        rv = complain(STATUS_USAGE, "map: no command \"%s\"; get, list or watch", in.words.v[0]);
     agent_close(&a);
     return rv;
 }

@@ -3,36 +3,11 @@
 
 #include <stdio.h>
 
-struct input {
-    const char *file;
-    bool json;
-};
-
-enum { OPT_JSON = 'j' };
-
-static const struct argp_option options[] = {
-    {"json", OPT_JSON, NULL, 0, "Print one JSON object", 0}, {0}};
+static const struct argp_option options[] = {OPTION_JSON("Print one JSON object"), {0}};
 
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
-    struct input *in = state->input;
-
-    switch (key) {
-    case OPT_JSON:
-        in->json = true;
-        return 0;
-    case ARGP_KEY_ARG:
-        if (in->file != NULL)
-            wrong_usage(state, "one FILE is expected");
-        in->file = arg;
-        return 0;
-    case ARGP_KEY_END:
-        if (in->file == NULL)
-            wrong_usage(state, "FILE is missing");
-        return 0;
-    default:
-        return ARGP_ERR_UNKNOWN;
-    }
+    return parse_words(key, arg, state, state->input, 1, 1, "FILE is");
 }
 
 static void print_text(const struct coa_organism_file *f, const struct coa_organism_ids *ids)
@@ -57,13 +32,13 @@ int cmd_organism(int argc, char **argv)
 {
     static const struct argp argp = {options, parse, "FILE", "Print the ids of an organism file.",
                                      NULL,    NULL,  NULL};
-    struct input in = {0};
+    struct words in = {0};
     struct coa_organism_file f;
     struct coa_organism_ids ids;
     int status;
 
     parse_options(&argp, argc, argv, &in);
-    status = load_organism(&f, in.file);
+    status = load_organism(&f, in.v[0]);
     if (status != 0)
         return status;
     coa_organism_derive(&f.config, &ids, NULL);

@@ -21,11 +21,6 @@
 #define REPLAYS_MAX 1024u
 #define CONFIG "node.toml"
 
-struct input {
-    const char *dir;
-    bool json;
-};
-
 /** A component of a member. */
 struct replayed {
     char member[256];
@@ -239,30 +234,12 @@ static int say(struct replaying *all, bool json)
 
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
-    struct input *in = state->input;
-
-    switch (key) {
-    case 'j':
-        in->json = true;
-        return 0;
-    case ARGP_KEY_ARG:
-        if (in->dir != NULL)
-            wrong_usage(state, "too many arguments");
-        in->dir = arg;
-        return 0;
-    case ARGP_KEY_END:
-        if (in->dir == NULL)
-            wrong_usage(state, "a directory is missing");
-        return 0;
-    default:
-        return ARGP_ERR_UNKNOWN;
-    }
+    return parse_words(key, arg, state, state->input, 1, 1, "a directory is");
 }
 
 int cmd_replay(int argc, char **argv)
 {
-    static const struct argp_option options[] = {{"json", 'j', NULL, 0, "Print one JSON object", 0},
-                                                 {0}};
+    static const struct argp_option options[] = {OPTION_JSON("Print one JSON object"), {0}};
     static const struct argp argp = {
         options,
         parse,
@@ -274,14 +251,14 @@ int cmd_replay(int argc, char **argv)
         NULL,
         NULL,
         NULL};
-    struct input in = {0};
+    struct words in = {0};
     struct replaying *all;
     struct mk_fault fault = {{0}};
     int rv;
 
     parse_options(&argp, argc, argv, &in);
     all = mk_alloc(sizeof *all);
-    rv = replay_all(all, in.dir, &fault);
+    rv = replay_all(all, in.v[0], &fault);
     rv = rv != 0 ? complain_of(rv, &fault) : say(all, in.json);
     for (unsigned i = 0; i < all->n; i++)
         mk_replay_close(all->v[i].r);

@@ -190,7 +190,7 @@ int cmd_status(int argc, char **argv)
 
     parse_options(&argp, argc, argv, &in);
     if (in.file != NULL) {
-        rv = agent_open(&a, in.file, NULL, NULL, 0);
+        rv = agent_open(&a, in.file, NULL);
         if (rv == 0)
             ask_all(&a, &in, nodes);
         agent_close(&a);

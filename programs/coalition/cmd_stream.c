@@ -13,13 +13,15 @@
 #include <string.h>
 
 struct input {
-    const char *args[4];
-    unsigned n_args;
-    const char *key, *from, *surface, *listen;
+    struct words words;
+    struct reach reach;
+    const char *from, *surface, *listen;
     uint64_t count;
-    uint32_t timeout_ms;
-    bool oldest, json;
+    bool oldest;
 };
+
+#define WANTED \
+    "tail FILE COMPONENT SURFACE, tail --from ADDR --surface ID, or publish --surface ID is"
 
 enum { OPT_FROM = 256, OPT_SURFACE, OPT_LISTEN, OPT_OLDEST };
 
@@ -29,9 +31,10 @@ static const struct argp_option options[] = {
     {"from", OPT_FROM, "ADDR", 0, "Tail: a producer, <peer hex>@host:port", 0},
     {"surface", OPT_SURFACE, "ID", 0, "The surface id of a producer's stream", 0},
     {"listen", OPT_LISTEN, "HOST:PORT", 0, "Publish: where subscribers reach us (127.0.0.1:0)", 0},
-    {"key", 'k', "FILE", 0, "Our key; a fresh one without", 0},
-    {"timeout", 't', "S", 0, "Seconds to wait for the next item (10)", 0},
-    {"json", 'j', NULL, 0, "Print one JSON object an item", 0},
+    OPTION_KEY,
+    OPTION_TICKET,
+    OPTION_TIMEOUT("Seconds to wait for the next item (10)"),
+    OPTION_JSON("Print one JSON object an item"),
     {0}};
 
 static error_t parse(int key, char *arg, struct argp_state *state)
@@ -55,29 +58,13 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case OPT_LISTEN:
         in->listen = arg;
         return 0;
-    case 'k':
-        in->key = arg;
-        return 0;
-    case 't':
-        if (parse_timeout(&in->timeout_ms, arg) != 0)
-            wrong_usage(state, "--timeout: seconds are wanted");
-        return 0;
-    case 'j':
-        in->json = true;
-        return 0;
-    case ARGP_KEY_ARG:
-        if (in->n_args == 4)
-            wrong_usage(state, "too many arguments");
-        in->args[in->n_args++] = arg;
-        return 0;
-    case ARGP_KEY_END:
-        if (in->n_args == 0 ||
-            (strcmp(in->args[0], "tail") == 0 && in->from == NULL && in->n_args != 4))
-            wrong_usage(state, "tail FILE COMPONENT SURFACE, tail --from ADDR --surface ID, or "
-                               "publish --surface ID");
-        return 0;
     default:
-        return ARGP_ERR_UNKNOWN;
+        if (parse_reach(key, arg, state, &in->reach) == 0)
+            return 0;
+        if (key == ARGP_KEY_END && in->words.n > 0 && strcmp(in->words.v[0], "tail") == 0 &&
+            in->from == NULL && in->words.n != 4)
+            wrong_usage(state, WANTED " wanted");
+        return parse_words(key, arg, state, &in->words, 1, 4, WANTED);
     }
 }
 
@@ -118,21 +105,21 @@ static int tail_committee(const struct input *in)
     struct mk_fault fault = {{0}};
     struct agent a;
     uint64_t n = 0;
-    int rv = agent_open(&a, in->args[1], in->key, NULL, 0);
+    int rv = agent_open(&a, in->words.v[1], &in->reach);
 
     if (rv == 0)
-        rv = agent_bond(&a, in->args[2], in->timeout_ms, &c, &bond);
+        rv = agent_bond(&a, in->words.v[2], in->reach.timeout_ms, &c, &bond);
     if (rv == 0)
-        rv = agent_surface(&c, in->args[3], MK_SURFACE_STREAM, &spec);
+        rv = agent_surface(&c, in->words.v[3], MK_SURFACE_STREAM, &spec);
     if (rv == 0)
         mk_feed_open(bond, &feed, spec, &o, NULL, NULL);
     while (rv == 0 && (in->count == 0 || n < in->count)) {
         struct mk_arena arena = {0};
         struct price_tick t;
-        int err = price_feed_next_wait(feed, &t, in->timeout_ms, &arena, &fault);
+        int err = price_feed_next_wait(feed, &t, in->reach.timeout_ms, &arena, &fault);
 
         if (err == 0)
-            print_tick(&t, in->json);
+            print_tick(&t, in->words.json);
         else if (err != MK_ETIMEDOUT || in->count > 0)
             rv = complain_of(err, &fault);
         n += err == 0;
@@ -151,6 +138,7 @@ struct direct {
     struct mk_env *loop;
     struct mk_network *net;
     struct mk_key key;
+    struct mk_arena arena; /* the tickets */
     struct mk_id surface;
     uint64_t n;
     uint64_t seen; /* items when the wait for the next one began */
@@ -160,13 +148,14 @@ struct direct {
 
 static int open_direct(struct direct *d, const char *listen, struct mk_fault *fault)
 {
-    struct mk_network_options o = {.listen = listen};
-    int rv = 0;
+    struct mk_network_options o = {.listen = listen, .n_tickets = d->in->reach.n_tickets};
+    int rv;
 
     if (d->in->surface == NULL || mk_id_unhex(&d->surface, mk_str_of(d->in->surface)) != 0)
         return mk_fault(fault, MK_EINVALID, "--surface: 64 hex digits are wanted");
-    if (d->in->key != NULL) {
-        rv = load_key(&d->key, d->in->key, fault);
+    rv = load_tickets(&d->in->reach, &o.tickets, &d->arena, fault);
+    if (rv == 0 && d->in->reach.key != NULL) {
+        rv = load_key(&d->key, d->in->reach.key, fault);
         o.key = &d->key;
     }
     if (rv == 0)
@@ -179,6 +168,7 @@ static void close_direct(struct direct *d)
     mk_network_close(d->net);
     mk_loop_free(d->loop);
     mk_key_done(&d->key);
+    mk_arena_done(&d->arena);
 }
 
 static void consumer_item(struct mk_consumer *c, uint64_t seq, struct mk_bytes item)
@@ -189,7 +179,7 @@ static void consumer_item(struct mk_consumer *c, uint64_t seq, struct mk_bytes i
     if (d->in->count > 0 && d->n >= d->in->count)
         return;
     d->n++;
-    if (d->in->json) {
+    if (d->in->words.json) {
         o = json_object();
         json_object_set_new(o, "seq", json_integer((json_int_t)seq));
         json_object_set_new(o, "item", json_hex(item.p, item.n));
@@ -244,9 +234,9 @@ static int follow_direct(struct direct *d)
 {
     while (!d->stop && (d->in->count == 0 || d->n < d->in->count)) {
         d->seen = d->n;
-        if (!mk_loop_run_until(d->loop, tail_moved, d, d->in->timeout_ms) &&
+        if (!mk_loop_run_until(d->loop, tail_moved, d, d->in->reach.timeout_ms) &&
             (d->in->count > 0 || d->n == 0))
-            return complain(STATUS_TIMEOUT, "no item within %u ms%s%s", d->in->timeout_ms,
+            return complain(STATUS_TIMEOUT, "no item within %u ms%s%s", d->in->reach.timeout_ms,
                             d->why[0] != 0 ? ": " : "", d->why);
     }
     return 0;
@@ -341,12 +331,12 @@ int cmd_stream(int argc, char **argv)
         NULL,
         NULL,
         NULL};
-    struct input in = {.timeout_ms = TIMEOUT_MS_DEFAULT};
+    struct input in = {.reach.timeout_ms = TIMEOUT_MS_DEFAULT};
 
     parse_options(&argp, argc, argv, &in);
-    if (strcmp(in.args[0], "tail") == 0)
+    if (strcmp(in.words.v[0], "tail") == 0)
         return in.from != NULL ? tail_direct(&in) : tail_committee(&in);
-    if (strcmp(in.args[0], "publish") == 0)
+    if (strcmp(in.words.v[0], "publish") == 0)
         return publish(&in);
-    return complain(STATUS_USAGE, "stream: no command \"%s\"; tail or publish", in.args[0]);
+    return complain(STATUS_USAGE, "stream: no command \"%s\"; tail or publish", in.words.v[0]);
 }

@@ -68,87 +68,6 @@ int complain_of(int err, const struct mk_fault *f)
                     f != NULL && f->text[0] != '\0' ? f->text : mk_strerror(err));
 }
 
-/* --- options --------------------------------------------------------------------------- */
-
-void wrong_usage(const struct argp_state *state, const char *fmt, ...)
-{
-    char text[800];
-    va_list ap;
-
-    va_start(ap, fmt);
-    vsnprintf(text, sizeof text, fmt, ap);
-    va_end(ap);
-    exit(complain(STATUS_USAGE, "%s: %s; `%s --help` tells more", state->name, text, state->name));
-}
-
-static const struct argp_option *option_named(const struct argp *a, const char *name, size_t n)
-{
-    for (const struct argp_option *o = a->options; o->name != NULL || o->key != 0; o++) {
-        if (o->name != NULL && strncmp(o->name, name, n) == 0 && o->name[n] == '\0')
-            return o;
-    }
-    return NULL;
-}
-
-/** What getopt would not take: the last word that it looked at. */
-static void wrong_option(const struct argp *a, const struct argp_state *state)
-{
-    const char *word = state->argv[state->next > 1 ? state->next - 1 : 1];
-    const struct argp_option *o;
-
-    if (word[0] != '-' && state->next < state->argc)
-        word = state->argv[state->next]; /* in the middle of a cluster of letters */
-    if (strncmp(word, "--", 2) != 0)
-        wrong_usage(state, "%s: an option that there is not, or without its value", word);
-    o = option_named(a, word + 2, strcspn(word + 2, "="));
-    if (o == NULL)
-        wrong_usage(state, "%s: there is no such option", word);
-    wrong_usage(state, "--%s %s", o->name, o->arg != NULL ? "wants a value" : "takes no value");
-}
-
-static const struct argp *parsing; /* whose words the shim hands on */
-
-static error_t parse_shim(int key, char *arg, struct argp_state *state)
-{
-    if (key == ARGP_KEY_ERROR)
-        wrong_option(parsing, state);
-    return parsing->parser(key, arg, state);
-}
-
-/* argp says what is wrong in two lines of its own; told to be silent, it gives no help either. So
- * help is asked for in a run of its own, and the errors are ours. */
-void parse_options(const struct argp *a, int argc, char **argv, void *input)
-{
-    struct argp shim = *a;
-
-    parsing = a;
-    shim.parser = parse_shim;
-    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
-        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "--usage") == 0 ||
-            strcmp(argv[i], "-?") == 0)
-            argp_parse(a, 2, (char *[]){argv[0], argv[i], NULL}, 0, NULL, input);
-    }
-    if (argp_parse(&shim, argc, argv, ARGP_NO_ERRS | ARGP_NO_HELP, NULL, input) != 0)
-        exit(complain(STATUS_USAGE, "%s: wrong usage; `%s --help` tells more", argv[0], argv[0]));
-}
-
-int parse_u64(uint64_t *ret, const char *text, uint64_t max)
-{
-    uint64_t v = 0;
-
-    if (*text == '\0')
-        return MK_EMALFORMED;
-    for (; *text != '\0'; text++) {
-        unsigned digit = (unsigned)(*text - '0');
-
-        if (digit > 9 || v > (max - digit) / 10)
-            return MK_EMALFORMED;
-        v = v * 10 + digit;
-    }
-    *ret = v;
-    return 0;
-}
-
 /* --- files ------------------------------------------------------------------------------- */
 
 static int read_all(int fd, const char *path, struct mk_buf *ret, struct mk_fault *reterr)
@@ -345,35 +264,6 @@ int load_kind(enum coa_file_kind *ret, const char *path)
         rv = coa_file_kind(ret, path, mk_buf_bytes(&b), &fault);
     mk_buf_done(&b);
     return rv == 0 ? 0 : complain(STATUS_USAGE, "%s", fault.text);
-}
-
-/** A file of keys is for its owner alone. */
-static int check_mode(const char *path, struct mk_fault *reterr)
-{
-    struct stat st;
-
-    if (stat(path, &st) == 0 && (st.st_mode & 077) != 0)
-        return mk_fault(reterr, MK_EINVALID,
-                        "%s: others may read this key (mode %04o); make it 0600", path,
-                        (unsigned)st.st_mode & 0777);
-    return 0;
-}
-
-int load_key(struct mk_key *ret, const char *path, struct mk_fault *reterr)
-{
-    struct mk_buf b = {0};
-    struct mk_fault fault = {{0}};
-    int rv = read_named(path, &b, reterr);
-
-    if (rv == 0 && mk_key_parse(ret, mk_buf_bytes(&b), &fault) != 0)
-        rv = mk_fault(reterr, MK_EINVALID, "%s: %s", path, fault.text);
-    mk_wipe(b.p, b.cap);
-    mk_buf_done(&b);
-    if (rv == 0)
-        rv = check_mode(path, reterr);
-    if (rv != 0)
-        mk_key_done(ret);
-    return rv;
 }
 
 /* --- JSON ----------------------------------------------------------------------------------- */

@@ -8,12 +8,13 @@
 #ifndef PROGRAMS_PROGRAM_H
 #define PROGRAMS_PROGRAM_H
 
+#include "options.h"
+
 #include <coalition/file.h>
 #include <mosaik/bytes.h>
 #include <mosaik/error.h>
 #include <mosaik/key.h>
 
-#include <argp.h>
 #include <jansson.h>
 #include <stdbool.h>
 
@@ -59,13 +60,6 @@ enum status status_of(int err);
 /** complain() with a fault's text, or the error's own. */
 int complain_of(int err, const struct mk_fault *f);
 
-/** Parses argv with a: on --help it prints and ends the program with 0, on wrong usage with 2. */
-void parse_options(const struct argp *a, int argc, char **argv, void *input);
-/** For a parser that finds the words wrong: one line with the rule and where help is; ends the
- * program with 2. */
-void wrong_usage(const struct argp_state *state, const char *fmt, ...)
-    __attribute__((noreturn, format(printf, 2, 3)));
-
 /** The whole file, "-" for standard input; at most COA_SERIALISED_MAX bytes. MK_ENOTFOUND,
  * MK_ELIMIT, MK_EIO with the reason in reterr. */
 int read_file(const char *path, struct mk_buf *ret, struct mk_fault *reterr);
@@ -85,6 +79,8 @@ int load_kind(enum coa_file_kind *ret, const char *path);
 /** A peer key from a file made by `coalition key new`; MK_EINVALID when it is not there, no key, or
  * others may read it. */
 int load_key(struct mk_key *ret, const char *path, struct mk_fault *reterr);
+/** A new key in a new file of mode 0600. MK_EEXISTS: a file is there already; MK_EIO. */
+int make_key(struct mk_key *ret, const char *path, struct mk_fault *reterr);
 
 /** Prints an object on one line and releases it. */
 void print_json(json_t *taken);
@@ -93,8 +89,5 @@ json_t *json_text(struct mk_str s); /* null when s.p is NULL */
 /** {name: id} under a stable id. */
 json_t *json_surfaces(struct coa_surfaces s, const struct mk_id *stable_id);
 #define json_id(id) json_hex((id)->b, sizeof(id)->b)
-
-/** A number, all of the text: 0 or MK_EMALFORMED. */
-int parse_u64(uint64_t *ret, const char *text, uint64_t max);
 
 #endif
