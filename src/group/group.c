@@ -36,10 +36,13 @@ bool mk_group_leads(const struct mk_group *g)
     return g->raft != NULL && g->role == MK_ROLE_LEADER && g->state == MK_GROUP_LEADING;
 }
 
+/* A dead store answers MK_EIO to everybody: what killed it is the better reason. */
 void mk_group_fail(struct mk_group *g, int err, const char *what)
 {
     if (g->state == MK_GROUP_FAILED)
         return;
+    if (err == MK_EIO && mk_store_status(g->store) != 0)
+        err = mk_store_status(g->store);
     g->state = MK_GROUP_FAILED;
     snprintf(g->failure, sizeof g->failure, "%s (%s)", what, mk_strerror(err));
     mk_group_changed(g);

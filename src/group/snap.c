@@ -11,7 +11,10 @@
  * begin again.
  *
  * A fetch that stalls for 5 s, or whose giver goes, is forgotten; consensus offers the
- * snapshot again, a newer one perhaps. */
+ * snapshot again, a newer one perhaps.
+ *
+ * A disk that has no room for a snapshot, or cannot give back the one it has, stops this
+ * member: it would lag for ever, or as leader keep others from catching up. */
 #include "group/group_int.h"
 #include "group/serve.h"
 
@@ -129,14 +132,20 @@ void mk_snap_turn(struct mk_group *g)
     struct mk_snap_writer *w;
     struct mk_snapping *s;
     struct mk_buf image = {0};
+    int rv;
 
     if (g->snapping != NULL || g->fetching != NULL || g->installing != NULL ||
         index < g->snapshot_at + g->snapshot_entries)
         return;
     s = mk_alloc(sizeof *s);
-    if (mk_consensus_describe(g->raft, &s->meta, index) != 0 ||
-        mk_snap_create(g->disk, &w, index) != 0) {
+    if (mk_consensus_describe(g->raft, &s->meta, index) != 0) {
         mk_free(s);
+        return;
+    }
+    rv = mk_snap_create(g->disk, &w, index);
+    if (rv != 0) {
+        mk_free(s);
+        mk_group_fail(g, rv, "a snapshot could not be written");
         return;
     }
     g->snapshot_at = index;
@@ -161,37 +170,41 @@ static void send_chunk(struct mk_member *m, uint64_t index, uint64_t offset, str
     mk_member_send(m, &msg);
 }
 
-static bool giving_open(struct mk_group *g, struct mk_member *m, uint64_t index)
+/* MK_ENOTFOUND: a newer one has taken its place. */
+static int giving_open(struct mk_group *g, struct mk_member *m, uint64_t index)
 {
+    int rv;
+
     if (m->giving != NULL && m->giving_index == index)
-        return true;
+        return 0;
     mk_snap_close(m->giving);
     m->giving = NULL;
-    if (mk_snap_open(g->disk, &m->giving, &m->giving_info, index) != 0) {
+    rv = mk_snap_open(g->disk, &m->giving, &m->giving_info, index);
+    if (rv == 0)
+        m->giving_index = index;
+    else
         m->giving = NULL;
-        return false;
-    }
-    m->giving_index = index;
-    return true;
+    return rv;
 }
 
 void mk_snap_wanted(struct mk_group *g, struct mk_member *m, const struct mk_snap_want *w)
 {
     struct mk_buf b = {0};
-    uint64_t n;
+    uint64_t n = 0;
+    int rv = g->raft == NULL ? MK_ENOTFOUND : giving_open(g, m, w->index);
 
-    /* An empty chunk says that this snapshot is not here any more. */
-    if (g->raft == NULL || !giving_open(g, m, w->index) || w->offset >= m->giving_info.size) {
-        send_chunk(m, w->index, w->offset, MK_BYTES(NULL, 0));
-        return;
+    if (rv == 0 && w->offset < m->giving_info.size) {
+        n = m->giving_info.size - w->offset;
+        n = n > MK_WIRE_CHUNK ? MK_WIRE_CHUNK : n;
+        rv = mk_snap_read(m->giving, mk_buf_grow(&b, n), n, w->offset);
     }
-    n = m->giving_info.size - w->offset;
-    n = n > MK_WIRE_CHUNK ? MK_WIRE_CHUNK : n;
-    if (mk_snap_read(m->giving, mk_buf_grow(&b, n), n, w->offset) == 0)
-        send_chunk(m, w->index, w->offset, MK_BYTES(b.p, n));
-    else
-        send_chunk(m, w->index, w->offset, MK_BYTES(NULL, 0));
+    /* An empty chunk says that this snapshot is not here any more. */
+    send_chunk(m, w->index, w->offset, MK_BYTES(b.p, rv == 0 ? n : 0));
     mk_buf_done(&b);
+    if (rv != 0 && rv != MK_ENOTFOUND)
+        mk_group_fail(g, rv, "the snapshot could not be read");
+    if (rv != 0)
+        return;
     if (w->offset + n == m->giving_info.size) {
         mk_snap_close(m->giving);
         m->giving = NULL;
@@ -237,9 +250,17 @@ static void want(struct mk_group *g)
         fetch_failed(g);
 }
 
+/* Ours to mend, where another giver or another snapshot would not help. */
+static void disk_refuses(struct mk_group *g, int status)
+{
+    if (status == MK_EIO || status == MK_ENOSPACE)
+        mk_group_fail(g, status, "a snapshot could not be stored");
+}
+
 void mk_snap_fetch(struct mk_group *g, const struct mk_snapshot_meta *meta, uint64_t from)
 {
     struct mk_fetching *f;
+    int rv = MK_EMALFORMED;
 
     fetch_forget(g);
     f = mk_alloc(sizeof *f);
@@ -247,10 +268,13 @@ void mk_snap_fetch(struct mk_group *g, const struct mk_snapshot_meta *meta, uint
     f->index = meta->index;
     f->from = from;
     g->fetching = f;
-    if (!handle_get(meta, &f->info) || mk_snap_create(g->disk, &f->writer, meta->index) != 0) {
+    if (handle_get(meta, &f->info))
+        rv = mk_snap_create(g->disk, &f->writer, meta->index);
+    if (rv != 0) {
         g->fetching = NULL;
         mk_free(f);
         mk_consensus_fetch_failed(g->raft, meta->index);
+        disk_refuses(g, rv);
         return;
     }
     want(g);
@@ -267,10 +291,12 @@ static void fetched(void *arg, int status, const struct mk_snap_info *info)
     if (g == NULL)
         return;
     g->fetching = NULL;
-    if (status != 0)
+    if (status != 0) {
         mk_consensus_fetch_failed(g->raft, index);
-    else if (mk_consensus_fetched(g->raft, index, mk_drive_now_ms(g)) != 0)
+        disk_refuses(g, status);
+    } else if (mk_consensus_fetched(g->raft, index, mk_drive_now_ms(g)) != 0) {
         mk_group_fail(g, MK_ECORRUPT, "a fetched snapshot was not expected");
+    }
     mk_group_wake(g);
 }
 

@@ -38,6 +38,7 @@ struct recovery {
     struct found *a;
     size_t n;
     struct found *tail;
+    uint32_t unread; /* a file that could not be read; 0: none */
     struct mk_fault *reterr;
 };
 
@@ -95,8 +96,11 @@ static int read_all(struct recovery *r)
 {
     int rv = mk_dir_list(r->s->env, "log", list_cb, r);
 
-    for (size_t i = 0; i < r->n && rv == 0; i++)
+    for (size_t i = 0; i < r->n && rv == 0; i++) {
         rv = read_file(r->s, &r->a[i]);
+        if (rv != 0)
+            r->unread = r->a[i].file;
+    }
     for (size_t i = 0; i < r->n; i++)
         if (r->a[i].first.segment != 0 &&
             (r->tail == NULL || r->a[i].first.segment > r->tail->first.segment))
@@ -377,7 +381,12 @@ static int no_tail(struct recovery *r)
 static int recover(struct recovery *r)
 {
     int rv = read_all(r);
+    char path[32];
 
+    if (r->unread != 0) {
+        mk_slot_path(path, r->unread);
+        return mk_fault(r->reterr, rv, "%s: it cannot be read (%s)", path, mk_strerror(rv));
+    }
     if (rv != 0)
         return mk_fault(r->reterr, rv, "log: %s", mk_strerror(rv));
     if (r->tail == NULL)

@@ -18,7 +18,7 @@ struct certified {
 };
 
 struct acknowledged {
-    char key[32], value[32];
+    char key[32], value[200];
 };
 
 struct checks {
@@ -86,6 +86,18 @@ static void check_state(struct cluster *c, struct process *p, uint64_t applied)
                           (unsigned long long)applied);
 }
 
+/* --- machine time ------------------------------------------------------------------------------
+ */
+
+/* A life goes on in its order; a snapshot that is installed is newer, too. */
+static void check_time(struct process *p, uint64_t time_ms)
+{
+    if (time_ms < p->time_ms)
+        cluster_violation("member %u: machine time went back from %llu to %llu", p->i,
+                          (unsigned long long)p->time_ms, (unsigned long long)time_ms);
+    p->time_ms = time_ms;
+}
+
 /* --- certificates -------------------------------------------------------------------------------
  */
 
@@ -142,6 +154,7 @@ static void check_step(void *arg)
             cluster_violation("member %u failed: %s", i, s.why);
         check_leader(c, i, &s);
         check_state(c, p, s.applied);
+        check_time(p, s.time_ms);
         check_certificates(c, p);
     }
 }

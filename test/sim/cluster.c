@@ -34,6 +34,7 @@ static int open_group(struct process *p, struct mk_fault *f)
 {
     static const struct mk_acl_composition open_acl;
     struct cluster *c = p->c;
+    struct mk_bytes tickets[MK_TICKETS_MAX];
     struct mk_group_options o = {
         .deployment = c->deployment,
         .stable_id = c->stable_id,
@@ -44,8 +45,13 @@ static int open_group(struct process *p, struct mk_fault *f)
         .found = !c->o.unfounded,
         .snapshot_entries = c->o.snapshot_entries,
         .uncured = c->o.uncured,
+        .own_issuer = c->o.own_issuer,
+        .issuers = c->o.issuers,
+        .tickets = tickets,
     };
 
+    if (c->o.tickets != NULL)
+        o.n_tickets = c->o.tickets(c->o.tickets_arg, c, p->i, tickets);
     return mk_group_open(p->env, p->net, p->store, &p->group, &o, f);
 }
 

@@ -28,6 +28,8 @@
 #define CLUSTER_MEMBERS_MAX 5u
 #define CLUSTER_CLIENTS_MAX 8u
 
+struct cluster;
+
 enum cluster_surface { CLUSTER_MAP, CLUSTER_TICKS };
 
 struct cluster_options {
@@ -39,6 +41,12 @@ struct cluster_options {
     unsigned uncured;
     bool unfounded;                       /* nobody is started with --found */
     const struct mk_acl_composition *acl; /* NULL: OPEN */
+    struct mk_id own_issuer;
+    struct mk_issuers *issuers; /* borrowed */
+    /** What a member shows, asked at each boot: at most MK_TICKETS_MAX, lent for the call. NULL:
+     * nothing. */
+    size_t (*tickets)(void *arg, struct cluster *c, unsigned member, struct mk_bytes *ret);
+    void *tickets_arg;
 };
 
 /** A member's process: everything hangs on its env and dies with it. */
@@ -53,6 +61,7 @@ struct process {
     char failed[MK_FAULT_MAX];
     uint64_t checked; /* applied index that was checked last */
     uint64_t certified[2], certified_ms[2];
+    uint64_t time_ms; /* machine time that was seen last */
 };
 
 struct client;

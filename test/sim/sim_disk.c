@@ -44,7 +44,7 @@ struct sim_disk {
     uint32_t min_us, mean_us;
     const char *fail_part;
     int fail_err;
-    unsigned fail_count;
+    unsigned fail_count, fail_what;
     bool (*skip_match)(void *arg, const char *path, const void *p, size_t n);
     void *skip_arg;
 };
@@ -215,10 +215,11 @@ static bool parent_exists(const struct names *ns, const char *path)
 
 /* --- faults ------------------------------------------------------------------------------- */
 
-/* Does a write or sync of this path fail now? */
-static int disk_fault(struct sim_disk *d, const char *path)
+/* Does this, of this path, fail now? */
+static int disk_fault(struct sim_disk *d, enum world_disk_what what, const char *path)
 {
-    if (d->fail_count == 0 || (d->fail_part != NULL && strstr(path, d->fail_part) == NULL))
+    if (d->fail_count == 0 || (d->fail_what & what) == 0 ||
+        (d->fail_part != NULL && strstr(path, d->fail_part) == NULL))
         return 0;
     d->fail_count--;
     return d->fail_err;
@@ -273,6 +274,8 @@ int sim_file_open(struct mk_env *e, struct mk_file **ret, const char *path, enum
         return MK_EEXISTS;
     if (!parent_exists(&d->now, path))
         return MK_ENOTFOUND;
+    if (disk_fault(d, WORLD_NAMES, path) != 0)
+        return d->fail_err;
     i = sim_inode_new(/* is_dir= */ false);
     disk_name_op(d, NAME_SET, path, NULL, i);
     *ret = &file_new(l, i, path, /* writable= */ true)->base;
@@ -312,7 +315,10 @@ int sim_file_size(struct mk_file *f, uint64_t *ret)
 int sim_file_read(struct mk_file *base, void *out, size_t n, uint64_t off, size_t *ret_n)
 {
     const struct mk_buf *b = &file_of(base)->inode->data;
+    int rv = disk_fault(disk_of(base->env), WORLD_READS, file_of(base)->path);
 
+    if (rv != 0)
+        return rv;
     if (off >= b->n)
         n = 0;
     else if (n > b->n - off)
@@ -326,7 +332,7 @@ int sim_file_read(struct mk_file *base, void *out, size_t n, uint64_t off, size_
 static int file_write(struct sim_file *f, const void *p, size_t n, uint64_t off)
 {
     struct sim_disk *d = f->life->node->disk;
-    int rv = f->life->dead || !f->writable ? MK_EIO : disk_fault(d, f->path);
+    int rv = f->life->dead || !f->writable ? MK_EIO : disk_fault(d, WORLD_WRITES, f->path);
 
     if (rv == 0)
         rv = disk_room(d, f->inode, off + n);
@@ -358,7 +364,7 @@ int sim_file_truncate(struct mk_file *base, uint64_t size)
 int sim_file_sync(struct mk_file *base)
 {
     struct sim_file *f = file_of(base);
-    int rv = f->life->dead ? MK_EIO : disk_fault(disk_of(base->env), f->path);
+    int rv = f->life->dead ? MK_EIO : disk_fault(disk_of(base->env), WORLD_SYNCS, f->path);
 
     sim_trace(f->life->w, SIM_DISK, f->life->node->index, 3, (uint64_t)-rv);
     if (rv != 0)
@@ -396,7 +402,7 @@ void sim_write_sync(struct mk_file *base, struct mk_write_sync *w)
         return;
     f->status = file_write(f, w->p, w->n, w->off);
     if (f->status == 0)
-        f->status = disk_fault(d, f->path); /* or the sync fails */
+        f->status = disk_fault(d, WORLD_SYNCS, f->path); /* or the sync fails */
     f->req = w;
     f->mark = sim_inode_mark(f->inode);
     f->skipped = sync_skipped(f, w->p, w->n);
@@ -434,6 +440,8 @@ int sim_rename(struct mk_env *e, const char *from, const char *to)
         return MK_ENOTFOUND;
     if (i->is_dir || (old != NULL && old->is_dir))
         return MK_EIO; /* nobody above renames directories */
+    if (disk_fault(d, WORLD_NAMES, to) != 0)
+        return d->fail_err;
     sim_trace(l->w, SIM_DISK, l->node->index, 4, 0);
     sim_trace_bytes(l->w, to, strlen(to));
     if (i != old)
@@ -462,6 +470,8 @@ int sim_unlink(struct mk_env *e, const char *path)
         return MK_ENOTFOUND;
     if (i->is_dir && !dir_empty(&d->now, path))
         return MK_EEXISTS;
+    if (disk_fault(d, WORLD_NAMES, path) != 0)
+        return d->fail_err;
     sim_trace(l->w, SIM_DISK, l->node->index, 5, 0);
     sim_trace_bytes(l->w, path, strlen(path));
     disk_name_op(d, NAME_REMOVE, path, NULL, i);
@@ -617,8 +627,15 @@ void world_disk_capacity(struct world *w, unsigned i, uint64_t bytes)
 
 void world_disk_fail(struct world *w, unsigned i, const char *part, int err, unsigned count)
 {
+    world_disk_fail_on(w, i, WORLD_WRITES | WORLD_SYNCS, part, err, count);
+}
+
+void world_disk_fail_on(struct world *w, unsigned i, unsigned what, const char *part, int err,
+                        unsigned count)
+{
     struct sim_disk *d = sim_node_get(w, i)->disk;
 
+    d->fail_what = what;
     d->fail_part = part;
     d->fail_err = err;
     d->fail_count = count;

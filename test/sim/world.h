@@ -148,6 +148,10 @@ void world_disk_capacity(struct world *w, unsigned i, uint64_t bytes);
 /** The next count writes and syncs of files whose path contains part (NULL: any) fail
  * with err (MK_EIO, MK_ENOSPACE). Count 0 ends it. part is borrowed. */
 void world_disk_fail(struct world *w, unsigned i, const char *part, int err, unsigned count);
+/** The same for one kind alone. Names are creating, renaming and removing files. */
+enum world_disk_what { WORLD_WRITES = 1, WORLD_SYNCS = 2, WORLD_READS = 4, WORLD_NAMES = 8 };
+void world_disk_fail_on(struct world *w, unsigned i, unsigned what, const char *part, int err,
+                        unsigned count);
 
 /** A planted bug: syncs that it matches are reported complete and do nothing.
  *

@@ -1,0 +1,336 @@
+/* A disk that is full, or fails, under one member: it stops with the named reason and
+ * says nothing that is not so, the others go on, and it comes back when it is mended. */
+#include "cluster.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static struct cluster *ready(const struct cluster_options *o)
+{
+    struct cluster *c = cluster_new(o);
+
+    assert_true(cluster_until_ready(c, 10000));
+    assert_int_equal(cluster_set(c, "a", "1", 3000), 0);
+    assert_true(cluster_until_equal(c, 5000));
+    c->may_fail = true;
+    return c;
+}
+
+struct failed {
+    struct cluster *c;
+    unsigned i;
+};
+
+static bool has_failed(void *arg)
+{
+    struct failed *x = arg;
+    struct mk_group_status s;
+
+    cluster_status(x->c, x->i, &s);
+    return s.state == MK_GROUP_FAILED;
+}
+
+/* Writes until the member has stopped; what is acknowledged is in the cluster's book. */
+static void write_until_failed(struct cluster *c, unsigned i, unsigned bytes, const char *part)
+{
+    struct failed x = {c, i};
+    struct mk_group_status s;
+    char key[16], value[200];
+
+    memset(value, 'v', sizeof value);
+    value[bytes < sizeof value ? bytes : sizeof value - 1] = 0;
+    for (unsigned n = 0; n < 8000 && !has_failed(&x); n++) {
+        snprintf(key, sizeof key, "k%u", n % 50);
+        snprintf(value, 8, "%06u", n);
+        value[6] = 'v';
+        (void)cluster_set(c, key, value, 3000);
+    }
+    cluster_status(c, i, &s);
+    if (strstr(s.why, part) == NULL)
+        cluster_violation("member %u does not say '%s' but '%s'", i, part, s.why);
+}
+
+static void mended(struct cluster *c, unsigned i)
+{
+    world_disk_capacity(c->w, i, 0);
+    world_disk_fail_on(c->w, i, 0, NULL, 0, 0);
+    world_kill(c->w, i);
+    world_restart(c->w, i);
+}
+
+static void converge_and_end(struct cluster *c)
+{
+    assert_true(cluster_until_equal(c, 30000));
+    cluster_check_durable(c);
+    cluster_free(c);
+}
+
+/* --- full ------------------------------------------------------------------------------- */
+
+/* The log's next segment has no room. */
+static void full(uint64_t seed, bool leads)
+{
+    struct cluster *c = ready(&(struct cluster_options){.seed = seed});
+    unsigned i = leads ? (unsigned)cluster_leader(c) : cluster_follower(c);
+
+    world_disk_capacity(c->w, i, (1u << 20) + 4096);
+    write_until_failed(c, i, 100, "no space left");
+    assert_true(cluster_until_ready(c, 10000)); /* the others have a leader */
+    assert_int_not_equal(cluster_leader(c), (int)i);
+    assert_int_equal(cluster_set(c, "b", "2", 5000), 0);
+    mended(c, i);
+    converge_and_end(c);
+}
+
+static void test_full_disk_of_a_follower(void **state)
+{
+    (void)state;
+    full(401, false);
+}
+
+static void test_full_disk_of_the_leader(void **state)
+{
+    (void)state;
+    full(402, true);
+}
+
+/* Started again while it still is full: it stops again, with the reason, and loses nothing. */
+static void test_still_full_after_a_restart(void **state)
+{
+    struct cluster *c = ready(&(struct cluster_options){.seed = 403});
+    unsigned i = cluster_follower(c);
+
+    (void)state;
+    world_disk_capacity(c->w, i, (1u << 20) + 4096);
+    write_until_failed(c, i, 100, "no space left");
+    for (unsigned round = 0; round < 3; round++) {
+        world_kill(c->w, i);
+        world_restart(c->w, i);
+        world_run(c->w, 2000);
+        write_until_failed(c, i, 100, "no space left");
+    }
+    mended(c, i);
+    converge_and_end(c);
+}
+
+/* Room for the log, none for the snapshot. */
+static void test_no_room_for_a_snapshot(void **state)
+{
+    struct cluster *c = ready(&(struct cluster_options){.seed = 404, .snapshot_entries = 50});
+    unsigned i = cluster_follower(c);
+
+    (void)state;
+    world_disk_fail_on(c->w, i, WORLD_WRITES, "snap/", MK_ENOSPACE, ~0u);
+    write_until_failed(c, i, 20, "a snapshot could not be written (no space left");
+    mended(c, i);
+    converge_and_end(c);
+}
+
+static void test_no_room_to_begin_a_snapshot(void **state)
+{
+    struct cluster *c = ready(&(struct cluster_options){.seed = 405, .snapshot_entries = 50});
+    unsigned i = cluster_follower(c);
+
+    (void)state;
+    world_disk_fail_on(c->w, i, WORLD_NAMES, "snap/", MK_ENOSPACE, ~0u);
+    write_until_failed(c, i, 20, "a snapshot could not be written (no space left");
+    mended(c, i);
+    converge_and_end(c);
+}
+
+/* A member that was away is given a snapshot that it has no room for. */
+static void test_no_room_for_a_fetched_snapshot(void **state)
+{
+    struct cluster *c = ready(&(struct cluster_options){.seed = 406, .snapshot_entries = 50});
+    struct failed x = {c, cluster_follower(c)};
+    struct mk_group_status s;
+    char key[16];
+
+    (void)state;
+    world_kill(c->w, x.i);
+    for (unsigned n = 0; n < 300; n++) {
+        snprintf(key, sizeof key, "k%u", n % 50);
+        assert_int_equal(cluster_set(c, key, "v", 5000), 0);
+    }
+    world_disk_fail_on(c->w, x.i, WORLD_WRITES, "snap/", MK_ENOSPACE, ~0u);
+    world_restart(c->w, x.i);
+    assert_true(world_run_until(c->w, has_failed, &x, 10000));
+    cluster_status(c, x.i, &s);
+    assert_non_null(strstr(s.why, "a snapshot could not be stored (no space left"));
+    mended(c, x.i);
+    converge_and_end(c);
+}
+
+/* --- failing ------------------------------------------------------------------------------- */
+
+static void failing(uint64_t seed, bool leads, unsigned what)
+{
+    struct cluster *c = ready(&(struct cluster_options){.seed = seed});
+    unsigned i = leads ? (unsigned)cluster_leader(c) : cluster_follower(c);
+
+    world_disk_fail_on(c->w, i, what, "log/", MK_EIO, 1);
+    write_until_failed(c, i, 20, "the disk failed (");
+    assert_true(cluster_until_ready(c, 10000));
+    assert_int_not_equal(cluster_leader(c), (int)i);
+    assert_int_equal(cluster_set(c, "b", "2", 5000), 0);
+    world_crash(c->w, i); /* what the failed sync should have kept may be gone */
+    world_restart(c->w, i);
+    converge_and_end(c);
+}
+
+static void test_a_write_fails(void **state)
+{
+    (void)state;
+    failing(410, false, WORLD_WRITES);
+    failing(411, true, WORLD_WRITES);
+}
+
+static void test_a_sync_fails(void **state)
+{
+    (void)state;
+    failing(412, false, WORLD_SYNCS);
+    failing(413, true, WORLD_SYNCS);
+}
+
+/* The log cannot be read at the start: the member does not open, and names the file. */
+static void test_a_read_fails_at_the_start(void **state)
+{
+    struct cluster *c = ready(&(struct cluster_options){.seed = 414});
+    struct process *p;
+
+    (void)state;
+    world_kill(c->w, 2);
+    world_disk_fail_on(c->w, 2, WORLD_READS, "log/0", MK_EIO, ~0u);
+    world_restart(c->w, 2);
+    p = cluster_process(c, 2);
+    assert_null(p->group);
+    assert_non_null(strstr(p->failed, "log/000001.seg"));
+    assert_int_equal(cluster_set(c, "b", "2", 5000), 0);
+    mended(c, 2);
+    converge_and_end(c);
+}
+
+static void test_a_snapshot_cannot_be_read_at_the_start(void **state)
+{
+    struct cluster *c = ready(&(struct cluster_options){.seed = 415, .snapshot_entries = 50});
+    struct process *p;
+    char key[16];
+
+    (void)state;
+    for (unsigned n = 0; n < 200; n++) {
+        snprintf(key, sizeof key, "k%u", n % 50);
+        assert_int_equal(cluster_set(c, key, "v", 5000), 0);
+    }
+    assert_true(cluster_until_equal(c, 10000));
+    world_kill(c->w, 2);
+    world_disk_fail_on(c->w, 2, WORLD_READS, "snap/", MK_EIO, ~0u);
+    world_restart(c->w, 2);
+    p = cluster_process(c, 2);
+    assert_null(p->group);
+    assert_non_null(strstr(p->failed, "snapshot"));
+    mended(c, 2);
+    converge_and_end(c);
+}
+
+/* Whoever leads cannot read the snapshot that a member needs: it stops, another leads and
+ * gives its own. */
+static void test_a_snapshot_cannot_be_given(void **state)
+{
+    struct cluster *c = ready(&(struct cluster_options){.seed = 416, .snapshot_entries = 50});
+    unsigned away = cluster_follower(c);
+    struct failed x = {c, (unsigned)cluster_leader(c)};
+    struct mk_group_status s;
+    char key[16];
+
+    (void)state;
+    world_kill(c->w, away);
+    for (unsigned n = 0; n < 300; n++) {
+        snprintf(key, sizeof key, "k%u", n % 50);
+        assert_int_equal(cluster_set(c, key, "v", 5000), 0);
+    }
+    assert_int_equal(cluster_leader(c), (int)x.i);
+    world_disk_fail_on(c->w, x.i, WORLD_READS, "snap/", MK_EIO, ~0u);
+    world_restart(c->w, away);
+    assert_true(world_run_until(c->w, has_failed, &x, 10000));
+    cluster_status(c, x.i, &s);
+    assert_non_null(strstr(s.why, "the snapshot could not be read ("));
+    assert_true(cluster_until_ready(c, 10000));
+    assert_int_equal(cluster_set(c, "b", "2", 5000), 0);
+    mended(c, x.i);
+    converge_and_end(c);
+}
+
+/* --- never lies ------------------------------------------------------------------------------ */
+
+static bool idle(void *arg)
+{
+    return cluster_workload_idle(arg);
+}
+
+/* It follows the others again, who go on meanwhile. */
+static bool has_come_back(void *arg)
+{
+    struct failed *x = arg;
+    struct mk_group_status s, l;
+    int leader = cluster_leader(x->c);
+
+    if (leader < 0)
+        return false;
+    cluster_status(x->c, (unsigned)leader, &l);
+    cluster_status(x->c, x->i, &s);
+    return s.state != MK_GROUP_FAILED && s.applied >= 2 && s.applied + 10 > l.last;
+}
+
+/* One disk after the other fails under clients, in every way; never two at once. */
+static void test_failing_disks_under_load(void **state)
+{
+    static const unsigned what[] = {WORLD_WRITES, WORLD_SYNCS, WORLD_READS | WORLD_SYNCS,
+                                    WORLD_NAMES | WORLD_WRITES};
+    struct cluster *c =
+        ready(&(struct cluster_options){.seed = 420, .clients = 3, .snapshot_entries = 60});
+
+    (void)state;
+    cluster_workload(c, 3, 4);
+    for (unsigned round = 0; round < 16; round++) {
+        struct failed x = {c, round % 3};
+
+        world_run(c->w, round % 3 * 900);
+        world_disk_fail_on(c->w, x.i, what[round % 4], NULL, round % 5 == 0 ? MK_ENOSPACE : MK_EIO,
+                           1 + round % 3);
+        assert_true(world_run_until(c->w, has_failed, &x, 20000));
+        world_run(c->w, round * 37 % 400);
+        world_crash(c->w, x.i);
+        world_disk_fail_on(c->w, x.i, 0, NULL, 0, 0);
+        world_restart(c->w, x.i);
+        assert_true(world_run_until(c->w, has_come_back, &x, 30000));
+    }
+    cluster_workload_stop(c);
+    assert_true(world_run_until(c->w, idle, c, 30000));
+    assert_true(cluster_operations(c) > 300);
+    cluster_check_history(c);
+    converge_and_end(c);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_full_disk_of_a_follower),
+        cmocka_unit_test(test_full_disk_of_the_leader),
+        cmocka_unit_test(test_still_full_after_a_restart),
+        cmocka_unit_test(test_no_room_for_a_snapshot),
+        cmocka_unit_test(test_no_room_to_begin_a_snapshot),
+        cmocka_unit_test(test_no_room_for_a_fetched_snapshot),
+        cmocka_unit_test(test_a_write_fails),
+        cmocka_unit_test(test_a_sync_fails),
+        cmocka_unit_test(test_a_read_fails_at_the_start),
+        cmocka_unit_test(test_a_snapshot_cannot_be_read_at_the_start),
+        cmocka_unit_test(test_a_snapshot_cannot_be_given),
+        cmocka_unit_test(test_failing_disks_under_load),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
