@@ -57,6 +57,11 @@ struct mk_node_options {
     /** The node's log, one line at a time; may be NULL. */
     void (*log)(void *arg, const char *line);
     void *log_arg;
+    /** Nothing is left for the node to do: its disk failed, or each of its components did. Once,
+     * from the loop; the log says which and why before. Its owner should end it, and whoever
+     * supervises the process start it again. May be NULL. */
+    void (*failed)(void *arg, const char *why);
+    void *failed_arg;
 };
 /** Locks and opens the loop's directory (the log is recovered before this returns). */
 int mk_node_open(struct mk_env *e, struct mk_node **ret, const struct mk_node_options *o,

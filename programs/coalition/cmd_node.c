@@ -28,6 +28,7 @@ struct running {
     bool found;
     struct component_use use; /* what is done with each component */
     bool drives;              /* components get their drivers */
+    struct mk_fault failed;   /* why the node ended by itself */
 };
 
 static void log_line(void *arg, const char *line)
@@ -40,6 +41,14 @@ static void stop_cb(void *arg, int signo)
 {
     (void)signo;
     mk_loop_stop(arg);
+}
+
+static void failed_cb(void *arg, const char *why)
+{
+    struct running *r = arg;
+
+    snprintf(r->failed.text, sizeof r->failed.text, "%s", why);
+    mk_loop_stop(r->loop);
 }
 
 /** path as seen from the folder of the node file; lent from the arena. */
@@ -267,7 +276,9 @@ static int open_node(struct running *r, struct mk_fault *fault)
                                 .n_hints = r->file.peers.n,
                                 .tickets = tickets,
                                 .n_tickets = r->file.n_tickets,
-                                .log = log_line};
+                                .log = log_line,
+                                .failed = failed_cb,
+                                .failed_arg = r};
     int rv;
 
     for (size_t i = 0; i < r->file.peers.n; i++)
@@ -310,6 +321,8 @@ static int run_node(struct running *r)
     mk_loop_free(r->loop);
     mk_issuer_book_free(r->book);
     mk_key_done(&r->key);
+    if (rv == 0 && r->failed.text[0] != '\0')
+        return complain(STATUS_CHECK, "%s", r->failed.text);
     if (rv == 0)
         return STATUS_DONE;
     return fault.text[0] != '\0' ? complain_of(rv, &fault) : (int)status_of(rv);

@@ -134,7 +134,14 @@ void mk_host_log(struct mk_host *h, const char *fmt, ...)
 static void group_changed(struct mk_group_watch *w)
 {
     struct mk_host *h = mk_container_of(w, struct mk_host, watch);
+    struct mk_group_status s;
 
+    mk_group_glance(h->group, &s);
+    if (s.state == MK_GROUP_FAILED && !h->failed) {
+        h->failed = true;
+        mk_host_log(h, "%s", s.why);
+        mk_node_component_failed(h->of, s.why);
+    }
     if (h->driver != NULL && h->driver->ops->changed != NULL)
         h->driver->ops->changed(h->driver);
 }

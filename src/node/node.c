@@ -21,6 +21,22 @@ void mk_node_logf(struct mk_node *n, const char *fmt, ...)
     n->log(n->log_arg, line);
 }
 
+/* One log for all: when it is dead, the components that do not know it yet are too. */
+void mk_node_component_failed(struct mk_node *n, const char *why)
+{
+    void (*failed)(void *arg, const char *why) = n->failed;
+
+    if (failed == NULL)
+        return;
+    mk_list_each(p, &n->hosts)
+    {
+        if (!mk_container_of(p, struct mk_host, node)->failed && mk_store_status(n->store) == 0)
+            return;
+    }
+    n->failed = NULL;
+    failed(n->failed_arg, why);
+}
+
 int mk_node_open(struct mk_env *e, struct mk_node **ret, const struct mk_node_options *o,
                  struct mk_fault *reterr)
 {
@@ -39,6 +55,8 @@ int mk_node_open(struct mk_env *e, struct mk_node **ret, const struct mk_node_op
     n->env = e;
     n->log = o->log;
     n->log_arg = o->log_arg;
+    n->failed = o->failed;
+    n->failed_arg = o->failed_arg;
     mk_list_init(&n->hosts);
     rv = mk_store_open(e, &n->store, &(struct mk_store_options){0}, reterr);
     if (rv != 0)

@@ -29,6 +29,7 @@ struct mk_host {
     unsigned queued;
     bool in_flight;
     bool closing;
+    bool failed; /* the group has stopped, and the log says why */
     struct mk_timer retry;
 };
 
@@ -41,10 +42,14 @@ struct mk_node {
     struct mk_service status; /* protocol "status" */
     void (*log)(void *arg, const char *line);
     void *log_arg;
+    void (*failed)(void *arg, const char *why); /* NULL: nobody asks, or it was told */
+    void *failed_arg;
     struct mk_bytes *tickets;
 };
 
 void mk_node_logf(struct mk_node *n, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/** A component stopped: tells the owner when nothing is left. */
+void mk_node_component_failed(struct mk_node *n, const char *why);
 /** Our entry in discovery names the surfaces and deployments of all components. */
 void mk_node_offer(struct mk_node *n);
 int mk_host_open(struct mk_node *n, const struct mk_component_options *o, struct mk_fault *reterr);

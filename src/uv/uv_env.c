@@ -359,7 +359,8 @@ static const struct mk_env_ops mk_uv_ops = {
 };
 
 /* One heap of malloc for all threads (each further one would cost a node memory), one
- * thread for libuv's own needs (names), and no SIGPIPE. */
+ * thread for libuv's own needs (names), and no SIGPIPE or SIGXFSZ: what cannot be written
+ * is an error. */
 static void process_settle(void)
 {
     static bool settled;
@@ -370,6 +371,7 @@ static void process_settle(void)
     mallopt(M_ARENA_MAX, 1);
     setenv("UV_THREADPOOL_SIZE", "1", /* overwrite= */ 0);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN);
 }
 
 int mk_loop_open(struct mk_env **ret, const char *dir, struct mk_fault *reterr)

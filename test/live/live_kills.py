@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""Kills, pauses and strangers, against a coalition of real processes.
+"""Kills, pauses, full disks and strangers, against a coalition of real processes.
 
   live_kills.py PROGRAM
 
 Starts `coalition up` in a directory of its own and publishes cards of every catalogue entry
 from a thread each, all through the program's commands. Meanwhile members of the Atlas
-committee are killed with -9, all at once too, or stopped, or called by strangers; afterwards
+committee are killed with -9, all at once too, or stopped, or find no room on their disk, or are called
+by strangers; afterwards
 each acknowledged card must be there, and all members must agree.
 
 LIVE_KILLS is the number of kills (5), LIVE_SEED chooses them (printed). Speaks TAP. Only
@@ -16,6 +17,7 @@ import json
 import os
 import random
 import re
+import resource
 import signal
 import socket
 import ssl
@@ -301,6 +303,20 @@ def paused(up, load, chance):
     load.check()
 
 
+def full_disk(up, load, chance):
+    """a full disk: the member says so and ends, the others go on, started anew it is back"""
+    victim = chance.choice(sorted(up.members))
+    starts, room = up.members[victim]['starts'], 16 * 1024  # bytes of a file; it uses them up
+    resource.prlimit(up.pid(victim), resource.RLIMIT_FSIZE, (room, room))
+    with load:
+        up.wait(lambda: up.members[victim]['starts'] > starts, f'{victim} to be restarted')
+        load.more(2)
+    status = up.ended[victim]  # as wait() gives it
+    assert os.WIFEXITED(status) and os.WEXITSTATUS(status) == 1, f'{victim} ended with {status}'
+    assert 'no space left' in dict(up.logs())[victim], dict(up.logs())[victim][-4000:]
+    load.check()
+
+
 def call(address):
     """A stranger's connection, or None where it was refused."""
     try:
@@ -406,7 +422,7 @@ def on_term(*_):
 
 def main():
     signal.signal(signal.SIGTERM, on_term)
-    cases = (started, one_by_one, all_at_once, paused, strangers, ended)
+    cases = (started, one_by_one, all_at_once, paused, full_disk, strangers, ended)
     print(f'1..{len(cases)}', flush=True)
     note(f'LIVE_SEED={SEED} LIVE_KILLS={KILLS}')
     frozen = ask('freeze', FILE)
