@@ -34,20 +34,24 @@ static bool has_failed(void *arg)
     return s.state == MK_GROUP_FAILED;
 }
 
-/* Writes until the member has stopped; what is acknowledged is in the cluster's book. */
-static void write_until_failed(struct cluster *c, unsigned i, unsigned bytes, const char *part)
+/* Writes until the member has stopped; what is acknowledged is in the cluster's book, but
+ * for the filling. */
+static void write_until_failed(struct cluster *c, unsigned i, unsigned filling, const char *part)
 {
     struct failed x = {c, i};
     struct mk_group_status s;
-    char key[16], value[200];
+    char key[16], value[16], fill[480];
 
-    memset(value, 'v', sizeof value);
-    value[bytes < sizeof value ? bytes : sizeof value - 1] = 0;
-    for (unsigned n = 0; n < 8000 && !has_failed(&x); n++) {
+    memset(fill, 'f', sizeof fill);
+    memcpy(fill, "set fill ", 9);
+    fill[filling < sizeof fill ? filling : sizeof fill - 1] = 0;
+    for (unsigned n = 0; n < 4000 && !has_failed(&x); n++) {
         snprintf(key, sizeof key, "k%u", n % 50);
-        snprintf(value, 8, "%06u", n);
-        value[6] = 'v';
-        (void)cluster_set(c, key, value, 3000);
+        snprintf(value, sizeof value, "%u", n);
+        if (n % 10 == 0 || filling == 0)
+            (void)cluster_set(c, key, value, 3000);
+        else if (cluster_leader(c) >= 0)
+            (void)cluster_command(c, (unsigned)cluster_leader(c), fill, 3000);
     }
     cluster_status(c, i, &s);
     if (strstr(s.why, part) == NULL)
@@ -78,7 +82,7 @@ static void full(uint64_t seed, bool leads)
     unsigned i = leads ? (unsigned)cluster_leader(c) : cluster_follower(c);
 
     world_disk_capacity(c->w, i, (1u << 20) + 4096);
-    write_until_failed(c, i, 100, "no space left");
+    write_until_failed(c, i, 479, "no space left");
     assert_true(cluster_until_ready(c, 10000)); /* the others have a leader */
     assert_int_not_equal(cluster_leader(c), (int)i);
     assert_int_equal(cluster_set(c, "b", "2", 5000), 0);
@@ -106,12 +110,12 @@ static void test_still_full_after_a_restart(void **state)
 
     (void)state;
     world_disk_capacity(c->w, i, (1u << 20) + 4096);
-    write_until_failed(c, i, 100, "no space left");
+    write_until_failed(c, i, 479, "no space left");
     for (unsigned round = 0; round < 3; round++) {
         world_kill(c->w, i);
         world_restart(c->w, i);
         world_run(c->w, 2000);
-        write_until_failed(c, i, 100, "no space left");
+        write_until_failed(c, i, 479, "no space left");
     }
     mended(c, i);
     converge_and_end(c);
@@ -125,7 +129,7 @@ static void test_no_room_for_a_snapshot(void **state)
 
     (void)state;
     world_disk_fail_on(c->w, i, WORLD_WRITES, "snap/", MK_ENOSPACE, ~0u);
-    write_until_failed(c, i, 20, "a snapshot could not be written (no space left");
+    write_until_failed(c, i, 0, "a snapshot could not be written (no space left");
     mended(c, i);
     converge_and_end(c);
 }
@@ -137,7 +141,7 @@ static void test_no_room_to_begin_a_snapshot(void **state)
 
     (void)state;
     world_disk_fail_on(c->w, i, WORLD_NAMES, "snap/", MK_ENOSPACE, ~0u);
-    write_until_failed(c, i, 20, "a snapshot could not be written (no space left");
+    write_until_failed(c, i, 0, "a snapshot could not be written (no space left");
     mended(c, i);
     converge_and_end(c);
 }
@@ -173,7 +177,7 @@ static void failing(uint64_t seed, bool leads, unsigned what)
     unsigned i = leads ? (unsigned)cluster_leader(c) : cluster_follower(c);
 
     world_disk_fail_on(c->w, i, what, "log/", MK_EIO, 1);
-    write_until_failed(c, i, 20, "the disk failed (");
+    write_until_failed(c, i, 0, "the disk failed (");
     assert_true(cluster_until_ready(c, 10000));
     assert_int_not_equal(cluster_leader(c), (int)i);
     assert_int_equal(cluster_set(c, "b", "2", 5000), 0);
