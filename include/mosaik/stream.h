@@ -1,11 +1,27 @@
 /* stream.h - a producer's stream: direct, from one peer to its subscribers, nobody else
  * vouches for it (spec/committees.md, "Two kinds of stream").
  *
- *   producer --ring of the last items--> subscriber queue (a cursor) --credit--> consumer
+ *   producer --ring of the retained items--> a cursor each subscriber --credit--> consumer
  *
  * A subscriber is a cursor into the producer's ring, so a slow one costs the producer
- * nothing but the ring. When the ring laps it, the declared policy says what happens: it
- * is closed with a reason, or it skips and is told how many it lost. */
+ * nothing but the ring and what its credit lets be under way (MK_NET_WINDOW, 1 MiB, and a
+ * step of it). When the ring laps it, the declared policy says what happens: it is closed
+ * with a reason, or it skips and is told which items it lost.
+ *
+ * Order is kept for each producer. Items have sequence numbers from 1, in each run of the
+ * producer; a consumer that comes back says which run it knows and what it had, and gets
+ * what followed. What the producer does not retain any more it is told in lost(); that the
+ * producer began anew it is told in restarted(). Nothing is ever left out in silence.
+ *
+ * Items that are sent in one turn of the loop travel together, one alone goes at once: no
+ * waiting for a batch to fill.
+ *
+ * Everybody judges for himself: the producer its subscribers (options.acl with GateReaders),
+ * the consumer its producer (options.acl, scope WRITE). A refusal names the clause; a ticket
+ * that ends, ends the subscription when it does.
+ *
+ * All calls belong to the loop's thread. Callbacks never come from inside a call. From inside
+ * a callback every call is allowed, closing included, except those that block. */
 #ifndef MOSAIK_STREAM_H
 #define MOSAIK_STREAM_H
 
@@ -17,43 +33,100 @@
 struct mk_producer;
 struct mk_consumer;
 
-enum mk_slow { MK_SLOW_CLOSE /* with MK_CLOSE_SLOW */, MK_SLOW_DROP /* and tell the count */ };
+/* --- producers --------------------------------------------------------------------------- */
+
+enum mk_slow { MK_SLOW_CLOSE /* with MK_CLOSE_SLOW */, MK_SLOW_DROP /* and tell which */ };
 
 struct mk_producer_options {
     struct mk_id surface;   /* surface id (identity.md), kind stream */
     struct mk_id stable_id; /* a ticket's aud */
     const struct mk_acl_composition
-        *acl; /* who may subscribe, when it holds GateReaders; copied; NULL: OPEN */
+        *acl;                /* who may subscribe, when it holds GateReaders; copied; NULL: OPEN */
+    struct mk_id own_issuer; /* for the clause RecogniseOwnIssuer; zero: none */
     struct mk_issuers *issuers;
     uint32_t retain_items;    /* 0: 65,536 */
-    uint32_t retain_bytes;    /* 0: 16 MiB */
-    uint32_t subscribers_max; /* 0: 1,024 */
+    uint32_t retain_bytes;    /* 0: 16 MiB; at least one item of the largest size */
+    uint32_t retain_ms;       /* older items are dropped; 0: at no age */
+    uint32_t subscribers_max; /* 0: 1,024; above it the newest is refused, BUSY */
+    uint32_t online_at;       /* subscribers with which it counts as online; 0: 1 */
     enum mk_slow slow;
 };
+/** 0; MK_EEXISTS: this network handle has a producer of that surface. */
 int mk_producer_open(struct mk_network *n, struct mk_producer **ret,
                      const struct mk_producer_options *o);
-/** Subscribers are closed with MK_CLOSE_SHUTDOWN. */
+/** Subscribers are closed with MK_CLOSE_SHUTDOWN. Conditions on it are stopped. */
 void mk_producer_close(struct mk_producer *p);
-/** Appends one item (copied) for every subscriber; never blocks, never fails for a slow one.
- * Returns its sequence number, from 1. MK_STREAM_ITEM_MAX bounds it (asserted: our own mistake). */
+/** Appends one item (copied) for every subscriber, now and to come; never blocks, never fails
+ * for a slow one or for want of any. Returns its sequence number, from 1. MK_STREAM_ITEM_MAX
+ * bounds it (asserted: our own mistake). */
 uint64_t mk_producer_send(struct mk_producer *p, struct mk_bytes item);
+
 struct mk_producer_stats {
-    uint64_t sent, bytes;
+    uint64_t sent, bytes; /* items sent, and their bytes, without framing */
     unsigned subscribers;
-    uint64_t dropped;       /* items skipped over all subscribers */
-    uint64_t closed_slow;   /* subscribers closed */
-    uint64_t lag_items_max; /* the furthest behind */
+    uint64_t dropped;                        /* items skipped for slow subscribers, over all */
+    uint64_t closed_slow;                    /* subscribers closed by the policy */
+    uint64_t lag_items_max;                  /* the furthest behind; 0: all caught up */
+    uint64_t delivered;                      /* items handed to links, over all subscribers */
+    uint64_t missed;                         /* items gone before a subscriber came back for them */
+    uint64_t subscribed, refused, expired;   /* subscriptions so far: made, refused, ended */
+    uint64_t retained_items, retained_bytes; /* now */
 };
 void mk_producer_stats(const struct mk_producer *p, struct mk_producer_stats *ret);
 
+struct mk_subscriber_stats {
+    struct mk_peer peer;
+    uint64_t since_ms; /* unix time */
+    uint64_t delivered, delivered_bytes;
+    uint64_t dropped, missed;
+    uint64_t lag_items, lag_bytes,
+        lag_ms;          /* behind the newest; age of the next item it waits for */
+    uint64_t expires_ms; /* when it is judged again; UINT64_MAX: never */
+    bool stalled;        /* no credit: it does not read, or not fast enough */
+};
+/** The i-th subscriber, in the order in which they came; false past the last. */
+bool mk_producer_subscriber(const struct mk_producer *p, unsigned i,
+                            struct mk_subscriber_stats *ret);
+/** Whether it has as many subscribers as options.online_at asks for. */
+bool mk_producer_is_online(const struct mk_producer *p);
+
+/** A condition on a producer. Set kind, n and cb; the rest is private.
+ *
+ *  MK_WHEN_SUBSCRIBED  it has at least n subscribers
+ *  MK_WHEN_ONLINE      as many as options.online_at (n is not used)
+ *  MK_WHEN_WITHIN      no subscriber is more than n items behind: what a producer waits for
+ *                      that would rather be slow than lose a slow subscriber */
+enum mk_producer_condition { MK_WHEN_SUBSCRIBED, MK_WHEN_ONLINE, MK_WHEN_WITHIN };
+struct mk_producer_when {
+    enum mk_producer_condition kind;
+    uint64_t n;
+    void (*cb)(struct mk_producer_when *w, struct mk_producer *p, bool holds);
+    bool holds, checked;
+    struct mk_producer *producer;
+    struct mk_producer_when *next;
+};
+/** Calls w->cb in a later turn when the condition holds, which may be at once, and from then on
+ * whenever that changes, until it is stopped. w is borrowed until then. */
+void mk_producer_when(struct mk_producer *p, struct mk_producer_when *w);
+/** Safe on one that was stopped, or zeroed. */
+void mk_producer_when_stop(struct mk_producer_when *w);
+/** Blocks until it has at least n subscribers: 0, or MK_ETIMEDOUT. */
+int mk_producer_wait_subscribed(struct mk_producer *p, unsigned n, uint32_t timeout_ms);
+
+/* --- consumers --------------------------------------------------------------------------- */
+
 struct mk_consumer_cbs {
     void (*item)(struct mk_consumer *c, uint64_t seq, struct mk_bytes item); /* lent, ascending */
-    /** Items first..last were lost: dropped by the policy, or no longer retained when we came back.
-     */
+    /** Items first..last were lost: dropped by the policy, or no longer retained when we came
+     * back. May be NULL. */
     void (*lost)(struct mk_consumer *c, uint64_t first, uint64_t last);
-    /** Link state; the consumer reconnects by itself and resumes after the last item it delivered.
-     */
+    /** Link state; the consumer reconnects by itself and resumes after the last item it
+     * delivered. close and detail say why it is not subscribed: for MK_CLOSE_REFUSED and
+     * MK_CLOSE_EXPIRED the clause. May be NULL. */
     void (*state)(struct mk_consumer *c, bool subscribed, unsigned close, const char *detail);
+    /** The producer began anew: its numbers start over, and what of the run before had not come
+     * never will. What follows begins with the oldest that the new run retains. May be NULL. */
+    void (*restarted)(struct mk_consumer *c);
 };
 struct mk_consumer_options {
     struct mk_id surface;
@@ -61,14 +134,42 @@ struct mk_consumer_options {
     const char *address; /* "host:port" hint; NULL: discovery */
     uint64_t after;      /* resume after this sequence number; 0 with from_newest false: the oldest
                             retained */
+    uint64_t run;        /* the run that it is of (mk_consumer_cursor); 0: whatever runs now */
     bool from_newest;
+    struct mk_id stable_id;               /* of the producer's component: its tickets' aud */
+    const struct mk_acl_composition *acl; /* what the producer must show; copied; NULL: OPEN */
+    struct mk_id own_issuer;
+    struct mk_issuers *issuers;
 };
 int mk_consumer_open(struct mk_network *n, struct mk_consumer **ret,
                      const struct mk_consumer_options *o, const struct mk_consumer_cbs *cbs,
                      void *owner);
 void mk_consumer_close(struct mk_consumer *c);
 void *mk_consumer_owner(const struct mk_consumer *c);
-/** Stops reading: credit runs out, the producer keeps our cursor. */
+const struct mk_peer *mk_consumer_producer(const struct mk_consumer *c);
+/** Stops reading: credit runs out, the producer keeps our cursor. From inside item(), nothing
+ * more comes until it goes on. */
 void mk_consumer_pause(struct mk_consumer *c, bool paused);
+
+/** Where it stands: keep it, and open with run and after to go on there another time. */
+struct mk_stream_cursor {
+    uint64_t run;  /* 0: nothing came yet */
+    uint64_t last; /* delivered, or told lost */
+};
+void mk_consumer_cursor(const struct mk_consumer *c, struct mk_stream_cursor *ret);
+
+struct mk_consumer_stats {
+    bool subscribed;
+    uint64_t items, bytes; /* delivered */
+    uint64_t lost;         /* items told lost */
+    uint64_t subscriptions, refusals, restarts;
+    uint64_t newest;    /* the producer's newest item that we know of */
+    uint64_t lag_items; /* that have not been delivered of those */
+};
+void mk_consumer_stats(const struct mk_consumer *c, struct mk_consumer_stats *ret);
+/** Blocks until it is subscribed: 0; MK_EREFUSED with the clause when one side's validator says
+ * no; MK_ETIMEDOUT with the last reason. */
+int mk_consumer_wait_subscribed(struct mk_consumer *c, uint32_t timeout_ms,
+                                struct mk_fault *reterr);
 
 #endif /* MOSAIK_STREAM_H */

@@ -1,0 +1,822 @@
+/* test_streams.c - a producer and its subscribers: order, back-pressure, the two policies
+ * for a slow one, resuming, what a restart does, and ends from inside callbacks. */
+#include "stream_bed.h"
+
+#define ITEM 100u
+
+static const struct mk_consumer_options from_oldest = {0};
+static const struct mk_consumer_options from_newest = {.from_newest = true};
+
+/* --- order ----------------------------------------------------------------------------- */
+
+static void test_all_in_order_for_each(void **state)
+{
+    struct bed *b = bed_new(1);
+    struct bed_taker *t[3];
+    uint64_t last;
+
+    (void)state;
+    bed_produce(b, 0, (struct mk_producer_options){0});
+    for (unsigned i = 0; i < 3; i++)
+        t[i] = bed_take(b, 1 + i, 0, from_oldest);
+    for (unsigned i = 0; i < 3; i++)
+        bed_until_subscribed(t[i]);
+    bed_send(b, 0, 50, ITEM);
+    world_run(b->w, 5);
+    last = bed_send(b, 0, 5000, ITEM);
+    for (unsigned i = 0; i < 3; i++) {
+        bed_until_last(t[i], last);
+        assert_int_equal(t[i]->first, 1);
+        assert_int_equal(t[i]->n_items, 5050);
+        assert_int_equal(t[i]->n_lost, 0);
+    }
+    assert_int_equal(bed_stats(b, 0).subscribers, 3);
+    assert_int_equal(bed_stats(b, 0).dropped, 0);
+    assert_int_equal(bed_stats(b, 0).bytes, 5050 * ITEM);
+    bed_free(b);
+}
+
+static void test_newest_begins_with_what_comes(void **state)
+{
+    struct bed *b = bed_new(2);
+    struct bed_taker *t;
+
+    (void)state;
+    bed_produce(b, 0, (struct mk_producer_options){0});
+    bed_send(b, 0, 10, ITEM);
+    t = bed_take(b, 1, 0, from_newest);
+    bed_until_subscribed(t);
+    bed_until_last(t, bed_send(b, 0, 1, ITEM));
+    assert_int_equal(t->first, 11);
+    bed_free(b);
+}
+
+/* The oldest that is retained, although much was sent before. */
+static void test_oldest_of_a_lapped_ring(void **state)
+{
+    for (unsigned slow = 0; slow < 2; slow++) {
+        struct bed *b = bed_new(3);
+        struct bed_taker *t;
+
+        (void)state;
+        bed_produce(b, 0,
+                    (struct mk_producer_options){.retain_items = 10, .slow = (enum mk_slow)slow});
+        bed_send(b, 0, 35, ITEM);
+        t = bed_take(b, 1, 0, from_oldest);
+        bed_until_last(t, 35);
+        assert_int_equal(t->first, 26);
+        assert_int_equal(t->n_lost, 0); /* it never had a claim to them */
+        assert_int_equal(bed_stats(b, 0).closed_slow, 0);
+        bed_free(b);
+    }
+}
+
+static void test_large_items(void **state)
+{
+    struct bed *b = bed_new(4);
+    struct bed_taker *t;
+
+    (void)state;
+    bed_produce(b, 0, (struct mk_producer_options){0});
+    t = bed_take(b, 1, 0, from_oldest);
+    bed_send(b, 0, 3, ITEM);
+    bed_send(b, 0, 10, MK_STREAM_ITEM_MAX);
+    bed_until_last(t, bed_send(b, 0, 3, ITEM));
+    assert_int_equal(t->n_items, 16);
+    bed_free(b);
+}
+
+/** Each producer's order is kept; their numbers have nothing to do with each other. */
+static void test_several_producers(void **state)
+{
+    struct bed *b = bed_new(5);
+    struct bed_taker *t[3];
+
+    (void)state;
+    for (unsigned i = 0; i < 3; i++)
+        bed_produce(b, i, (struct mk_producer_options){0});
+    for (unsigned i = 0; i < 3; i++)
+        t[i] = bed_take(b, 3, i, from_oldest);
+    for (unsigned k = 0; k < 20; k++) {
+        for (unsigned i = 0; i < 3; i++)
+            bed_send(b, i, 1 + k * i, ITEM);
+        world_run(b->w, 1);
+    }
+    for (unsigned i = 0; i < 3; i++) {
+        bed_until_last(t[i], bed_stats(b, i).sent);
+        assert_int_equal(t[i]->n_items, bed_stats(b, i).sent);
+        assert_int_equal(t[i]->first, 1);
+    }
+    bed_free(b);
+}
+
+/* --- back-pressure and the slow one ------------------------------------------------------ */
+
+/** One of eight does not read: the others notice nothing, and it misses nothing either as
+ * long as the ring holds what it has not taken. */
+static void test_one_stalls(void **state)
+{
+    struct bed *b = bed_new(6);
+    struct bed_taker *t[8];
+    uint64_t last = 0;
+
+    (void)state;
+    bed_produce(b, 0, (struct mk_producer_options){.slow = MK_SLOW_CLOSE});
+    for (unsigned i = 0; i < 8; i++)
+        t[i] = bed_take(b, 1 + i, 0, from_oldest);
+    for (unsigned i = 0; i < 8; i++)
+        bed_until_subscribed(t[i]);
+    mk_consumer_pause(t[0]->c, true);
+    for (unsigned k = 0; k < 50; k++) {
+        last = bed_send(b, 0, 200, 1000);
+        world_run(b->w, 20);
+    }
+    for (unsigned i = 1; i < 8; i++)
+        bed_until_last(t[i], last);
+    assert_int_equal(t[0]->n_items, 0);
+    assert_true(bed_stats(b, 0).lag_items_max > 8000); /* its credit took a little over 1 MiB */
+    assert_int_equal(bed_stats(b, 0).subscribers, 8);
+    mk_consumer_pause(t[0]->c, false);
+    bed_until_last(t[0], last);
+    assert_int_equal(t[0]->n_items, last);
+    assert_int_equal(t[0]->n_lost, 0);
+    bed_free(b);
+}
+
+static void test_slow_one_is_closed_with_a_reason(void **state)
+{
+    struct bed *b = bed_new(7);
+    struct bed_taker *slow, *fast;
+    uint64_t last = 0, before;
+
+    (void)state;
+    bed_produce(b, 0, (struct mk_producer_options){.retain_items = 500, .slow = MK_SLOW_CLOSE});
+    slow = bed_take(b, 1, 0, from_oldest);
+    fast = bed_take(b, 2, 0, from_oldest);
+    bed_until_subscribed(slow);
+    bed_until_subscribed(fast);
+    mk_consumer_pause(slow->c, true);
+    for (unsigned k = 0; k < 40; k++) {
+        last = bed_send(b, 0, 100, 1000);
+        world_run(b->w, 20);
+    }
+    bed_until_last(fast, last);
+    assert_int_equal(fast->n_lost, 0);
+    assert_int_equal(bed_stats(b, 0).closed_slow, 1);
+    assert_int_equal(bed_stats(b, 0).dropped, 0);
+    assert_int_equal(slow->n_items, 0);
+    /* It comes back: what is gone is told, the rest delivered, and it is not closed again. */
+    mk_consumer_pause(slow->c, false);
+    bed_until_not(slow); /* after what had come before it was closed */
+    before = slow->n_items;
+    assert_true(before > 1000 && before < 1200);
+    bed_until_last(slow, last);
+    assert_true(slow->n_lost > 0);
+    assert_int_equal(slow->n_items + slow->n_lost, last);
+    assert_int_equal(slow->n_lost, bed_stats(b, 0).missed);
+    assert_int_equal(slow->n_closes[17 /* MK_CLOSE_SLOW */], 1);
+    assert_int_equal(bed_stats(b, 0).closed_slow, 1);
+    assert_int_equal(slow->n_items - before, 500);
+    bed_until_last(slow, bed_send(b, 0, 1, ITEM));
+    bed_free(b);
+}
+
+static void test_slow_one_drops_with_a_count(void **state)
+{
+    struct bed *b = bed_new(8);
+    struct bed_taker *slow, *fast;
+    uint64_t last = 0;
+
+    (void)state;
+    bed_produce(b, 0, (struct mk_producer_options){.retain_items = 500, .slow = MK_SLOW_DROP});
+    slow = bed_take(b, 1, 0, from_oldest);
+    fast = bed_take(b, 2, 0, from_oldest);
+    bed_until_subscribed(slow);
+    bed_until_subscribed(fast);
+    for (unsigned round = 0; round < 5; round++) {
+        mk_consumer_pause(slow->c, true);
+        for (unsigned k = 0; k < 40; k++) {
+            last = bed_send(b, 0, 100, 1000);
+            world_run(b->w, 20);
+        }
+        mk_consumer_pause(slow->c, false);
+        bed_until_last(slow, last);
+    }
+    bed_until_last(fast, last);
+    assert_int_equal(fast->n_items, last);
+    assert_true(slow->n_lost > 1000);
+    assert_int_equal(slow->n_items + slow->n_lost, last);
+    assert_int_equal(slow->n_lost, bed_stats(b, 0).dropped);
+    assert_int_equal(slow->n_subscribed, 1);
+    assert_int_equal(bed_stats(b, 0).closed_slow, 0);
+    bed_free(b);
+}
+
+/** A burst of one turn that is larger than the ring costs a subscriber with credit nothing. */
+static void test_burst_larger_than_the_ring(void **state)
+{
+    for (unsigned slow = 0; slow < 2; slow++) {
+        struct bed *b = bed_new(9);
+        struct bed_taker *t;
+
+        (void)state;
+        bed_produce(b, 0,
+                    (struct mk_producer_options){.retain_items = 100, .slow = (enum mk_slow)slow});
+        t = bed_take(b, 1, 0, from_oldest);
+        bed_until_subscribed(t);
+        bed_until_last(t, bed_send(b, 0, 5000, ITEM));
+        assert_int_equal(t->n_lost, 0);
+        assert_int_equal(t->n_items, 5000);
+        assert_int_equal(bed_stats(b, 0).closed_slow, 0);
+        bed_free(b);
+    }
+}
+
+/* --- coming back ---------------------------------------------------------------------------- */
+
+static void test_resumes_after_a_break(void **state)
+{
+    struct bed *b = bed_new(10);
+    struct bed_taker *t;
+    uint64_t last = 0;
+
+    (void)state;
+    bed_produce(b, 0, (struct mk_producer_options){0});
+    t = bed_take(b, 1, 0, from_oldest);
+    bed_until_subscribed(t);
+    for (unsigned k = 0; k < 30; k++) {
+        last = bed_send(b, 0, 300, ITEM);
+        world_run(b->w, 30);
+        if (k % 5 == 4) {
+            bed_until_subscribed(t);
+            world_break(b->w, 0, 1);
+            bed_until_not(t);
+        }
+    }
+    bed_until_last(t, last);
+    assert_int_equal(t->n_items, last);
+    assert_int_equal(t->n_lost, 0);
+    assert_int_equal(t->n_subscribed, 7);
+    bed_free(b);
+}
+
+static void test_told_what_it_missed(void **state)
+{
+    struct bed *b = bed_new(11);
+    struct bed_taker *t;
+    uint64_t had, last;
+
+    (void)state;
+    bed_produce(b, 0, (struct mk_producer_options){.retain_items = 100, .slow = MK_SLOW_CLOSE});
+    t = bed_take(b, 1, 0, from_oldest);
+    had = bed_send(b, 0, 50, ITEM);
+    bed_until_last(t, had);
+    world_isolate(b->w, 1);
+    world_break(b->w, 0, 1);
+    bed_until_not(t);
+    world_run(b->w, 100);
+    last = bed_send(b, 0, 1000, ITEM);
+    world_heal(b->w);
+    bed_until_last(t, last);
+    assert_int_equal(t->n_spans, 1);
+    assert_int_equal(t->lost[0].first, had + 1);
+    assert_int_equal(t->lost[0].last, last - 100);
+    assert_int_equal(t->n_items, had + 100);
+    bed_free(b);
+}
+
+static void test_resumes_after_a_known_number(void **state)
+{
+    struct bed *b = bed_new(12);
+    struct bed_taker *t;
+
+    (void)state;
+    bed_produce(b, 0, (struct mk_producer_options){0});
+    bed_send(b, 0, 50, ITEM);
+    t = bed_take(b, 1, 0, (struct mk_consumer_options){.after = 20});
+    bed_until_last(t, 50);
+    assert_int_equal(t->first, 21);
+    t = bed_take(b, 2, 0, (struct mk_consumer_options){.after = 50});
+    bed_until_subscribed(t);
+    bed_until_last(t, bed_send(b, 0, 1, ITEM));
+    assert_int_equal(t->first, 51);
+    bed_free(b);
+}
+
+/* --- ends from inside ---------------------------------------------------------------------------
+ */
+
+static void test_close_from_callbacks(void **state)
+{
+    struct bed *b = bed_new(13);
+    struct bed_taker *on_item, *on_lost, *on_state, *held;
+
+    (void)state;
+    bed_produce(b, 0, (struct mk_producer_options){.retain_items = 100, .slow = MK_SLOW_DROP});
+    on_item = bed_take(b, 1, 0, from_oldest);
+    on_lost = bed_take(b, 2, 0, (struct mk_consumer_options){.after = 1});
+    on_state = bed_take(b, 3, 0, from_oldest);
+    held = bed_take(b, 4, 0, from_oldest);
+    on_item->close_at = 450;
+    on_lost->close_on_lost = true;
+    on_state->close_on_state = true;
+    held->close_at = 460;
+    bed_until_subscribed(on_state);
+    mk_consumer_pause(held->c, true);
+    bed_send(b, 0, 400, ITEM);
+    bed_until_last(on_item, 400);
+    world_run(b->w, 50);
+    bed_send(b, 0, 90, ITEM);
+    bed_until_last(on_item, 450);
+    world_run(b->w, 50);
+    assert_null(on_item->c);
+    assert_int_equal(on_item->last, 450);
+    mk_consumer_pause(held->c, false);
+    bed_until_last(held, 460);
+    world_run(b->w, 50);
+    assert_null(held->c);
+    assert_int_equal(held->last, 460);
+    mk_producer_close(b->peers[0].producer);
+    b->peers[0].producer = NULL;
+    bed_until_not(on_state);
+    assert_null(on_state->c);
+    assert_int_equal(on_state->close, 1 /* MK_CLOSE_SHUTDOWN */);
+    bed_free(b);
+}
+
+/** Paused from inside a delivery: nothing more comes until it goes on. */
+static void test_pause_from_inside(void **state)
+{
+    struct bed *b = bed_new(14);
+    struct bed_taker *t;
+
+    (void)state;
+    bed_produce(b, 0, (struct mk_producer_options){0});
+    t = bed_take(b, 1, 0, from_oldest);
+    t->pause_at = 33;
+    bed_send(b, 0, 100, ITEM);
+    bed_until_last(t, 33);
+    world_run(b->w, 1000);
+    assert_int_equal(t->last, 33);
+    mk_consumer_pause(t->c, false);
+    bed_until_last(t, 100);
+    assert_int_equal(t->n_items, 100);
+    bed_free(b);
+}
+
+/* --- a producer that begins anew ------------------------------------------------------------- */
+
+/** Killed, and up again with fewer items than the consumer had, or with more: it is told,
+ * and gets all that the new run retains. */
+static void test_producer_restarts(void **state)
+{
+    static const struct {
+        unsigned items, retain;
+        uint64_t lost;
+    } cases[] = {{3, 0, 0}, {500, 0, 0}, {500, 100, 400}, {50, 0, 0}};
+
+    (void)state;
+    for (unsigned i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct bed *b = bed_new(20 + i);
+        struct bed_taker *t;
+
+        bed_produce(b, 0, (struct mk_producer_options){0});
+        t = bed_take(b, 1, 0, from_oldest);
+        bed_until_last(t, bed_send(b, 0, 50, ITEM));
+        bed_kill(b, 0);
+        bed_until_not(t);
+        bed_produce(b, 0, (struct mk_producer_options){.retain_items = cases[i].retain});
+        bed_send(b, 0, cases[i].items, ITEM);
+        bed_until_restarted(t, 1);
+        bed_until_last(t, cases[i].items);
+        assert_int_equal(t->first, 1);
+        assert_int_equal(t->n_lost, cases[i].lost);
+        assert_int_equal(t->n_items, 50 + cases[i].items - cases[i].lost);
+        bed_free(b);
+    }
+}
+
+/** A cursor that was kept: within its run it goes on, in another one it is told. */
+static void test_cursor_is_kept(void **state)
+{
+    struct bed *b = bed_new(24);
+    struct mk_stream_cursor cursor, other;
+    struct bed_taker *t;
+
+    (void)state;
+    bed_produce(b, 0, (struct mk_producer_options){0});
+    t = bed_take(b, 1, 0, from_oldest);
+    mk_consumer_cursor(t->c, &cursor);
+    assert_int_equal(cursor.run, 0);
+    bed_until_last(t, bed_send(b, 0, 50, ITEM));
+    mk_consumer_cursor(t->c, &cursor);
+    assert_int_equal(cursor.last, 50);
+    assert_int_not_equal(cursor.run, 0);
+    bed_down(b, 1);
+    bed_send(b, 0, 50, ITEM);
+    t = bed_take(b, 1, 0, (struct mk_consumer_options){.run = cursor.run, .after = cursor.last});
+    bed_until_last(t, 100);
+    assert_int_equal(t->first, 51);
+    assert_int_equal(t->n_restarts, 0);
+    bed_down(b, 0);
+    bed_produce(b, 0, (struct mk_producer_options){0});
+    bed_send(b, 0, 70, ITEM);
+    t = bed_take(b, 2, 0, (struct mk_consumer_options){.run = cursor.run, .after = cursor.last});
+    bed_until_last(t, 70);
+    assert_int_equal(t->first, 1);
+    assert_int_equal(t->n_restarts, 1);
+    mk_consumer_cursor(t->c, &other);
+    assert_int_not_equal(other.run, cursor.run);
+    bed_free(b);
+}
+
+/* --- limits, statistics, conditions -------------------------------------------------------------
+ */
+
+static void test_subscribers_max(void **state)
+{
+    struct bed *b = bed_new(30);
+    struct bed_taker *t[7];
+    unsigned n = 0;
+
+    (void)state;
+    bed_produce(b, 0, (struct mk_producer_options){.subscribers_max = 3});
+    for (unsigned i = 0; i < 7; i++)
+        t[i] = bed_take(b, 1 + i, 0, from_oldest);
+    world_run(b->w, 3000);
+    for (unsigned i = 0; i < 7; i++)
+        n += t[i]->subscribed ? 1 : 0;
+    assert_int_equal(n, 3);
+    assert_int_equal(bed_stats(b, 0).subscribers, 3);
+    assert_true(bed_stats(b, 0).refused >= 4);
+    for (unsigned i = 0; i < 7; i++) {
+        if (t[i]->subscribed)
+            continue;
+        assert_int_equal(t[i]->close, 10 /* MK_CLOSE_BUSY */);
+        assert_string_equal(t[i]->detail, "the stream has its 3 subscribers");
+    }
+    for (unsigned i = 0; i < 7; i++) {
+        if (!t[i]->subscribed)
+            continue;
+        bed_down(b, 1 + i);
+        break;
+    }
+    world_run(b->w, 6000); /* one that was refused takes the place */
+    assert_int_equal(bed_stats(b, 0).subscribers, 3);
+    assert_int_equal(bed_stats(b, 0).subscribed, 4);
+    bed_free(b);
+}
+
+static void test_items_come_of_age(void **state)
+{
+    struct bed *b = bed_new(31);
+    struct bed_taker *t, *away;
+
+    (void)state;
+    bed_produce(b, 0, (struct mk_producer_options){.retain_ms = 1000});
+    away = bed_take(b, 2, 0, from_oldest);
+    bed_until_last(away, bed_send(b, 0, 5, ITEM));
+    world_isolate(b->w, 2);
+    world_break(b->w, 0, 2);
+    bed_until_not(away);
+    bed_send(b, 0, 100, ITEM);
+    world_run(b->w, 600);
+    bed_send(b, 0, 10, ITEM);
+    world_run(b->w, 600);
+    assert_int_equal(bed_stats(b, 0).retained_items, 10);
+    t = bed_take(b, 1, 0, from_oldest);
+    bed_until_last(t, 115);
+    assert_int_equal(t->first, 106);
+    world_heal(b->w);
+    bed_until_last(away, 105);
+    assert_int_equal(away->lost[0].first, 6);
+    world_run(b->w, 600);
+    assert_int_equal(bed_stats(b, 0).retained_items, 0);
+    assert_int_equal(bed_stats(b, 0).retained_bytes, 0);
+    bed_free(b);
+}
+
+static void test_statistics(void **state)
+{
+    struct bed *b = bed_new(32);
+    struct mk_subscriber_stats s;
+    struct mk_consumer_stats c;
+    struct bed_taker *t[2];
+
+    (void)state;
+    bed_produce(b, 0, (struct mk_producer_options){0});
+    t[0] = bed_take(b, 1, 0, from_oldest);
+    bed_until_subscribed(t[0]);
+    bed_until_last(t[0], bed_send(b, 0, 10, ITEM));
+    t[1] = bed_take(b, 2, 0, from_newest);
+    bed_until_subscribed(t[1]);
+    mk_consumer_pause(t[1]->c, true);
+    bed_until_last(t[0], bed_send(b, 0, 3000, 1000));
+    world_run(b->w, 500);
+
+    assert_true(mk_producer_subscriber(b->peers[0].producer, 0, &s));
+    assert_true(mk_peer_eq(&s.peer, &b->peers[1].key.peer));
+    assert_int_equal(s.delivered, 3010);
+    assert_int_equal(s.lag_items, 0);
+    assert_int_equal(s.lag_bytes, 0);
+    assert_false(s.stalled);
+    assert_true(mk_producer_subscriber(b->peers[0].producer, 1, &s));
+    assert_true(s.stalled);
+    assert_true(s.delivered > 1000 && s.delivered < 1200); /* 1 MiB and a step */
+    assert_int_equal(s.lag_items, 3000 - s.delivered);
+    assert_int_equal(s.lag_bytes, s.lag_items * 1002);
+    assert_true(s.lag_ms >= 500 && s.lag_ms < 2000);
+    assert_int_equal(bed_stats(b, 0).lag_items_max, s.lag_items);
+    assert_int_equal(bed_stats(b, 0).delivered, 3010 + s.delivered);
+    assert_false(mk_producer_subscriber(b->peers[0].producer, 2, &s));
+
+    mk_consumer_stats(t[0]->c, &c);
+    assert_true(c.subscribed);
+    assert_int_equal(c.items, 3010);
+    assert_int_equal(c.bytes, 10 * ITEM + 3000 * 1000);
+    assert_int_equal(c.lag_items, 0);
+    assert_int_equal(c.newest, 3010);
+    mk_consumer_pause(t[1]->c, false);
+    bed_until_last(t[1], 3010);
+    mk_consumer_stats(t[1]->c, &c);
+    assert_int_equal(c.items, 3000);
+    assert_int_equal(c.lost, 0);
+    bed_free(b);
+}
+
+struct told {
+    struct mk_producer_when when;
+    unsigned n_yes, n_no;
+    bool close;
+};
+
+static void told_cb(struct mk_producer_when *w, struct mk_producer *p, bool holds)
+{
+    struct told *t = mk_container_of(w, struct told, when);
+
+    assert_ptr_equal(w->producer, p);
+    assert_true(holds == w->holds);
+    t->n_yes += holds ? 1 : 0;
+    t->n_no += holds ? 0 : 1;
+    if (t->close)
+        mk_producer_close(p);
+}
+
+static void test_conditions(void **state)
+{
+    struct told one = {.when = {MK_WHEN_SUBSCRIBED, 1, told_cb}},
+                two = {.when = {MK_WHEN_SUBSCRIBED, 2, told_cb}},
+                online = {.when = {MK_WHEN_ONLINE, 0, told_cb}},
+                within = {.when = {MK_WHEN_WITHIN, 100, told_cb}},
+                late = {.when = {MK_WHEN_SUBSCRIBED, 0, told_cb}};
+    struct bed *b = bed_new(33);
+    struct mk_producer *p = bed_produce(b, 0, (struct mk_producer_options){.online_at = 2});
+    struct bed_taker *t;
+
+    (void)state;
+    mk_producer_when(p, &one.when);
+    mk_producer_when(p, &two.when);
+    mk_producer_when(p, &online.when);
+    mk_producer_when(p, &within.when);
+    world_run(b->w, 10);
+    assert_int_equal(one.n_yes + two.n_yes + online.n_yes, 0);
+    assert_int_equal(within.n_yes, 1); /* nobody is behind */
+    assert_false(mk_producer_is_online(p));
+
+    t = bed_take(b, 1, 0, from_oldest);
+    bed_until_subscribed(t);
+    world_run(b->w, 10);
+    assert_int_equal(one.n_yes, 1);
+    assert_int_equal(two.n_yes, 0);
+    bed_until_subscribed(bed_take(b, 2, 0, from_oldest));
+    world_run(b->w, 10);
+    assert_int_equal(two.n_yes, 1);
+    assert_int_equal(online.n_yes, 1);
+    assert_true(mk_producer_is_online(p));
+
+    mk_consumer_pause(t->c, true);
+    bed_send(b, 0, 3000, 1000);
+    world_run(b->w, 100);
+    assert_int_equal(within.n_no, 1);
+    mk_consumer_pause(t->c, false);
+    bed_until_last(t, 3000);
+    world_run(b->w, 10);
+    assert_int_equal(within.n_yes, 2);
+
+    bed_down(b, 1);
+    world_run(b->w, 1000);
+    assert_int_equal(two.n_no, 1);
+    assert_int_equal(online.n_no, 1);
+    assert_int_equal(one.n_no, 0);
+    mk_producer_when_stop(&two.when);
+    mk_producer_when_stop(&two.when);
+    mk_producer_when(p, &two.when); /* may be used again */
+    mk_producer_when(p, &late.when);
+    late.close = true;
+    world_run(b->w, 10);
+    b->peers[0].producer = NULL;
+    assert_int_equal(late.n_yes, 1);
+    assert_null(one.when.producer);
+    bed_free(b);
+}
+
+/* --- admission
+ * ------------------------------------------------------------------------------------ */
+
+/* An ACL of one PeerList clause, for readers too. */
+static void acl_of(struct mk_acl_composition *ret, struct mk_acl_clause clauses[2],
+                   const struct mk_peer *peer)
+{
+    clauses[0] =
+        (struct mk_acl_clause){.tag = mk_acl_clause_PeerList, .u.peer_list = {.peers = {peer, 1}}};
+    clauses[1] = (struct mk_acl_clause){.tag = mk_acl_clause_GateReaders};
+    *ret = (struct mk_acl_composition){.clauses = {clauses, 2}};
+}
+
+static void test_producer_refuses_by_clause(void **state)
+{
+    struct bed *b = bed_new(40);
+    struct mk_acl_composition acl;
+    struct mk_acl_clause clauses[2];
+    struct bed_taker *in, *out;
+
+    (void)state;
+    acl_of(&acl, clauses, &b->peers[1].key.peer);
+    bed_produce(b, 0, (struct mk_producer_options){.acl = &acl});
+    in = bed_take(b, 1, 0, from_oldest);
+    out = bed_take(b, 2, 0, from_oldest);
+    bed_until_subscribed(in);
+    bed_until_not(out);
+    assert_int_equal(out->close, 12 /* MK_CLOSE_REFUSED */);
+    assert_string_equal(out->detail, "clause 0 PeerList: the peer is not listed");
+    bed_until_last(in, bed_send(b, 0, 10, ITEM));
+    world_run(b->w, 30000);
+    assert_int_equal(out->n_items, 0);
+    /* It asks again, less and less often: 0.2, 0.4, ... 5 s. */
+    assert_true(out->n_states >= 8 && out->n_states <= 12);
+    assert_int_equal(bed_stats(b, 0).refused, out->n_states);
+    assert_int_equal(bed_stats(b, 0).subscribed, 1);
+    bed_free(b);
+}
+
+static void test_consumer_refuses_by_clause(void **state)
+{
+    struct bed *b = bed_new(41);
+    struct mk_acl_composition acl;
+    struct mk_acl_clause clauses[2];
+    struct mk_consumer_stats stats;
+    struct bed_taker *t;
+
+    (void)state;
+    acl_of(&acl, clauses, &b->peers[5].key.peer);
+    bed_produce(b, 0, (struct mk_producer_options){0});
+    bed_produce(b, 5, (struct mk_producer_options){0});
+    bed_send(b, 0, 10, ITEM);
+    bed_send(b, 5, 10, ITEM);
+    t = bed_take(b, 1, 0, (struct mk_consumer_options){.acl = &acl});
+    bed_until_not(t);
+    assert_int_equal(t->close, 12 /* MK_CLOSE_REFUSED */);
+    assert_string_equal(t->detail, "clause 0 PeerList: the peer is not listed");
+    world_run(b->w, 3000);
+    assert_int_equal(t->n_items + t->n_lost, 0);
+    assert_int_equal(t->n_subscribed, 0);
+    mk_consumer_stats(t->c, &stats);
+    assert_int_equal(stats.refusals, t->n_states);
+    t = bed_take(b, 2, 5, (struct mk_consumer_options){.acl = &acl});
+    bed_until_last(t, 10);
+    bed_free(b);
+}
+
+/* --- tickets that end
+ * ------------------------------------------------------------------------------ */
+
+struct office {
+    struct mk_issuers issuers;
+    struct mk_key signer;
+    struct mk_roster roster;
+    struct mk_id root, aud;
+};
+
+static const struct mk_roster *office_roster(struct mk_issuers *i, const struct mk_id *root,
+                                             uint64_t epoch)
+{
+    const struct office *o = mk_container_of(i, struct office, issuers);
+
+    return mk_id_eq(root, &o->root) && epoch == 1 ? &o->roster : NULL;
+}
+
+static void office_init(struct office *o)
+{
+    uint8_t seed[32] = {0x0f};
+
+    *o = (struct office){.issuers = {.roster = office_roster}, .root = {{9}}, .aud = {{8}}};
+    mk_key_from_seed(&o->signer, seed);
+    o->roster =
+        (struct mk_roster){.deployment = o->root, .epoch = 1, .peers = {&o->signer.peer, 1}};
+}
+
+/* A ticket for peer, good until exp (unix seconds). */
+static void office_issue(struct office *o, struct mk_buf *out, const struct mk_peer *peer,
+                         uint64_t now_s, uint64_t exp)
+{
+    struct mk_claims c = {.iss = o->root,
+                          .sub = *peer,
+                          .aud = o->aud,
+                          .read = true,
+                          .write = true,
+                          .iat = now_s,
+                          .nbf = now_s,
+                          .exp = exp,
+                          .jti = {1}};
+    struct mk_peer_signature share = {.peer = o->signer.peer};
+    struct mk_buf claims = {0};
+
+    mk_claims_format(&c, &claims);
+    mk_ticket_sign(&o->signer, &o->root, 1, mk_buf_bytes(&claims), &share.signature);
+    assert_int_equal(mk_ticket_build(out, &o->root, 1, mk_buf_bytes(&claims), &share, 1, NULL), 0);
+    mk_buf_done(&claims);
+}
+
+/** The subscription ends at the second at which the ticket does, with the clause; also when
+ * the wall clock jumps there. */
+static void test_a_ticket_ends(void **state)
+{
+    (void)state;
+    for (unsigned k = 0; k < 4; k++) {
+        bool of_producer = k % 2 == 1, jump = k / 2 == 1;
+        struct bed *b = bed_new(50 + k);
+        struct mk_acl_clause clauses[2] = {{.tag = mk_acl_clause_RecogniseIssuer},
+                                           {.tag = mk_acl_clause_GateReaders}};
+        struct mk_acl_composition acl = {.clauses = {clauses, 2}};
+        struct mk_buf ticket = {0};
+        struct mk_bytes bytes;
+        struct office o;
+        struct bed_taker *t;
+        uint64_t wall = mk_wall_ms(world_node(b->w, 0)), exp = wall / 1000 + 20, before;
+
+        office_init(&o);
+        clauses[0].u.recognise_issuer.root = o.root;
+        office_issue(&o, &ticket, &b->peers[of_producer ? 0 : 1].key.peer, wall / 1000, exp);
+        bytes = mk_buf_bytes(&ticket);
+        bed_up(b, of_producer ? 0 : 1, &bytes, 1);
+        bed_produce(b, 0,
+                    (struct mk_producer_options){.acl = of_producer ? NULL : &acl,
+                                                 .stable_id = o.aud,
+                                                 .issuers = &o.issuers});
+        t = bed_take(b, 1, 0,
+                     (struct mk_consumer_options){.acl = of_producer ? &acl : NULL,
+                                                  .stable_id = o.aud,
+                                                  .issuers = &o.issuers});
+        bed_until_last(t, bed_send(b, 0, 10, ITEM));
+        if (jump) {
+            world_clock_jump(b->w, of_producer ? 1 : 0, 15000);
+            exp -= 15;
+        }
+        world_run(b->w, exp * 1000 - wall - world_time(b->w) - 10);
+        assert_true(t->subscribed);
+        before = t->n_items;
+        bed_until_not(t);
+        assert_int_equal(t->close, 16 /* MK_CLOSE_EXPIRED */);
+        assert_non_null(strstr(t->detail, "clause 0 RecogniseIssuer: ticket expired at "));
+        assert_true(wall + t->closed_ms >= exp * 1000);
+        assert_true(wall + t->closed_ms <= exp * 1000 + (jump ? 1000 : 0) + 50);
+        bed_send(b, 0, 10, ITEM);
+        world_run(b->w, 5000);
+        assert_int_equal(t->n_items, before);
+        assert_int_equal(t->close, 12 /* MK_CLOSE_REFUSED: by then it is not admitted at all */);
+        assert_int_equal(bed_stats(b, 0).expired, of_producer ? 0 : 1);
+        mk_buf_done(&ticket);
+        bed_free(b);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_all_in_order_for_each),
+        cmocka_unit_test(test_newest_begins_with_what_comes),
+        cmocka_unit_test(test_oldest_of_a_lapped_ring),
+        cmocka_unit_test(test_large_items),
+        cmocka_unit_test(test_several_producers),
+        cmocka_unit_test(test_one_stalls),
+        cmocka_unit_test(test_slow_one_is_closed_with_a_reason),
+        cmocka_unit_test(test_slow_one_drops_with_a_count),
+        cmocka_unit_test(test_burst_larger_than_the_ring),
+        cmocka_unit_test(test_resumes_after_a_break),
+        cmocka_unit_test(test_told_what_it_missed),
+        cmocka_unit_test(test_resumes_after_a_known_number),
+        cmocka_unit_test(test_close_from_callbacks),
+        cmocka_unit_test(test_pause_from_inside),
+        cmocka_unit_test(test_producer_restarts),
+        cmocka_unit_test(test_cursor_is_kept),
+        cmocka_unit_test(test_subscribers_max),
+        cmocka_unit_test(test_items_come_of_age),
+        cmocka_unit_test(test_statistics),
+        cmocka_unit_test(test_conditions),
+        cmocka_unit_test(test_producer_refuses_by_clause),
+        cmocka_unit_test(test_consumer_refuses_by_clause),
+        cmocka_unit_test(test_a_ticket_ends),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
