@@ -178,7 +178,9 @@ void mk_producer_close(struct mk_producer *p)
     mk_list_del(&p->node);
     mk_ring_done(&p->ring);
     mk_judge_done(&p->judge);
-    mk_free(p);
+    p->closed = true;
+    if (!p->telling) /* else when.c frees it */
+        mk_free(p);
 }
 
 void mk_producer_close_node(struct mk_list *node)

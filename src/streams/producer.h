@@ -23,7 +23,7 @@ struct mk_producer {
     struct mk_timer expiry; /* the first ticket of a subscriber ends */
     struct mk_timer tell;   /* conditions, in the next turn */
     struct mk_producer_when *whens;
-    bool *gone; /* while conditions are told: set when the producer is closed from inside */
+    bool telling, closed; /* conditions are told; closed from inside that */
     struct mk_producer_stats stats;
 };
 

@@ -3,7 +3,7 @@
  * about cannot keep the turn from ending.
  *
  * A callback may stop any condition and close the producer: the list is walked by marks, and
- * `gone` tells the walker that there is nothing left to walk. */
+ * the memory of a producer that was closed meanwhile goes when the walk is over. */
 #include "base/assert.h"
 #include "streams/producer.h"
 #include <mosaik/loop.h>
@@ -40,12 +40,11 @@ static void tell_cb(struct mk_timer *t)
 {
     struct mk_producer *p = mk_container_of(t, struct mk_producer, tell);
     struct mk_producer_when *w;
-    bool gone = false;
 
     for (w = p->whens; w != NULL; w = w->next)
         w->checked = false;
-    p->gone = &gone;
-    while (!gone && (w = next_unchecked(p)) != NULL) {
+    p->telling = true;
+    while ((w = next_unchecked(p)) != NULL) {
         bool now = holds(p, w);
 
         w->checked = true;
@@ -54,8 +53,9 @@ static void tell_cb(struct mk_timer *t)
         w->holds = now;
         w->cb(w, p, now);
     }
-    if (!gone)
-        p->gone = NULL;
+    p->telling = false;
+    if (p->closed)
+        mk_free(p);
 }
 
 void mk_producer_whens_init(struct mk_producer *p)
@@ -67,8 +67,6 @@ void mk_producer_whens_done(struct mk_producer *p)
 {
     while (p->whens != NULL)
         mk_producer_when_stop(p->whens);
-    if (p->gone != NULL)
-        *p->gone = true;
 }
 
 void mk_producer_when(struct mk_producer *p, struct mk_producer_when *w)
