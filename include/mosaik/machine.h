@@ -24,20 +24,30 @@
 enum mk_surface_kind {
     MK_SURFACE_STREAM,
     MK_SURFACE_MAP,
-    /* vec, set, cell, once, queue: numbers are taken as they come to exist */
+    /* The other shapes of a keyed store (collection.h). */
+    MK_SURFACE_VEC,
+    MK_SURFACE_SET,
+    MK_SURFACE_CELL,
+    MK_SURFACE_ONCE,
+    MK_SURFACE_QUEUE,
 };
-const char *mk_surface_kind_name(enum mk_surface_kind k); /* "stream", "map" */
+const char *mk_surface_kind_name(enum mk_surface_kind k); /* "stream", "map", "vec", ... */
+/** Has it keyed state (all but a stream)? */
+bool mk_surface_keyed(enum mk_surface_kind k);
 
 /** One declared surface. Borrowed for the component's life (usually static). */
 struct mk_surface_spec {
     enum mk_surface_kind kind;
     const char *name;            /* 1..128 bytes */
-    const struct mk_type *key;   /* map: K; else NULL */
-    const struct mk_type *value; /* V, or the stream's type */
+    const struct mk_type *key;   /* map, queue: K; else NULL */
+    const struct mk_type *value; /* V, or the one type of another kind */
     /* How much history is kept for followers (a declared property): a stream's items,
      * a map's changes. 0 takes the defaults: 65,536 commits, 16 MiB. */
     uint32_t retain_commits;
     uint32_t retain_bytes;
+    /* queue: how many entries it holds; beyond, the lowest priority goes. 0: no bound. A rule of
+     * the machine, so it is folded into its signature. */
+    uint64_t capacity;
 };
 
 /** The schema digest of a surface, and its id under a stable id (identity.md). */

@@ -27,6 +27,7 @@
 #define MK_REVOCATIONS_MAX 65536u        /* jti of a TicketRevocations */
 #define MK_MAP_OP_KEY_MAX 1024u          /* bytes of pc(K) */
 #define MK_MAP_OP_VALUE_MAX (128u << 10) /* bytes of pc(V) */
+#define MK_MAP_CHANGES_MAX 32768u        /* keys that one commit changes */
 
 /* --- peers and signatures --------------------------------------------------- */
 
@@ -142,12 +143,22 @@ MK_STRUCT_DECLARE(mk_map_remove_op, MK_MAP_REMOVE_TABLE)
     F(S, mk_opt_map_op_value, expect)  \
     F(S, mk_map_op_value, value)
 MK_STRUCT_DECLARE(mk_map_compare_set_op, MK_MAP_COMPARE_SET_TABLE)
+/* Several keys at once, as one commit: a value, or none to remove the key. */
+#define MK_MAP_CHANGE_TABLE(F, S) \
+    F(S, mk_map_op_key, key)      \
+    F(S, mk_opt_map_op_value, value)
+MK_STRUCT_DECLARE(mk_map_change, MK_MAP_CHANGE_TABLE)
+/** Sorted by the encoded key, distinct, not empty. */
+MK_SEQ_DECLARE(mk_map_changes, mk_map_change)
+#define MK_MAP_MANY_TABLE(F, S) F(S, mk_map_changes, changes)
+MK_STRUCT_DECLARE(mk_map_many_op, MK_MAP_MANY_TABLE)
 
 #define MK_MAP_OP_TABLE(F, S)                               \
     F(S, Insert, 0, mk_map_insert_op, insert)               \
     F(S, Remove, 1, mk_map_remove_op, remove)               \
     F(S, CompareSet, 2, mk_map_compare_set_op, compare_set) \
-    F(S, Clear, 3, mk_unit, clear)
+    F(S, Clear, 3, mk_unit, clear)                          \
+    F(S, Many, 4, mk_map_many_op, many)
 MK_ENUM_DECLARE(mk_map_op, MK_MAP_OP_TABLE)
 
 /* --- retirement ------------------------------------------------------------------ */

@@ -26,13 +26,28 @@ const char *mk_surface_kind_name(enum mk_surface_kind k)
         return "stream";
     case MK_SURFACE_MAP:
         return "map";
+    case MK_SURFACE_VEC:
+        return "vec";
+    case MK_SURFACE_SET:
+        return "set";
+    case MK_SURFACE_CELL:
+        return "cell";
+    case MK_SURFACE_ONCE:
+        return "once";
+    case MK_SURFACE_QUEUE:
+        return "queue";
     }
     return "unknown";
 }
 
+bool mk_surface_keyed(enum mk_surface_kind k)
+{
+    return k != MK_SURFACE_STREAM;
+}
+
 struct mk_id mk_surface_schema(const struct mk_surface_spec *s)
 {
-    if (s->kind == MK_SURFACE_MAP)
+    if (s->kind == MK_SURFACE_MAP || s->kind == MK_SURFACE_QUEUE)
         return mk_schema_digest_pair(s->key, s->value);
     return mk_schema_digest(s->value);
 }
@@ -89,6 +104,7 @@ void mk_surfaces_init(struct mk_surfaces *s, const struct mk_surface_spec *specs
         v->schema = mk_surface_schema(&specs[i]);
         v->id = mk_surface_id(&specs[i], stable_id);
         v->commit = mk_commit_first(&v->id, deployment);
+        mk_view_init(&v->view, specs[i].kind, &v->map);
         v->history = mk_history_new(&v->commit, specs[i].retain_commits, specs[i].retain_bytes);
     }
 }
@@ -96,6 +112,7 @@ void mk_surfaces_init(struct mk_surfaces *s, const struct mk_surface_spec *specs
 void mk_surfaces_done(struct mk_surfaces *s)
 {
     for (unsigned i = 0; i < s->n; i++) {
+        mk_view_done(&s->v[i].view);
         mk_trie_done(&s->v[i].map);
         mk_history_free(s->v[i].history);
     }
@@ -134,6 +151,11 @@ bool mk_map_next(const struct mk_surfaces *s, unsigned surface, struct mk_id *cu
     return mk_trie_next(&surface_at(s, surface)->map, cursor, ret_key, ret_value);
 }
 
+const struct mk_view *mk_surfaces_view(const struct mk_surfaces *s, unsigned surface)
+{
+    return &surface_at(s, surface)->view;
+}
+
 uint64_t mk_surface_index(const struct mk_surfaces *s, unsigned surface)
 {
     return surface_at(s, surface)->index;
@@ -164,6 +186,19 @@ void mk_surface_commit(struct mk_surface *s, const struct mk_id *digest, struct 
     mk_history_push(s->history, &s->commit, payload, marker);
 }
 
+static bool apply_many(struct mk_trie *t, const struct mk_map_changes *changes)
+{
+    bool changed = false;
+
+    for (size_t i = 0; i < changes->n; i++) {
+        const struct mk_map_change *c = &changes->v[i];
+
+        if (c->value.some ? mk_trie_set(t, c->key, c->value.v) : mk_trie_remove(t, c->key))
+            changed = true;
+    }
+    return changed;
+}
+
 int mk_map_apply(struct mk_trie *t, const struct mk_map_op *op, bool *ret_changed)
 {
     struct mk_bytes now = {0};
@@ -186,6 +221,9 @@ int mk_map_apply(struct mk_trie *t, const struct mk_map_op *op, bool *ret_change
     case mk_map_op_Clear:
         *ret_changed = t->count > 0;
         mk_trie_done(t);
+        return 0;
+    case mk_map_op_Many:
+        *ret_changed = apply_many(t, &op->u.many.changes);
         return 0;
     }
     MK_ASSERT(!"a map op that does not exist");
@@ -338,7 +376,7 @@ static const char *restore_map(struct mk_surface *s, struct mk_reader *r)
 
     if (count > r->n / 2)
         return "the count of a map exceeds the snapshot";
-    if (count > 0 && s->spec->kind != MK_SURFACE_MAP)
+    if (count > 0 && !mk_surface_keyed(s->spec->kind))
         return "a stream has keyed state";
     for (uint64_t i = 0; i < count; i++) {
         struct mk_bytes key = read_slice(r, MK_KEY_MAX), value = read_slice(r, MK_VALUE_MAX);
@@ -351,6 +389,7 @@ static const char *restore_map(struct mk_surface *s, struct mk_reader *r)
             return "keys are not in the order of their hashes";
         before = path;
         mk_trie_set(&s->map, key, value);
+        mk_view_put(&s->view, key, value);
     }
     return NULL;
 }

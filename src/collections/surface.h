@@ -4,7 +4,7 @@
 #ifndef COLLECTIONS_SURFACE_H
 #define COLLECTIONS_SURFACE_H
 
-#include "collections/trie.h"
+#include "collections/view.h"
 #include <mosaik/machine.h>
 
 #define MK_PAYLOAD_MAX (2 * MK_VALUE_MAX + MK_KEY_MAX + 16u) /* bytes of a commit: a CompareSet */
@@ -23,7 +23,8 @@ struct mk_surface {
     struct mk_id schema;
     uint64_t index;      /* last commit, 0 for none */
     struct mk_id commit; /* its hash; the first previous when index is 0 */
-    struct mk_trie map;
+    struct mk_trie map;  /* what is keyed, whatever its shape */
+    struct mk_view view; /* of map, with what its shape needs beside it */
     bool retired;
     /* History: a ring of commits, oldest first; private. */
     struct mk_history *history;

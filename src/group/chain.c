@@ -10,7 +10,7 @@
 
 void mk_chain_init(struct mk_chain *c, enum mk_surface_kind kind, const struct mk_id *schema)
 {
-    *c = (struct mk_chain){.is_map = kind == MK_SURFACE_MAP,
+    *c = (struct mk_chain){.is_map = mk_surface_keyed(kind),
                            .schema = *schema,
                            .marker_digest = mk_schema_digest(&mk_retirement_marker_type)};
 }

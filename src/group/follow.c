@@ -548,7 +548,7 @@ int mk_follow_open(struct mk_env *e, struct mk_net *net, struct mk_follow **ret,
                    struct mk_client_report *report)
 {
     struct mk_follow *f;
-    bool map = o->kind == MK_SURFACE_MAP;
+    bool map = mk_surface_keyed(o->kind);
 
     if (map != (o->from == mk_from_Snapshot) || o->from == mk_from_Lookups)
         return MK_EINVALID;

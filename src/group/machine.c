@@ -3,6 +3,7 @@
  * outcome. A refusal must come before the first mutation; a machine that does not keep
  * to that is a mistake of ours, and stops the process rather than let replicas
  * disagree with what was told to the sender. */
+#include "collections/shape.h"
 #include "group/state_int.h"
 
 #include <stdarg.h>
@@ -87,13 +88,20 @@ void mk_answer(struct mk_apply *a, struct mk_bytes answer)
     mk_buf_put(&a->answer, answer.p, answer.n);
 }
 
+static struct mk_surface *surface_at(struct mk_apply *a, unsigned surface)
+{
+    MK_ASSERT(surface < a->s->surfaces.n);
+    MK_ASSERT(!a->refused);
+    return &a->s->surfaces.v[surface];
+}
+
 static struct mk_surface *surface_of(struct mk_apply *a, unsigned surface,
                                      enum mk_surface_kind kind)
 {
-    MK_ASSERT(surface < a->s->surfaces.n);
-    MK_ASSERT(a->s->surfaces.v[surface].spec->kind == kind);
-    MK_ASSERT(!a->refused);
-    return &a->s->surfaces.v[surface];
+    struct mk_surface *s = surface_at(a, surface);
+
+    MK_ASSERT(s->spec->kind == kind);
+    return s;
 }
 
 static void note_commit(struct mk_apply *a, unsigned surface)
@@ -179,6 +187,24 @@ void mk_stream_append(struct mk_apply *a, unsigned surface, struct mk_bytes item
     note_commit(a, surface);
 }
 
+int mk_collection_apply(struct mk_apply *a, unsigned surface, const struct mk_op *op,
+                        struct mk_written *ret, struct mk_fault *reterr)
+{
+    struct mk_surface *s = surface_at(a, surface);
+    bool changed;
+    int rv;
+
+    if (s->retired)
+        return mk_fault(reterr, MK_ERETIRED, "%s is retired", s->spec->name);
+    rv = mk_shape_apply(s, op, &changed, reterr);
+    if (rv != 0)
+        return rv;
+    if (changed)
+        note_commit(a, surface);
+    *ret = (struct mk_written){.version = s->index, .changed = changed};
+    return 0;
+}
+
 struct mk_id mk_machine_signature(const struct mk_machine_ops *ops)
 {
     struct mk_hasher h;
@@ -195,6 +221,8 @@ struct mk_id mk_machine_signature(const struct mk_machine_ops *ops)
         mk_hasher_put_u64le(&h, strlen(ops->surfaces[i].name));
         mk_hasher_put_str(&h, ops->surfaces[i].name);
         mk_hasher_put(&h, schema.b, sizeof schema.b);
+        if (ops->surfaces[i].capacity > 0)
+            mk_hasher_put_u64le(&h, ops->surfaces[i].capacity);
     }
     return mk_hasher_end(&h);
 }

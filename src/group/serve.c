@@ -133,7 +133,7 @@ static unsigned check_hello(struct mk_serve *s, const struct mk_surface_hello *h
                  mk_id_hex(&hello->surface, hex));
         return MK_CLOSE_NOT_FOUND;
     }
-    map = found->spec->kind == MK_SURFACE_MAP;
+    map = mk_surface_keyed(found->spec->kind);
     if (map ? hello->from.tag == mk_from_Oldest || hello->from.tag == mk_from_Newest
             : hello->from.tag == mk_from_Snapshot || hello->from.tag == mk_from_Lookups) {
         snprintf(detail, MK_REASON_MAX, "%s is a %s and cannot be read like that",
@@ -209,7 +209,7 @@ void mk_serve_marked(struct mk_serve *s, unsigned surface)
 
     MK_ASSERT(surfaces != NULL && surface < surfaces->n);
     now = &surfaces->v[surface];
-    if (v->n_readers == 0 || now->spec->kind != MK_SURFACE_MAP)
+    if (v->n_readers == 0 || !mk_surface_keyed(now->spec->kind))
         return;
     if (v->n_marks > 0 && mark_at(v, v->n_marks - 1)->index == now->index)
         return; /* a renewal: the state is the same */
@@ -258,7 +258,7 @@ void mk_serve_certified(struct mk_serve *s, unsigned surface, const struct mk_ce
     /* What we have not applied, or have otherwise, we cannot serve. */
     if (mk_surface_hash_at(now, c->head.index, &here) != 0 || !mk_id_eq(&here, &c->head.commit))
         return;
-    if (now->spec->kind == MK_SURFACE_MAP && !promote(v, now, &c->head))
+    if (mk_surface_keyed(now->spec->kind) && !promote(v, now, &c->head))
         return;
     v->certified = true;
     v->certificate.head = c->head;

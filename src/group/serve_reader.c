@@ -100,7 +100,7 @@ static bool plan_welcome(const struct mk_serve_reader *r, const struct mk_surfac
         if (r->from.u.after.index > head->index)
             return false;
         w->follows = r->from.u.after.index + 1 >= w->oldest;
-        if (w->follows || s->spec->kind != MK_SURFACE_MAP) {
+        if (w->follows || !mk_surface_keyed(s->spec->kind)) {
             begin_at(w, s, r->from.u.after.index + 1);
             return true;
         }
@@ -135,7 +135,7 @@ static size_t step_start(struct mk_serve_reader *r, const struct mk_surface *s)
         return 0;
     r->next = m.u.welcome.next;
     r->state = MK_READER_FOLLOWS;
-    if (s->spec->kind == MK_SURFACE_MAP && !m.u.welcome.follows) {
+    if (mk_surface_keyed(s->spec->kind) && !m.u.welcome.follows) {
         r->state = MK_READER_SNAPSHOT;
         r->snap_cursor = MK_ZERO_ID;
         mk_trie_fork(&r->snap, &v->map);
@@ -314,7 +314,7 @@ static void reader_message_cb(struct mk_conv *c, struct mk_bytes bytes)
         reader_end(r, MK_CLOSE_MALFORMED, fault.text);
         return;
     }
-    if (s != NULL && s->spec->kind != MK_SURFACE_MAP) {
+    if (s != NULL && !mk_surface_keyed(s->spec->kind)) {
         reader_end(r, MK_CLOSE_MALFORMED, "a stream has no keys");
         return;
     }

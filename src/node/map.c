@@ -3,21 +3,7 @@
  * The follower (src/group/follow.c) shows only what a certificate covers; here a
  * change is decoded into (key, value) for the owner. When the bond moves to
  * another deployment the follower is opened again there, from a fresh snapshot. */
-#include "node/network.h"
-#include <mosaik/map.h>
-
-struct mk_map {
-    struct mk_bond_part part;
-    struct mk_bond *bond; /* NULL once ended */
-    const struct mk_surface_spec *spec;
-    struct mk_map_cbs cbs;
-    void *owner;
-    struct mk_follow *follow;
-    bool synced;
-    uint64_t version;
-    int ended;
-    struct mk_fault why;
-};
+#include "node/map.h"
 
 static void map_end(struct mk_map *m, int status, const struct mk_fault *fault)
 {
@@ -32,21 +18,46 @@ static void map_end(struct mk_map *m, int status, const struct mk_fault *fault)
         m->cbs.ended(m, status, fault);
 }
 
-static void show_change(struct mk_map *m, const struct mk_map_op *op)
+static void changed(struct mk_map *m, struct mk_bytes key, const struct mk_bytes *value)
 {
     const struct mk_bytes none = {0};
 
+    if (m->shape != NULL)
+        m->shape->changed(m->shape, key, value);
+    else if (m->cbs.changed != NULL)
+        m->cbs.changed(m, key, value != NULL ? *value : none, m->version);
+}
+
+/* The owner may close the map from a callback; the rest is then for nobody. */
+static void show_many(struct mk_map *m, const struct mk_map_changes *changes)
+{
+    bool gone = false;
+
+    m->gone = &gone;
+    for (size_t i = 0; i < changes->n && !gone; i++)
+        changed(m, changes->v[i].key, changes->v[i].value.some ? &changes->v[i].value.v : NULL);
+    if (!gone)
+        m->gone = NULL;
+}
+
+static void show_change(struct mk_map *m, const struct mk_map_op *op)
+{
     switch ((enum mk_map_op_tag)op->tag) {
     case mk_map_op_Insert:
-        m->cbs.changed(m, op->u.insert.key, op->u.insert.value, m->version);
+        changed(m, op->u.insert.key, &op->u.insert.value);
         return;
     case mk_map_op_Remove:
-        m->cbs.changed(m, op->u.remove.key, none, m->version);
+        changed(m, op->u.remove.key, NULL);
         return;
     case mk_map_op_CompareSet:
-        m->cbs.changed(m, op->u.compare_set.key, op->u.compare_set.value, m->version);
+        changed(m, op->u.compare_set.key, &op->u.compare_set.value);
+        return;
+    case mk_map_op_Many:
+        show_many(m, &op->u.many.changes);
         return;
     case mk_map_op_Clear:
+        if (m->shape != NULL)
+            m->shape->cleared(m->shape);
         if (m->cbs.synced != NULL)
             m->cbs.synced(m);
         return;
@@ -56,14 +67,17 @@ static void show_change(struct mk_map *m, const struct mk_map_op *op)
 static void follow_commit(struct mk_follow *f, uint64_t index, struct mk_bytes payload, bool marker)
 {
     struct mk_map *m = mk_follow_owner(f);
+    struct mk_map_shape *shape = m->shape;
     struct mk_arena arena = {0};
     struct mk_map_op op;
 
     m->version = index;
-    if (!marker && m->cbs.changed != NULL &&
+    if (!marker && (m->cbs.changed != NULL || m->shape != NULL) &&
         mk_decode(&op, &mk_map_op_type, payload, &arena, NULL) == 0)
         show_change(m, &op);
     mk_arena_done(&arena);
+    if (shape != NULL)
+        shape->committed(shape, index);
 }
 
 static void follow_snapshot(struct mk_follow *f, uint64_t index)
@@ -73,6 +87,8 @@ static void follow_snapshot(struct mk_follow *f, uint64_t index)
     m->version = index;
     m->synced = true;
     mk_bond_advance(m->bond);
+    if (m->shape != NULL)
+        m->shape->rebuilt(m->shape);
     if (m->cbs.synced != NULL)
         m->cbs.synced(m);
 }
@@ -108,7 +124,7 @@ static void part_rebind(struct mk_bond_part *p)
     struct mk_map *m = mk_container_of(p, struct mk_map, part);
     struct mk_bond *b = m->bond;
     struct mk_follow_options o = {.surface = mk_surface_id(m->spec, &b->reference.stable_id),
-                                  .kind = MK_SURFACE_MAP,
+                                  .kind = m->spec->kind,
                                   .schema = mk_surface_schema(m->spec),
                                   .from = mk_from_Snapshot};
     int rv;
@@ -137,7 +153,7 @@ int mk_map_open(struct mk_bond *b, struct mk_map **ret, const struct mk_surface_
 {
     struct mk_map *m = mk_alloc(sizeof *m);
 
-    MK_ASSERT(spec->kind == MK_SURFACE_MAP);
+    MK_ASSERT(mk_surface_keyed(spec->kind));
     m->part = (struct mk_bond_part){.rebind = part_rebind, .end = part_end};
     m->bond = b;
     m->spec = spec;
@@ -155,6 +171,8 @@ void mk_map_close(struct mk_map *m)
 {
     if (m == NULL)
         return;
+    if (m->gone != NULL)
+        *m->gone = true;
     mk_follow_close(m->follow);
     if (m->bond != NULL)
         mk_list_del(&m->part.node);
@@ -197,6 +215,18 @@ bool mk_map_each(const struct mk_map *m, struct mk_id *cursor, struct mk_bytes *
                  struct mk_bytes *ret_value)
 {
     return mk_map_synced(m) && mk_trie_next(mk_follow_map(m->follow), cursor, ret_key, ret_value);
+}
+
+const struct mk_trie *mk_map_trie(const struct mk_map *m)
+{
+    return mk_follow_map(m->follow);
+}
+
+uint64_t mk_map_certified(const struct mk_map *m)
+{
+    const struct mk_certificate *c = mk_follow_certificate(m->follow);
+
+    return c != NULL ? c->head.index : 0;
 }
 
 /* --- blocking ------------------------------------------------------------------------------- */

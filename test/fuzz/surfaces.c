@@ -2,16 +2,34 @@
 #include "targets.h"
 
 #include "collections/certificate.h"
-#include "collections/surface.h"
+#include "collections/shape.h"
 
 static const struct mk_surface_spec specs[] = {
     {.kind = MK_SURFACE_MAP, .name = "map", .key = &mk_text_type, .value = &mk_blob_type},
     {.kind = MK_SURFACE_STREAM, .name = "stream", .value = &mk_u64_type, .retain_commits = 3},
+    {.kind = MK_SURFACE_VEC, .name = "vec", .value = &mk_blob_type, .retain_commits = 3},
+    {.kind = MK_SURFACE_QUEUE,
+     .name = "queue",
+     .key = &mk_blob_type,
+     .value = &mk_blob_type,
+     .retain_commits = 3},
 };
 
 static void surfaces_init(struct mk_surfaces *s)
 {
     mk_surfaces_init(s, specs, sizeof specs / sizeof specs[0], &MK_UNIVERSE, &MK_UNIVERSE);
+}
+
+/* A restored state need not be one that a shape made: it is read without a slip all the same. */
+static void read_views(const struct mk_surfaces *s)
+{
+    struct mk_bytes key, value;
+    uint64_t priority;
+
+    for (uint64_t i = 0; i < mk_view_count(mk_surfaces_view(s, 2)); i++)
+        FUZZ_CHECK(mk_vec_at(mk_surfaces_view(s, 2), i, &value) == 0);
+    for (uint64_t i = 0; i < mk_view_count(mk_surfaces_view(s, 3)); i++)
+        FUZZ_CHECK(mk_queue_at(mk_surfaces_view(s, 3), i, &priority, &key, &value) == 0);
 }
 
 /* What is accepted is the snapshot of the state that it made. */
@@ -25,6 +43,7 @@ bool fuzz_surfaces(const uint8_t *p, size_t n)
     rv = mk_surfaces_restore(&s, MK_BYTES(p, n), NULL);
     FUZZ_CHECK(rv == 0 || rv == MK_EMALFORMED);
     if (rv == 0) {
+        read_views(&s);
         mk_surfaces_snapshot(&s, &again);
         FUZZ_CHECK(mk_bytes_eq(mk_buf_bytes(&again), MK_BYTES(p, n)));
     }
@@ -41,11 +60,18 @@ void fuzz_make_surfaces(struct fuzz_random *r, struct mk_buf *out)
     surfaces_init(&s);
     for (unsigned i = 0; i < changes; i++) {
         uint8_t key = (uint8_t)fuzz_below(r, 6), value = (uint8_t)fuzz_u64(r);
-        struct mk_map_op op = {.tag = mk_map_op_Insert,
-                               .u.insert = {MK_BYTES(&key, 1), MK_BYTES(&value, 1)}};
+        struct mk_map_op insert = {.tag = mk_map_op_Insert,
+                                   .u.insert = {MK_BYTES(&key, 1), MK_BYTES(&value, 1)}};
+        struct mk_bytes item = MK_BYTES(&value, 1);
+        struct mk_op_ranked ranked = {value % 4, MK_BYTES(&key, 1), item};
+        struct mk_op op;
         bool changed;
 
-        mk_surface_map_op(&s.v[0], &op, &changed);
+        mk_surface_map_op(&s.v[0], &insert, &changed);
+        op = (struct mk_op){.tag = mk_op_PushFront, .u.push_front = {.items = {&item, 1}}};
+        mk_shape_apply(&s.v[2], &op, &changed, NULL);
+        op = (struct mk_op){.tag = mk_op_Enqueue, .u.enqueue = {.entries = {&ranked, 1}}};
+        mk_shape_apply(&s.v[3], &op, &changed, NULL);
         if (value & 1)
             mk_surface_commit(&s.v[1], &s.v[1].schema, MK_BYTES(&value, 1));
     }

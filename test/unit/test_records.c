@@ -37,7 +37,8 @@ static void test_layouts(void **state)
                             "operators:*{member:id,operator:peer},default_operator:?peer}"},
         {&mk_advance_type, "Advance{peer:peer,unix_ms:u64,signature:[64]u8}"},
         {&mk_map_op_type, "MapOp(Insert=0{key:bytes,value:bytes},Remove=1{key:bytes},"
-                          "CompareSet=2{key:bytes,expect:?bytes,value:bytes},Clear=3)"},
+                          "CompareSet=2{key:bytes,expect:?bytes,value:bytes},Clear=3,"
+                          "Many=4{changes:*{key:bytes,value:?bytes}})"},
         {&mk_retirement_marker_type,
          "RetirementMarker{effective_at:(AtSequence=0{seq:u64},AtTimestamp=1{unix_ms:u64},"
          "AtTick=2{almanac:id,tick:u64}),reason:(Rotation=0,Retired=1,OperatorExit=2,Emergency=3),"

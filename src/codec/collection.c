@@ -1,0 +1,30 @@
+/* collection.c - descriptors of the writes to collections. */
+#include <mosaik/collection.h>
+
+#define MANY 65536u /* items of one write; its bytes are bounded by MK_COMMAND_MAX */
+
+MK_BLOB_DEFINE(mk_op_key, MK_KEY_MAX)
+MK_BLOB_DEFINE(mk_op_value, MK_VALUE_MAX)
+MK_OPTION_DEFINE(mk_opt_op_value, mk_op_value)
+MK_SEQ_DEFINE(mk_op_keys, mk_op_value, MANY, 0)
+MK_SEQ_DEFINE(mk_op_values, mk_op_value, MANY, 0)
+MK_STRUCT_DEFINE(mk_op_entry, "Entry", MK_OP_ENTRY_TABLE)
+MK_SEQ_DEFINE(mk_op_entries, mk_op_entry, MANY, 0)
+MK_STRUCT_DEFINE(mk_op_ranked, "Ranked", MK_OP_RANKED_TABLE)
+MK_SEQ_DEFINE(mk_op_ranked_list, mk_op_ranked, MANY, 0)
+MK_STRUCT_DEFINE(mk_op_bound_at, "At", MK_OP_BOUND_AT_TABLE)
+MK_ENUM_DEFINE(mk_op_bound, "Bound", MK_OP_BOUND_TABLE)
+MK_STRUCT_DEFINE(mk_op_extend, "Extend", MK_OP_EXTEND_TABLE)
+MK_STRUCT_DEFINE(mk_op_remove, "Remove", MK_OP_REMOVE_TABLE)
+MK_STRUCT_DEFINE(mk_op_exchange, "Exchange", MK_OP_EXCHANGE_TABLE)
+MK_STRUCT_DEFINE(mk_op_items, "Items", MK_OP_ITEMS_TABLE)
+MK_STRUCT_DEFINE(mk_op_write, "Write", MK_OP_WRITE_TABLE)
+MK_STRUCT_DEFINE(mk_op_insert_at, "InsertAt", MK_OP_INSERT_AT_TABLE)
+MK_STRUCT_DEFINE(mk_op_at, "At", MK_OP_AT_TABLE)
+MK_STRUCT_DEFINE(mk_op_swap, "Swap", MK_OP_SWAP_TABLE)
+MK_STRUCT_DEFINE(mk_op_enqueue, "Enqueue", MK_OP_ENQUEUE_TABLE)
+MK_STRUCT_DEFINE(mk_op_priority, "Reprioritise", MK_OP_PRIORITY_TABLE)
+MK_STRUCT_DEFINE(mk_op_range, "RemoveRange", MK_OP_RANGE_TABLE)
+MK_ENUM_DEFINE(mk_op, "Op", MK_OP_TABLE)
+MK_STRUCT_DEFINE(mk_written, "Written", MK_WRITTEN_TABLE)
+MK_STRUCT_DEFINE(mk_collection_command, "CollectionCommand", MK_COLLECTION_COMMAND_TABLE)
