@@ -189,20 +189,23 @@ uint64_t mk_collateral_generation(const struct mk_collateral *c);
 
 /* --- the verdict --------------------------------------------------------------------------- */
 
-#define MK_TCB_STATUS_MAP(X)             \
-    X(UpToDate)                          \
-    X(SWHardeningNeeded)                 \
-    X(ConfigurationNeeded)               \
-    X(ConfigurationAndSWHardeningNeeded) \
-    X(OutOfDate)                         \
-    X(OutOfDateConfigurationNeeded)      \
+#define MK_TCB_STATUS_MAP(X)                \
+    X(UpToDate)                             \
+    X(SWHardeningNeeded)                    \
+    X(ConfigurationNeeded)                  \
+    X(ConfigurationAndSWHardeningNeeded)    \
+    X(OutOfDate)                            \
+    X(OutOfDateConfigurationNeeded)         \
+    X(TDRelaunchAdvised)                    \
+    X(TDRelaunchAdvisedConfigurationNeeded) \
     X(Revoked)
 enum mk_tcb_status {
 #define MK_TCB_STATUS_X(name) MK_TCB_##name,
     MK_TCB_STATUS_MAP(MK_TCB_STATUS_X)
 #undef MK_TCB_STATUS_X
 };
-const char *mk_tcb_status_name(enum mk_tcb_status s); /* "UpToDate" */
+const char *mk_tcb_status_name(enum mk_tcb_status s);                 /* "UpToDate" */
+int mk_tcb_status_parse(enum mk_tcb_status *ret, struct mk_str name); /* MK_ENOTFOUND */
 
 enum mk_quote_chain { MK_QUOTE_CHAIN_OK, MK_QUOTE_CHAIN_REFUSED, MK_QUOTE_CHAIN_ABSENT };
 
@@ -225,9 +228,9 @@ struct mk_quote_verdict {
     uint32_t evaluation_number;
     unsigned n_advisories; /* sorted, distinct */
     char advisories[MK_ADVISORIES_MAX][MK_ADVISORY_MAX];
-    uint8_t fmspc[6];   /* of a chain that is ok */
-    uint64_t expires_s; /* unix seconds: what it relied on has ended by then; judge again */
-    char reason[256];   /* "" when ok; what, which rule, with the date where one counts */
+    uint8_t fmspc[6];          /* of a chain that is ok */
+    uint64_t expires_s;        /* unix seconds: what it relied on has ended by then; judge again */
+    char reason[MK_FAULT_MAX]; /* "" when ok; else the first rule that failed, with its date */
 };
 
 /** Verifies at now_s (unix seconds): the attestation key's signature, the QE report's

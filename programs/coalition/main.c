@@ -26,6 +26,7 @@ static const struct command commands[] = {
     {"map", "read a map with proofs; follow it", cmd_map},
     {"handshake", "a page and a JSON file for integrators", cmd_handshake},
     {"replay", "recompute a component from its log", cmd_replay},
+    {"check", "judge foreign data: quotes, event logs", cmd_check},
 };
 
 static void print_help(void)
