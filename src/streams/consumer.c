@@ -48,6 +48,7 @@ struct mk_consumer {
     struct mk_list held;
     bool ending; /* the conversation has ended; the user is told when held is empty */
     struct mk_timer again, expiry;
+    bool anew; /* judged again, whether its time has come or not */
     uint32_t again_ms;
     struct mk_task resume;
     struct mk_consumer_stats stats;
@@ -315,15 +316,27 @@ static void expiry_cb(struct mk_timer *t)
     uint64_t wall = mk_wall_ms(e);
     char reason[256];
 
-    if (c->shown.expires_ms > wall ||
+    if (!c->subscribed && !c->ending)
+        return;
+    if ((!c->anew && c->shown.expires_ms > wall) ||
         mk_judge(&c->judge, &c->shown, MK_SCOPE_WRITE, wall, reason) == 0) {
+        c->anew = false;
         if (c->shown.expires_ms != UINT64_MAX)
             mk_timer_start(e, &c->expiry, mk_judge_next(e, c->shown.expires_ms));
         return;
     }
+    c->anew = false;
     enter(c);
     end(c, MK_CLOSE_EXPIRED, reason);
     leave(c);
+}
+
+void mk_consumer_rejudge_node(struct mk_list *node)
+{
+    struct mk_consumer *c = mk_container_of(node, struct mk_consumer, node);
+
+    c->anew = true;
+    mk_timer_start(c->streams->env, &c->expiry, mk_now(c->streams->env));
 }
 
 /* --- subscribing ------------------------------------------------------------------------------ */

@@ -114,7 +114,7 @@ uint64_t mk_producer_send(struct mk_producer *p, struct mk_bytes item)
 
 static void expiry_cb(struct mk_timer *t)
 {
-    mk_producer_expire(mk_container_of(t, struct mk_producer, expiry));
+    mk_producer_judge(mk_container_of(t, struct mk_producer, expiry), /* anew= */ false);
 }
 
 static uint32_t or_default(uint32_t value, uint32_t otherwise)
@@ -186,6 +186,11 @@ void mk_producer_close(struct mk_producer *p)
 void mk_producer_close_node(struct mk_list *node)
 {
     mk_producer_close(mk_container_of(node, struct mk_producer, node));
+}
+
+void mk_producer_rejudge_node(struct mk_list *node)
+{
+    mk_producer_judge(mk_container_of(node, struct mk_producer, node), /* anew= */ true);
 }
 
 struct mk_producer *mk_streams_find(struct mk_streams *s, const struct mk_id *surface)

@@ -45,8 +45,9 @@ struct mk_subscriber {
  * could take more and there is more. */
 bool mk_subscriber_pump(struct mk_subscriber *s, size_t share);
 void mk_subscriber_close(struct mk_subscriber *s, unsigned close, const char *detail);
-/** Closes those whose tickets have ended, and sets the timer for the next. */
-void mk_producer_expire(struct mk_producer *p);
+/** Closes those whose tickets have ended, and sets the timer for the next. anew: judges all,
+ * whether their time has come or not. */
+void mk_producer_judge(struct mk_producer *p, bool anew);
 
 /* producer.c */
 

@@ -42,6 +42,12 @@ static void links_down(struct mk_net_watch *w, const struct mk_peer *peer, unsig
     (void)detail;
 }
 
+void mk_streams_rejudge(struct mk_streams *s)
+{
+    mk_list_each(n, &s->producers) mk_producer_rejudge_node(n);
+    mk_list_each(n, &s->consumers) mk_consumer_rejudge_node(n);
+}
+
 int mk_streams_open(struct mk_streams *s, struct mk_env *e, struct mk_net *net,
                     struct mk_discovery *d, const struct mk_bytes *tickets, size_t n_tickets)
 {

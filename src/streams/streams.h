@@ -24,6 +24,9 @@ int mk_streams_open(struct mk_streams *s, struct mk_env *e, struct mk_net *net,
 /** Closes what is still open. */
 void mk_streams_done(struct mk_streams *s);
 
+/** Revocations came: every subscriber and every producer is judged again, now. */
+void mk_streams_rejudge(struct mk_streams *s);
+
 /* As in <mosaik/stream.h>. */
 int mk_streams_produce(struct mk_streams *s, struct mk_producer **ret,
                        const struct mk_producer_options *o);
@@ -37,6 +40,9 @@ struct mk_producer *mk_streams_find(struct mk_streams *s, const struct mk_id *su
 unsigned mk_producer_subscribe(struct mk_producer *p, struct mk_conv *c,
                                const struct mk_subscribe *hello, char detail[MK_REASON_MAX]);
 void mk_producer_close_node(struct mk_list *node);
+void mk_producer_rejudge_node(struct mk_list *node);
+/** Looks at it at once; what it is told comes in a later turn. */
+void mk_consumer_rejudge_node(struct mk_list *node);
 void mk_consumer_close_node(struct mk_list *node);
 void mk_consumer_link_up(struct mk_list *node, struct mk_link *l);
 

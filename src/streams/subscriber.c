@@ -226,19 +226,19 @@ unsigned mk_producer_subscribe(struct mk_producer *p, struct mk_conv *c,
     mk_list_add_tail(&p->subscribers, &s->node);
     p->stats.subscribers++;
     p->stats.subscribed++;
-    mk_producer_expire(p);
+    mk_producer_judge(p, /* anew= */ false);
     mk_producer_note(p, s, /* more= */ true);
     mk_producer_touch(p);
     return 0;
 }
 
 /* One whose time has come is judged again; false when it is closed for that. */
-static bool still_admitted(struct mk_subscriber *s, uint64_t wall)
+static bool still_admitted(struct mk_subscriber *s, uint64_t wall, bool anew)
 {
     struct mk_producer *p = s->producer;
     char reason[256];
 
-    if (s->shown.expires_ms > wall ||
+    if ((!anew && s->shown.expires_ms > wall) ||
         mk_judge(&p->judge, &s->shown, MK_SCOPE_READ, wall, reason) == 0)
         return true;
     p->stats.expired++;
@@ -246,7 +246,7 @@ static bool still_admitted(struct mk_subscriber *s, uint64_t wall)
     return false;
 }
 
-void mk_producer_expire(struct mk_producer *p)
+void mk_producer_judge(struct mk_producer *p, bool anew)
 {
     struct mk_env *e = p->streams->env;
     uint64_t wall = mk_wall_ms(e), first = UINT64_MAX;
@@ -255,7 +255,7 @@ void mk_producer_expire(struct mk_producer *p)
     {
         struct mk_subscriber *s = mk_container_of(n, struct mk_subscriber, node);
 
-        if (still_admitted(s, wall) && s->shown.expires_ms < first)
+        if (still_admitted(s, wall, anew) && s->shown.expires_ms < first)
             first = s->shown.expires_ms;
     }
     mk_timer_stop(&p->expiry);

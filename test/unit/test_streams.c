@@ -2,6 +2,8 @@
  * for a slow one, resuming, what a restart does, and ends from inside callbacks. */
 #include "stream_bed.h"
 
+#include "node/network.h"
+
 #define ITEM 100u
 
 static const struct mk_consumer_options from_oldest = {0};
@@ -695,6 +697,7 @@ struct office {
     struct mk_key signer;
     struct mk_roster roster;
     struct mk_id root, aud;
+    bool revoking;
 };
 
 static const struct mk_roster *office_roster(struct mk_issuers *i, const struct mk_id *root,
@@ -705,11 +708,21 @@ static const struct mk_roster *office_roster(struct mk_issuers *i, const struct 
     return mk_id_eq(root, &o->root) && epoch == 1 ? &o->roster : NULL;
 }
 
+static bool office_revoked(struct mk_issuers *i, const struct mk_id *root, const uint8_t jti[16],
+                           uint64_t now_ms)
+{
+    (void)root;
+    (void)now_ms;
+    return mk_container_of(i, struct office, issuers)->revoking && jti[0] == 1;
+}
+
 static void office_init(struct office *o)
 {
     uint8_t seed[32] = {0x0f};
 
-    *o = (struct office){.issuers = {.roster = office_roster}, .root = {{9}}, .aud = {{8}}};
+    *o = (struct office){.issuers = {.roster = office_roster, .revoked = office_revoked},
+                         .root = {{9}},
+                         .aud = {{8}}};
     mk_key_from_seed(&o->signer, seed);
     o->roster =
         (struct mk_roster){.deployment = o->root, .epoch = 1, .peers = {&o->signer.peer, 1}};
@@ -790,6 +803,52 @@ static void test_a_ticket_ends(void **state)
     }
 }
 
+/** A ticket that is revoked while its subscription lasts: each side ends it when the list
+ * comes. */
+static void test_a_ticket_is_revoked(void **state)
+{
+    (void)state;
+    for (unsigned k = 0; k < 2; k++) {
+        bool of_producer = k == 1;
+        struct bed *b = bed_new(60 + k);
+        struct mk_acl_clause clauses[2] = {{.tag = mk_acl_clause_RecogniseIssuer},
+                                           {.tag = mk_acl_clause_GateReaders}};
+        struct mk_acl_composition acl = {.clauses = {clauses, 2}};
+        struct mk_buf ticket = {0};
+        struct mk_bytes bytes;
+        struct office o;
+        struct bed_taker *t;
+        uint64_t wall = mk_wall_ms(world_node(b->w, 0));
+
+        office_init(&o);
+        clauses[0].u.recognise_issuer.root = o.root;
+        office_issue(&o, &ticket, &b->peers[of_producer ? 0 : 1].key.peer, wall / 1000,
+                     wall / 1000 + 86400);
+        bytes = mk_buf_bytes(&ticket);
+        bed_up(b, of_producer ? 0 : 1, &bytes, 1);
+        bed_produce(b, 0,
+                    (struct mk_producer_options){.acl = of_producer ? NULL : &acl,
+                                                 .stable_id = o.aud,
+                                                 .issuers = &o.issuers});
+        t = bed_take(b, 1, 0,
+                     (struct mk_consumer_options){.acl = of_producer ? &acl : NULL,
+                                                  .stable_id = o.aud,
+                                                  .issuers = &o.issuers});
+        bed_until_last(t, bed_send(b, 0, 10, ITEM));
+        mk_streams_rejudge(&b->peers[of_producer ? 1 : 0].net->streams);
+        world_run(b->w, 1000);
+        assert_true(t->subscribed); /* nothing is wrong with it */
+        o.revoking = true;
+        mk_streams_rejudge(&b->peers[of_producer ? 1 : 0].net->streams);
+        bed_until_not(t);
+        assert_int_equal(t->close, 16 /* MK_CLOSE_EXPIRED */);
+        assert_non_null(strstr(t->detail, "clause 0 RecogniseIssuer: "));
+        assert_non_null(strstr(t->detail, "revoked"));
+        mk_buf_done(&ticket);
+        bed_free(b);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -816,6 +875,7 @@ int main(void)
         cmocka_unit_test(test_producer_refuses_by_clause),
         cmocka_unit_test(test_consumer_refuses_by_clause),
         cmocka_unit_test(test_a_ticket_ends),
+        cmocka_unit_test(test_a_ticket_is_revoked),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
