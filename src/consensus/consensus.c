@@ -305,6 +305,11 @@ const struct mk_configuration *mk_consensus_configuration(const struct mk_consen
     return &c->conf;
 }
 
+uint64_t mk_consensus_changed_at(const struct mk_consensus *c)
+{
+    return c->raft.configuration_committed_index;
+}
+
 uint64_t mk_consensus_changing(const struct mk_consensus *c)
 {
     return c->raft.configuration_uncommitted_index;

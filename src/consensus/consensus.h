@@ -294,6 +294,8 @@ const struct mk_entry *mk_consensus_entry(const struct mk_consensus *c, uint64_t
 /** The configuration in use (its change may be uncommitted), lent until the next
  * input; n is 0 on a blank member. */
 const struct mk_configuration *mk_consensus_configuration(const struct mk_consensus *c);
+/** The index of the last configuration that is committed. */
+uint64_t mk_consensus_changed_at(const struct mk_consensus *c);
 /** The index of a change not yet committed, or 0. */
 uint64_t mk_consensus_changing(const struct mk_consensus *c);
 

@@ -20,9 +20,17 @@ static void one_entry(struct mk_group *g, uint64_t index, const struct mk_entry 
 
     if (e->type != MK_ENTRY_COMMAND) {
         mk_state_skip(g->st, index);
+        if (e->type == MK_ENTRY_CHANGE)
+            mk_reseat_say(g);
         return;
     }
     mk_state_apply(g->st, index, MK_BYTES(e->blob->p, e->blob->n), &a);
+    if (a.membership)
+        mk_reseat_applied(g);
+    if (a.epoch)
+        mk_heads_epoch(g);
+    if (a.certified_change)
+        mk_heads_ask_all(g);
     if (a.heads != 0)
         mk_heads_marked(g, a.heads);
     if (a.kind == mk_logged_Execute && a.outcome.n > 0)

@@ -7,8 +7,9 @@
  *             own disk still writes
  *
  * Messages that wait for a term or vote to be durable are held here in order. Those to
- * a member that is not up, or that names another Raft id than the Founding has for it
- * (it has lost its disk), are dropped: consensus repeats what matters.
+ * a member that is not up are dropped: consensus repeats what matters. A member is whom it
+ * names on the link: a lost disk has a fresh Raft id, which nothing was promised to or
+ * by, and which votes only once a configuration lists it.
  *
  * A follower hears of a commit with the next AppendEntries. When the leader has nothing
  * more to send it asks for a round of its own, 3 ms later, so that signatures and
@@ -23,7 +24,7 @@
 
 struct held {
     struct mk_list node;
-    uint64_t lsn;
+    uint64_t lsn, raft_id;
     struct mk_member *to;
     size_t n;
     uint8_t p[];
@@ -70,8 +71,8 @@ int mk_drive_open(struct mk_group *g, const struct mk_consensus_start *start,
     g->state = MK_GROUP_FOLLOWING;
     g->caught_up = mk_consensus_last(g->raft);
     for (unsigned i = 0; i < g->n_members; i++)
-        if (g->members[i].up)
-            mk_drive_link(g, &g->members[i], true);
+        if (g->members[i]->up)
+            mk_drive_link(g, g->members[i], true);
     mk_group_wake(g);
     return 0;
 }
@@ -145,8 +146,7 @@ void mk_drive_close(struct mk_group *g)
 
 static bool speaks_raft(const struct mk_group *g, const struct mk_member *m)
 {
-    return g->raft != NULL && m->up && g->founding_known &&
-           m->raft_id == g->founding.raft_ids.v[m->i];
+    return g->raft != NULL && m->up && m->raft_id != 0;
 }
 
 void mk_drive_received(struct mk_group *g, struct mk_member *m, struct mk_bytes raft)
@@ -164,10 +164,9 @@ void mk_drive_received(struct mk_group *g, struct mk_member *m, struct mk_bytes 
 
 void mk_drive_link(struct mk_group *g, struct mk_member *m, bool up)
 {
-    if (g->raft == NULL || !g->founding_known)
+    if (g->raft == NULL)
         return;
-    mk_consensus_link(g->raft, g->founding.raft_ids.v[m->i], up && speaks_raft(g, m),
-                      mk_drive_now_ms(g));
+    mk_consensus_link(g->raft, m->raft_id, up && speaks_raft(g, m), mk_drive_now_ms(g));
     mk_group_wake(g);
 }
 
@@ -251,7 +250,8 @@ static void held_durable(struct mk_store_wait *w, int status)
             return;
         }
         mk_list_del(&h->node);
-        send_raft(g, h->to, MK_BYTES(h->p, h->n));
+        if (h->to->raft_id == h->raft_id)
+            send_raft(g, h->to, MK_BYTES(h->p, h->n));
         mk_free(h);
     }
 }
@@ -262,6 +262,7 @@ static void hold(struct mk_group *g, struct mk_member *to, struct mk_bytes messa
 
     h->lsn = g->meta_lsn;
     h->to = to;
+    h->raft_id = to->raft_id;
     h->n = message.n;
     memcpy(h->p, message.p, message.n);
     mk_list_add_tail(&g->held, &h->node);
@@ -295,7 +296,7 @@ static void role_changed(struct mk_group *g)
     g->role = mk_consensus_role(g->raft);
     g->leader = mk_consensus_leader(g->raft);
     g->last_term = mk_consensus_term(g->raft);
-    if (g->state == MK_GROUP_FOLLOWING || g->state == MK_GROUP_LEADING)
+    if (g->role == MK_ROLE_LEADER || g->state == MK_GROUP_LEADING)
         g->state = g->role == MK_ROLE_LEADER ? MK_GROUP_LEADING : MK_GROUP_FOLLOWING;
     g->reroute = true;
     mk_query_role_changed(g);

@@ -2,7 +2,8 @@
  *
  *   blank --(founder, --found, all linked and blank)--> draws up the Founding, stores it
  *   blank --(shown a Founding with its present id)----> stores it
- *   blank --(shown one with another id for it)--------> lost disk: no vote, it waits
+ *   blank --(shown one with another id for it, or none)--> it keeps the Founding and starts
+ *            with an empty log; it waits until it is given a seat (reseat.c)
  *
  * Storing: index 1 the configuration of the Raft ids, index 2 the Founding, both of
  * term 1, and the Founding as a fact, so that it can be given to whoever asks when the
@@ -19,6 +20,7 @@
 
 #define FACT_RAFT_ID "raft-id"
 #define FACT_FOUNDING "founding"
+#define FACT_JOINED "joined" /* u8 1: with an empty disk, and nothing was signed since */
 
 static bool read_raft_id(struct mk_group *g)
 {
@@ -75,6 +77,8 @@ void mk_found_open(struct mk_group *g)
         draw_raft_id(g);
     if (mk_store_get(g->disk, &pc, FACT_FOUNDING) == 0 && keep_founding(g, pc) == 0)
         g->founding_known = true;
+    g->sign_wait =
+        mk_store_get(g->disk, &pc, FACT_JOINED) == 0 && pc.n == 1 && pc.p[0] == 1;
 }
 
 void mk_found_close(struct mk_group *g)
@@ -124,15 +128,9 @@ static int start_founded(struct mk_group *g, struct mk_fault *reterr)
     return rv;
 }
 
-static void founding_stored(struct mk_store_wait *w, int status)
+/* News for who knows us as blank. */
+static void tell_founded(struct mk_group *g)
 {
-    struct mk_group *g = mk_container_of(w, struct mk_group, founding_wait);
-    struct mk_fault f = {{0}};
-
-    if (status != 0 || start_founded(g, &f) != 0) {
-        mk_group_fail(g, status, f.text[0] != 0 ? f.text : "the founding could not be stored");
-        return;
-    }
     for (unsigned i = 0; i < g->n_members; i++) {
         struct mk_member_message hello = {
             .tag = mk_member_message_Hello,
@@ -144,10 +142,22 @@ static void founding_stored(struct mk_store_wait *w, int status)
                         .tickets = {g->tickets, g->n_tickets}},
         };
 
-        mk_member_send(&g->members[i], &hello);
+        mk_member_send(g->members[i], &hello);
     }
     mk_group_changed(g);
     mk_group_wake(g);
+}
+
+static void founding_stored(struct mk_store_wait *w, int status)
+{
+    struct mk_group *g = mk_container_of(w, struct mk_group, founding_wait);
+    struct mk_fault f = {{0}};
+
+    if (status != 0 || start_founded(g, &f) != 0) {
+        mk_group_fail(g, status, f.text[0] != 0 ? f.text : "the founding could not be stored");
+        return;
+    }
+    tell_founded(g);
 }
 
 static void store_founding(struct mk_group *g, const struct mk_founding *f)
@@ -195,7 +205,7 @@ static bool may_found(const struct mk_group *g)
         return false;
     for (unsigned i = 0; i < g->n_members; i++)
         if (i != g->self &&
-            (!g->members[i].up || g->members[i].founded || g->members[i].raft_id == 0))
+            (!g->members[i]->up || g->members[i]->founded || g->members[i]->raft_id == 0))
             return false;
     return true;
 }
@@ -206,7 +216,7 @@ static void found(struct mk_group *g)
     uint64_t ids[MK_ROSTER_MAX];
 
     for (unsigned i = 0; i < g->n_members; i++)
-        ids[i] = i == g->self ? g->raft_id : g->members[i].raft_id;
+        ids[i] = i == g->self ? g->raft_id : g->members[i]->raft_id;
     if (!distinct(ids, g->n_members))
         return;
     f.raft_ids = (struct mk_raft_ids){ids, g->n_members};
@@ -227,7 +237,7 @@ void mk_found_turn(struct mk_group *g)
     if (g->raft == NULL)
         return;
     for (unsigned i = 0; i < g->n_members; i++) {
-        struct mk_member *m = &g->members[i];
+        struct mk_member *m = g->members[i];
 
         if (i != g->self && m->up && !m->founded && !m->given)
             give(g, m);
@@ -253,6 +263,55 @@ static bool as_planned(const struct mk_group *g, const struct mk_founding *f)
     return same && f->raft_ids.n == f->roster.peers.n && distinct(f->raft_ids.v, f->raft_ids.n);
 }
 
+/* Has it our present id for us? */
+static bool is_seated(const struct mk_group *g, const struct mk_founding *f)
+{
+    for (size_t i = 0; i < f->roster.peers.n; i++)
+        if (mk_peer_eq(&f->roster.peers.v[i], mk_net_self(g->net)))
+            return f->raft_ids.v[i] == g->raft_id;
+    return false;
+}
+
+static void join_stored(struct mk_store_wait *w, int status)
+{
+    struct mk_group *g = mk_container_of(w, struct mk_group, founding_wait);
+    struct mk_consensus_start blank = {0};
+    struct mk_fault f = {{0}};
+
+    if (status != 0 || mk_drive_open(g, &blank, &f) != 0) {
+        mk_group_fail(g, status, f.text[0] != 0 ? f.text : "the founding could not be stored");
+        return;
+    }
+    tell_founded(g);
+}
+
+/* Nothing is ours in this log: it comes from the others, from its beginning. */
+static void join(struct mk_group *g, const struct mk_founding *f)
+{
+    struct mk_buf pc = {0};
+    uint8_t yes = 1;
+    uint64_t lsn = 0;
+
+    mk_encode(&pc, &mk_founding_type, f);
+    MK_ASSERT(keep_founding(g, mk_buf_bytes(&pc)) == 0);
+    g->founding_known = g->sign_wait = true;
+    g->state = g->members[g->self]->in_roster ? MK_GROUP_LOST_DISK : MK_GROUP_OUTSIDE;
+    mk_store_put(g->disk, NULL, FACT_JOINED, MK_BYTES(&yes, 1));
+    mk_store_put(g->disk, &lsn, FACT_FOUNDING, mk_buf_bytes(&pc));
+    g->founding_wait.cb = join_stored;
+    mk_store_wait(g->store, &g->founding_wait, lsn);
+    mk_buf_done(&pc);
+    mk_group_changed(g);
+}
+
+void mk_found_joined(struct mk_group *g)
+{
+    uint8_t no = 0;
+
+    g->sign_wait = false;
+    mk_store_put(g->disk, NULL, FACT_JOINED, MK_BYTES(&no, 1));
+}
+
 void mk_found_received(struct mk_group *g, struct mk_member *m, const struct mk_founding *f)
 {
     if (g->founding_known)
@@ -263,11 +322,9 @@ void mk_found_received(struct mk_group *g, struct mk_member *m, const struct mk_
                  "offered a founding that is not that of our files (roster or operators differ)");
         return;
     }
-    if (f->raft_ids.v[g->self] == g->raft_id) {
+    if (is_seated(g, f)) {
         store_founding(g, f);
         return;
     }
-    g->state = MK_GROUP_LOST_DISK;
-    g->lost_to = f->raft_ids.v[g->self];
-    mk_group_changed(g);
+    join(g, f);
 }

@@ -54,7 +54,7 @@ static void stop(struct mk_group *g)
         return;
     g->stopped = true;
     for (unsigned i = 0; i < g->n_members; i++)
-        mk_member_drop(&g->members[i], MK_CLOSE_NOT_READY, g->failure);
+        mk_member_drop(g->members[i], MK_CLOSE_NOT_READY, g->failure);
     mk_pending_fail(g);
     mk_query_close(g);
     mk_exec_close(g);
@@ -87,6 +87,7 @@ static uint64_t founded_deadline(const struct mk_group *g)
     if (mk_state_index(g->st) < g->commit &&
         mk_consensus_entry(g->raft, mk_state_index(g->st) + 1) != NULL)
         at = mk_now(g->env); /* another slice */
+    at = least(at, mk_reseat_deadline(g));
     at = least(at, mk_time_deadline(g));
     return least(at, mk_snap_deadline(g));
 }
@@ -116,6 +117,8 @@ static void founded_turn(struct mk_group *g)
     if (g->state == MK_GROUP_FAILED)
         return;
     mk_apply_turn(g);
+    mk_reseat_turn(g);
+    mk_epoch_turn(g);
     mk_heads_turn(g);
 }
 
@@ -172,9 +175,7 @@ static uint64_t host_epoch(struct mk_serve_host *h)
 
 static const struct mk_roster_change *host_change(struct mk_serve_host *h, uint64_t epoch)
 {
-    (void)h;
-    (void)epoch;
-    return NULL; /* rosters do not change yet: the first epoch is the only one */
+    return mk_state_change(mk_container_of(h, struct mk_group, serve_host)->st, epoch);
 }
 
 static void host_interest(struct mk_serve_host *h, unsigned surface, int more)
@@ -234,6 +235,7 @@ static void copy_options(struct mk_group *g, const struct mk_group_options *o)
         g->tickets[i] =
             MK_BYTES(mk_arena_copy(&g->mem, o->tickets[i].p, o->tickets[i].n), o->tickets[i].n);
     g->found = o->found;
+    g->join = o->join;
     g->election_ms = o->election_ms;
     g->heartbeat_ms = o->heartbeat_ms;
     g->uncured = o->uncured;
@@ -292,7 +294,6 @@ static struct mk_group *group_new(struct mk_env *e, struct mk_net *net, struct m
 
 static int group_start(struct mk_group *g, struct mk_fault *reterr)
 {
-    struct mk_store_state s;
     int rv;
 
     g->disk = mk_store_group(g->store, &g->deployment);
@@ -300,8 +301,10 @@ static int group_start(struct mk_group *g, struct mk_fault *reterr)
     if (rv != 0)
         return rv;
     mk_found_open(g);
-    mk_store_state(g->disk, &s);
-    if (g->founding_known && (s.last_index >= 2 || s.snapshot_index > 0)) {
+    mk_reseat_open(g);
+    if (!g->members[g->self]->in_roster && !g->join && !g->founding_known)
+        return mk_fault(reterr, MK_EINVALID, "this node's peer is not of the roster");
+    if (g->founding_known) {
         rv = mk_drive_recover(g, reterr);
         if (rv != 0)
             return rv;
@@ -319,15 +322,9 @@ static int group_start(struct mk_group *g, struct mk_fault *reterr)
 int mk_group_open(struct mk_env *e, struct mk_net *net, struct mk_store *store,
                   struct mk_group **ret, const struct mk_group_options *o, struct mk_fault *reterr)
 {
-    struct mk_group *g;
-    int rv;
+    struct mk_group *g = group_new(e, net, store, o);
+    int rv = group_start(g, reterr);
 
-    if (!mk_roster_has(o->roster, mk_net_self(net))) {
-        o->machine->ops->free(o->machine);
-        return mk_fault(reterr, MK_EINVALID, "this node's peer is not of the roster");
-    }
-    g = group_new(e, net, store, o);
-    rv = group_start(g, reterr);
     if (rv != 0) {
         mk_group_close(g);
         return rv;
@@ -350,6 +347,7 @@ void mk_group_close(struct mk_group *g)
     mk_serve_close(g->serve);
     mk_snap_shut(g);
     mk_peers_close(g);
+    mk_reseat_close(g);
     mk_found_close(g);
     mk_drive_close(g);
     mk_heads_close(g);
@@ -360,6 +358,8 @@ void mk_group_close(struct mk_group *g)
         mk_list_del(at);
     }
     mk_state_free(g->st);
+    for (unsigned i = 0; i < g->n_members; i++)
+        mk_free(g->members[i]);
     mk_arena_done(&g->mem);
     mk_free(g);
 }

@@ -1,8 +1,9 @@
 /* group.h - one member's part of a replicated component: a deterministic machine
- * on a fixed roster, over consensus, the store and links (spec/committees.md).
+ * on a roster, over consensus, the store and links (spec/committees.md).
  *
  *   opened --> blank --------(Founding)---> founded <--> following / leading
- *                 \--> lost disk (refused its vote; waits for replacement)
+ *                 \--> lost disk --(seat)--> joining --(caught up, promoted)--^
+ *                 \--> outside ---(roster)----^   (no vote in any of these)
  *   any state --> failed (its disk failed; it stops and says so)
  *
  * What is acknowledged (step one) is durable on a majority and applied here.
@@ -38,6 +39,7 @@ struct mk_group_options {
     const struct mk_bytes *tickets;       /* what we show to other members; copied */
     size_t n_tickets;
     bool found;                         /* started with --found */
+    bool join;                          /* may be of no roster yet: a later one will name it */
     unsigned election_ms, heartbeat_ms; /* 0: the defaults */
     uint64_t snapshot_entries;          /* take one every so many entries; 0: default */
     unsigned uncured;                   /* tests: see consensus.h */
@@ -52,7 +54,9 @@ void mk_group_close(struct mk_group *g);
 
 enum mk_group_state {
     MK_GROUP_BLANK,
-    MK_GROUP_LOST_DISK,
+    MK_GROUP_LOST_DISK, /* of the roster, its seat has another Raft id */
+    MK_GROUP_OUTSIDE,   /* of no roster yet, or not any more */
+    MK_GROUP_JOINING,   /* it has its seat and no vote yet */
     MK_GROUP_FOLLOWING,
     MK_GROUP_LEADING,
     MK_GROUP_FAILED
@@ -61,7 +65,7 @@ const char *mk_group_state_name(enum mk_group_state s);
 
 struct mk_group_status {
     enum mk_group_state state;
-    uint64_t term, commit, applied, last, epoch, snapshot;
+    uint64_t term, vote, commit, applied, last, epoch, snapshot;
     bool has_leader;
     struct mk_peer leader;
     unsigned links;        /* members we have a conversation with */
@@ -78,6 +82,23 @@ void mk_group_glance(const struct mk_group *g, struct mk_group_status *ret);
 /** Per member: linked, match index (leader only), refused. Returns false past the end. */
 bool mk_group_member(const struct mk_group *g, unsigned i, struct mk_peer *ret_peer,
                      bool *ret_linked, uint64_t *ret_match, char ret_detail[MK_REASON_MAX]);
+
+/* --- who is of it ------------------------------------------------------------------------- */
+
+struct mk_proposal; /* wire.h: the next roster, signed by the operator or by a majority */
+
+/** Proposes the next roster; a follower passes it on. 0: on its way (done when the roster of its
+ * epoch is the present one); MK_EREFUSED, MK_EMALFORMED with the rule; MK_ENOTLEADER: later. */
+int mk_group_propose(struct mk_group *g, const struct mk_proposal *p, struct mk_fault *reterr);
+/** Leadership goes to a peer that votes (NULL: a suitable one); a follower passes it on. 0: on its
+ * way; MK_ENOTLEADER; MK_ENOTFOUND: no such voter. */
+int mk_group_transfer(struct mk_group *g, const struct mk_peer *to);
+/** The newest roster applied here; lent until the loop is entered again. */
+const struct mk_roster *mk_group_roster(const struct mk_group *g);
+/** The certified change that led to an epoch; NULL: none, or not known here. Lent as above. */
+const struct mk_roster_change *mk_group_change(const struct mk_group *g, uint64_t epoch);
+/** Every peer of the roster votes, nobody else does, and the roster is certified. */
+bool mk_group_settled(const struct mk_group *g);
 
 /** Something of the status changed (role, leader, commit, certificate). */
 struct mk_group_watch {

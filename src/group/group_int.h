@@ -7,6 +7,8 @@
  *   found.c   founding, lost disks            snap.c    snapshots: taking, fetching, giving
  *   drive.c   consensus <-> store and links   exec.c    clients
  *   pending.c commands on their way           query.c   reads
+ *   reseat.c  seats: who replaces whom        epoch.c   signing a change of the roster
+ *   operate.c what operators ask for
  *
  * Everything that comes from outside (a message, a timer, a durable write) changes its
  * part and asks for one turn (mk_group_wake); the turn proposes, carries out the effects
@@ -30,6 +32,7 @@
 #define MK_REFUSED_RETRY_MS 2000u /* a refused or failed conversation is tried again after */
 #define MK_PENDING_LIFE_MS 30000u /* a command that nobody answers is given up after */
 #define MK_SIGNATURES_KEPT 8u     /* newest signatures kept of each member, a surface */
+#define MK_MEMBERS_MAX (2 * MK_ROSTER_MAX + 1) /* slots: a roster, the one before, ourselves */
 #define MK_PROVING_MAX 65536u     /* clients that wait for certificates */
 
 /* --- sending ---------------------------------------------------------------------- */
@@ -49,8 +52,10 @@ void mk_outbox_done(struct mk_outbox *o);
 
 struct mk_member {
     struct mk_group *g;
-    unsigned i; /* in roster order */
+    unsigned i; /* its slot: for ever; roster order at the founding */
     struct mk_peer peer;
+    bool used;      /* else a slot for whom comes next */
+    bool in_roster; /* of the newest roster applied here */
     struct mk_conv *conv;
     struct mk_outbox out;
     bool up;          /* hello seen, admitted: messages flow */
@@ -61,6 +66,11 @@ struct mk_member {
     bool refused;     /* by a clause: ours or its */
     uint64_t raft_id; /* that it named on the link; 0: not known */
     uint64_t highest_signed;
+    bool reported;    /* highest_signed, since we opened */
+    uint64_t applied; /* what it says, as this Raft id */
+    uint64_t vouch_epoch;
+    bool vouch_checked;
+    struct mk_signature vouch; /* under the change to vouch_epoch */
     uint64_t expires_ms; /* of its admission; unix */
     struct mk_arena tickets_mem;
     struct mk_bytes *tickets;
@@ -91,7 +101,12 @@ void mk_member_put(struct mk_member *m, const struct mk_bytes *parts, size_t n);
 bool mk_member_send(struct mk_member *m, const struct mk_member_message *msg);
 void mk_member_send_all(struct mk_group *g, const struct mk_member_message *msg);
 void mk_member_drop(struct mk_member *m, unsigned close, const char *detail);
-struct mk_member *mk_member_of_raft(struct mk_group *g, uint64_t raft_id); /* or NULL */
+/** By the Raft id that it named on the link; or NULL. */
+struct mk_member *mk_member_of_raft(struct mk_group *g, uint64_t raft_id);
+/** The slots are those of the roster, of the configuration, and ours. */
+void mk_peers_roster(struct mk_group *g);
+/** A slot for a peer, the one it has or a new one; NULL: there is none left. */
+struct mk_member *mk_peers_slot(struct mk_group *g, const struct mk_peer *peer);
 struct mk_member *mk_member_of_peer(struct mk_group *g, const struct mk_peer *peer);
 struct mk_member *mk_member_leader(struct mk_group *g); /* NULL: not known, or ourselves */
 /** When the members next need a turn, ns; UINT64_MAX: not. */
@@ -236,6 +251,33 @@ void mk_heads_assemble(struct mk_group *g, unsigned surface);
 void mk_heads_interest(struct mk_group *g, unsigned surface, int more);
 void mk_heads_turn(struct mk_group *g);
 void mk_heads_replaced(struct mk_group *g); /* a snapshot was installed */
+void mk_heads_epoch(struct mk_group *g);    /* a new epoch began: the heads of the old one go */
+/** There are more slots than before. */
+void mk_heads_members(struct mk_group *g, unsigned before);
+void mk_heads_slot_free(struct mk_group *g, unsigned member);
+/** The change of the present epoch is certified: so may be its heads. */
+void mk_heads_ask_all(struct mk_group *g);
+
+/* --- seats, epochs, operators -------------------------------------------------------------- */
+
+void mk_reseat_open(struct mk_group *g); /* what is durable of rosters */
+/** The state's roster or seats changed, or it was replaced as a whole. */
+void mk_reseat_applied(struct mk_group *g);
+/** An entry that others wait for was applied: they are told, once it is durable. */
+void mk_reseat_say(struct mk_group *g);
+void mk_reseat_greet(struct mk_group *g, struct mk_member *m);
+void mk_reseat_received(struct mk_group *g, struct mk_member *m, uint64_t index);
+/** What we are (voter, joining, outside); as leader, the next step. Part of the turn. */
+void mk_reseat_turn(struct mk_group *g);
+uint64_t mk_reseat_deadline(const struct mk_group *g);
+void mk_reseat_close(struct mk_group *g);
+/** Up, but not with the Raft id of its seat. */
+bool mk_reseat_lost_disk(const struct mk_group *g, const struct mk_member *m);
+
+void mk_epoch_turn(struct mk_group *g);
+void mk_epoch_greet(struct mk_group *g, struct mk_member *m);
+void mk_epoch_received(struct mk_group *g, struct mk_member *m,
+                       const struct mk_change_signature *s);
 
 /* --- the rest
  * -------------------------------------------------------------------------------------- */
@@ -244,6 +286,8 @@ void mk_found_open(struct mk_group *g);
 void mk_found_turn(struct mk_group *g);
 void mk_found_received(struct mk_group *g, struct mk_member *m, const struct mk_founding *f);
 void mk_found_close(struct mk_group *g);
+/** It has caught up with what it may have signed before its disk was lost. */
+void mk_found_joined(struct mk_group *g);
 
 /** Founded: starts consensus, from what is durable. */
 int mk_drive_open(struct mk_group *g, const struct mk_consensus_start *start,
@@ -308,7 +352,7 @@ struct mk_group {
     char failure[160];
     uint64_t raft_id;
     unsigned n_members, self;
-    struct mk_member members[MK_ROSTER_MAX];
+    struct mk_member *members[MK_MEMBERS_MAX];
     struct mk_list watches;
 
     /* found.c */
@@ -317,7 +361,18 @@ struct mk_group {
     struct mk_founding founding;
     struct mk_arena founding_mem;
     struct mk_store_wait founding_wait;
-    uint64_t lost_to; /* LOST_DISK: the id that the Founding has for us */
+    /* reseat.c */
+    bool join;                /* may be of no roster yet */
+    struct mk_roster ahead;   /* the newest that was applied when we opened */
+    bool sign_wait;           /* we came with an empty disk: nothing is signed */
+    uint64_t notable, said;   /* entries that others wait for: applied, told */
+    struct mk_store_wait notable_wait;
+    bool notable_waiting;
+    uint64_t seat_ns, step_ns; /* when the last seat was proposed; when to look again */
+
+    /* epoch.c */
+    uint64_t vouched; /* epoch of the change that we signed */
+    uint64_t change_ns;
 
     /* drive.c */
     struct mk_consensus *raft;

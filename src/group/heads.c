@@ -35,9 +35,17 @@ static bool head_equal(const struct mk_head *a, const struct mk_head *b)
            mk_id_eq(&a->state, &b->state) && mk_id_eq(&a->deployment, &b->deployment);
 }
 
+/* Its signature counts for heads of the present epoch. */
+static bool counts(const struct mk_group *g, unsigned member)
+{
+    return g->members[member]->used && g->members[member]->in_roster;
+}
+
 /* Is a newer than b? */
 static bool head_newer(const struct mk_head *a, const struct mk_head *b)
 {
+    if (a->epoch != b->epoch)
+        return a->epoch > b->epoch;
     return a->index != b->index ? a->index > b->index : a->time_ms > b->time_ms;
 }
 
@@ -67,6 +75,17 @@ static void keep(struct mk_group *g, unsigned surface, unsigned member, const st
 
 /* --- conflicts ---------------------------------------------------------------------------- */
 
+/* Slots are in no order, the signatures of a certificate are sorted by peer. */
+static void put_sorted(struct mk_peer_signature *v, size_t *n, const struct mk_peer *peer,
+                       const struct mk_signature *s)
+{
+    size_t at = (*n)++;
+
+    for (; at > 0 && mk_peer_cmp(&v[at - 1].peer, peer) > 0; at--)
+        v[at] = v[at - 1];
+    v[at] = (struct mk_peer_signature){*peer, *s};
+}
+
 static void put_signers(struct mk_group *g, unsigned surface, const struct mk_head *h,
                         struct mk_certificate *ret)
 {
@@ -76,12 +95,12 @@ static void put_signers(struct mk_group *g, unsigned surface, const struct mk_he
     for (unsigned m = 0; m < g->n_members; m++) {
         struct mk_kept_signature *k = kept_find(g, surface, m, h);
 
-        if (k == NULL)
+        if (k == NULL || !counts(g, m))
             continue;
-        if (!k->verified && mk_head_verify(h, &g->members[m].peer, &k->signature) != 0)
+        if (!k->verified && mk_head_verify(h, &g->members[m]->peer, &k->signature) != 0)
             continue;
         k->verified = true;
-        v[n++] = (struct mk_peer_signature){g->members[m].peer, k->signature};
+        put_sorted(v, &n, &g->members[m]->peer, &k->signature);
     }
     ret->head = *h;
     ret->signatures.v = mk_arena_copy(&g->conflict_mem, v, n * sizeof *v);
@@ -106,7 +125,7 @@ static void find_guilty(struct mk_group *g)
 static void conflict(struct mk_group *g, unsigned surface, unsigned member,
                      struct mk_kept_signature *theirs, const struct mk_head *ours)
 {
-    if (mk_head_verify(&theirs->head, &g->members[member].peer, &theirs->signature) != 0) {
+    if (mk_head_verify(&theirs->head, &g->members[member]->peer, &theirs->signature) != 0) {
         theirs->have = false;
         return;
     }
@@ -119,9 +138,9 @@ static void conflict(struct mk_group *g, unsigned surface, unsigned member,
         mk_group_fail(g, MK_ECONFLICT, "a majority signed another history than this member has");
         return;
     }
-    snprintf(g->members[member].detail, MK_REASON_MAX,
+    snprintf(g->members[member]->detail, MK_REASON_MAX,
              "signed another commit or state at index %llu", (unsigned long long)ours->index);
-    g->members[member].lied = true;
+    g->members[member]->lied = true;
     mk_group_wake(g);
 }
 
@@ -136,13 +155,13 @@ static void check_conflict(struct mk_group *g, unsigned surface, unsigned member
     for (unsigned i = 0; i < MK_SIGNATURES_KEPT && i < seal->n_own; i++) {
         const struct mk_head *o = &seal->own[i];
 
-        if (o->index == k->head.index &&
+        if (o->index == k->head.index && o->epoch == k->head.epoch &&
             (!mk_id_eq(&o->commit, &k->head.commit) || !mk_id_eq(&o->state, &k->head.state))) {
             conflict(g, surface, member, k, o);
             return;
         }
     }
-    if (k->head.index == 0 || k->head.index > s->index ||
+    if (k->head.index == 0 || k->head.index > s->index || k->head.epoch != g->roster.epoch ||
         mk_surface_commit_at(s, k->head.index, &c) != 0 || mk_id_eq(&c.hash, &k->head.commit))
         return;
     conflict(g, surface, member, k,
@@ -160,14 +179,14 @@ static unsigned verify_some(struct mk_group *g, unsigned surface, const struct m
     for (unsigned m = 0; m < g->n_members; m++) {
         struct mk_kept_signature *k = kept_find(g, surface, m, h);
 
-        good += k != NULL && k->verified;
+        good += k != NULL && k->verified && counts(g, m);
     }
     for (unsigned m = 0; m < g->n_members && good < majority; m++) {
         struct mk_kept_signature *k = kept_find(g, surface, m, h);
 
-        if (k == NULL || k->verified)
+        if (k == NULL || k->verified || !counts(g, m))
             continue;
-        k->verified = mk_head_verify(h, &g->members[m].peer, &k->signature) == 0;
+        k->verified = mk_head_verify(h, &g->members[m]->peer, &k->signature) == 0;
         k->have = k->verified;
         good += k->verified;
     }
@@ -179,7 +198,7 @@ static unsigned count(struct mk_group *g, unsigned surface, const struct mk_head
     unsigned n = 0;
 
     for (unsigned m = 0; m < g->n_members; m++)
-        n += kept_find(g, surface, m, h) != NULL;
+        n += counts(g, m) && kept_find(g, surface, m, h) != NULL;
     return n;
 }
 
@@ -191,8 +210,8 @@ static void certify(struct mk_group *g, unsigned surface, const struct mk_head *
     for (unsigned m = 0; m < g->n_members; m++) {
         struct mk_kept_signature *k = kept_find(g, surface, m, h);
 
-        if (k != NULL && k->verified)
-            seal->signatures[n++] = (struct mk_peer_signature){g->members[m].peer, k->signature};
+        if (k != NULL && k->verified && counts(g, m))
+            put_sorted(seal->signatures, &n, &g->members[m]->peer, &k->signature);
     }
     seal->certificate = (struct mk_certificate){*h, {seal->signatures, n}};
     seal->has_certificate = true;
@@ -210,6 +229,8 @@ void mk_heads_assemble(struct mk_group *g, unsigned surface)
     unsigned majority = (unsigned)mk_roster_majority(&g->roster);
     unsigned kept = seal->n_own < MK_SIGNATURES_KEPT ? seal->n_own : MK_SIGNATURES_KEPT;
 
+    if (mk_state_draft(g->st) != NULL)
+        return; /* nobody could verify it: the chain does not reach this epoch yet */
     for (unsigned i = 1; i <= kept; i++) { /* the newest first */
         struct mk_head h = seal->own[(seal->n_own - i) % MK_SIGNATURES_KEPT];
 
@@ -301,9 +322,36 @@ static void sign_due(struct mk_timer *t)
     }
 }
 
+/* A member that came with an empty disk does not know what it signed before: it signs
+ * nothing up to the highest index that a majority reports. */
+static bool may_sign(struct mk_group *g)
+{
+    unsigned reports = 0, others = (unsigned)g->roster.peers.n, need;
+    uint64_t highest = 0;
+
+    if (!g->sign_wait)
+        return counts(g, g->self);
+    for (unsigned i = 0; i < g->n_members; i++) {
+        const struct mk_member *m = g->members[i];
+
+        if (i == g->self || !counts(g, i) || !m->reported)
+            continue;
+        reports++;
+        if (m->highest_signed > highest)
+            highest = m->highest_signed;
+    }
+    need = (unsigned)mk_roster_majority(&g->roster);
+    if (counts(g, g->self))
+        others--;
+    if (reports < (need < others ? need : others) || mk_state_index(g->st) <= highest)
+        return false;
+    mk_found_joined(g);
+    return counts(g, g->self);
+}
+
 void mk_heads_marked(struct mk_group *g, uint64_t surfaces)
 {
-    bool old = mk_state_index(g->st) <= g->caught_up;
+    bool old = mk_state_index(g->st) <= g->caught_up || !may_sign(g);
 
     for (unsigned i = 0; i < mk_state_surfaces(g->st)->n; i++) {
         struct mk_seal *seal = &g->seals[i];
@@ -321,7 +369,8 @@ void mk_heads_marked(struct mk_group *g, uint64_t surfaces)
                 if (kept_of(g, i, m, k)->have && kept_of(g, i, m, k)->head.index == h->index)
                     check_conflict(g, i, m, kept_of(g, i, m, k));
     }
-    g->highest_signed = mk_state_index(g->st);
+    if (!old)
+        g->highest_signed = mk_state_index(g->st);
     g->sign_timer.cb = sign_due;
     if (!g->sign_timer.armed)
         mk_timer_start(g->env, &g->sign_timer, mk_now(g->env));
@@ -353,6 +402,34 @@ void mk_heads_replaced(struct mk_group *g)
     g->caught_up = mk_state_index(g->st);
 }
 
+/* What was signed of the new epoch by members that applied its beginning before us stays. */
+void mk_heads_epoch(struct mk_group *g)
+{
+    for (unsigned i = 0; i < mk_state_surfaces(g->st)->n; i++) {
+        struct mk_seal *seal = &g->seals[i];
+
+        seal->n_own = seal->signed_n = 0;
+        for (unsigned m = 0; m < g->n_members; m++)
+            for (unsigned k = 0; k < MK_SIGNATURES_KEPT; k++)
+                if (kept_of(g, i, m, k)->head.epoch < g->roster.epoch)
+                    kept_of(g, i, m, k)->have = false;
+    }
+}
+
+void mk_heads_ask_all(struct mk_group *g)
+{
+    for (unsigned i = 0; i < mk_state_surfaces(g->st)->n; i++)
+        g->seals[i].ask = g->seals[i].ask || g->seals[i].interest > 0;
+    mk_group_wake(g);
+}
+
+void mk_heads_slot_free(struct mk_group *g, unsigned member)
+{
+    for (unsigned i = 0; i < mk_state_surfaces(g->st)->n; i++)
+        for (unsigned k = 0; k < MK_SIGNATURES_KEPT; k++)
+            kept_of(g, i, member, k)->have = false;
+}
+
 /* --- receiving ----------------------------------------------------------------------------------
  */
 
@@ -360,7 +437,8 @@ static int surface_of(struct mk_group *g, const struct mk_head *h)
 {
     const struct mk_surfaces *s = mk_state_surfaces(g->st);
 
-    if (!mk_id_eq(&h->deployment, &g->deployment) || h->epoch != g->roster.epoch)
+    if (!mk_id_eq(&h->deployment, &g->deployment) || h->epoch < g->roster.epoch ||
+        h->epoch > g->roster.epoch + 1)
         return -1;
     for (unsigned i = 0; i < s->n; i++)
         if (mk_id_eq(&s->v[i].id, &h->surface))
@@ -380,7 +458,7 @@ void mk_heads_received(struct mk_group *g, struct mk_member *m,
             continue;
         keep(g, (unsigned)surface, m->i, &s->head, &s->signature, false);
         k = kept_find(g, (unsigned)surface, m->i, &s->head);
-        if (k != NULL && !k->verified)
+        if (k != NULL && !k->verified && s->head.epoch == g->roster.epoch)
             check_conflict(g, (unsigned)surface, m->i, k);
         if (g->seals[surface].interest > 0) {
             g->seals[surface].ask = true;
@@ -401,6 +479,20 @@ void mk_heads_open(struct mk_group *g)
         g->seals[i].kept =
             mk_alloc((size_t)g->n_members * MK_SIGNATURES_KEPT * sizeof *g->seals[i].kept);
         g->seals[i].kept_n = mk_alloc(g->n_members * sizeof *g->seals[i].kept_n);
+    }
+}
+
+void mk_heads_members(struct mk_group *g, unsigned before)
+{
+    size_t old = (size_t)before * MK_SIGNATURES_KEPT, n = (size_t)g->n_members * MK_SIGNATURES_KEPT;
+
+    for (unsigned i = 0; g->seals != NULL && i < mk_state_surfaces(g->st)->n; i++) {
+        struct mk_seal *s = &g->seals[i];
+
+        s->kept = mk_realloc(s->kept, n * sizeof *s->kept);
+        s->kept_n = mk_realloc(s->kept_n, g->n_members * sizeof *s->kept_n);
+        memset(s->kept + old, 0, (n - old) * sizeof *s->kept);
+        memset(s->kept_n + before, 0, (g->n_members - before) * sizeof *s->kept_n);
     }
 }
 

@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-#define IMAGE_MAGIC "mosaik.state.v1\n"
+#define IMAGE_MAGIC "mosaik.state.v2\n"
 
 static void put_part(struct mk_buf *out, struct mk_bytes part)
 {
@@ -18,9 +18,7 @@ static void put_scalars(const struct mk_state *s, struct mk_buf *out)
     mk_buf_put_str(out, IMAGE_MAGIC);
     mk_buf_put_u64le(out, s->index);
     mk_buf_put_u64le(out, s->time_ms);
-    mk_buf_put_u64le(out, s->roster.peers.n);
-    for (size_t i = 0; i < s->roster.peers.n; i++)
-        mk_buf_put_u64le(out, s->last_ms[i]);
+    mk_rosters_snapshot(s, out);
     put_part(out, s->founded ? mk_buf_bytes(&s->founding_pc) : MK_BYTES(NULL, 0));
     mk_buf_put_u64le(out, s->surfaces.n);
     for (unsigned i = 0; i < s->surfaces.n; i++) {
@@ -84,10 +82,8 @@ static int get_scalars(struct mk_state *s, struct mk_reader *in, struct heads *h
         return MK_EMALFORMED;
     s->index = mk_read_u64le(in);
     s->time_ms = mk_read_u64le(in);
-    if (mk_read_u64le(in) != s->roster.peers.n)
+    if (mk_rosters_restore(s, in) != 0)
         return MK_EMALFORMED;
-    for (size_t i = 0; i < s->roster.peers.n; i++)
-        s->last_ms[i] = mk_read_u64le(in);
     founding = get_part(in);
     if (in->failed || (founding.n > 0 && mk_state_found(s, founding) != 0))
         return MK_EMALFORMED;

@@ -70,9 +70,17 @@ static unsigned check_hello(struct mk_member *m, const struct mk_member_hello *h
 
 static void take_hello(struct mk_member *m, const struct mk_member_hello *h)
 {
+    struct mk_group *g = m->g;
+
+    if (m->raft_id != h->raft_id) { /* another disk than before */
+        if (m->raft_id != 0 && g->raft != NULL)
+            mk_consensus_link(g->raft, m->raft_id, false, mk_drive_now_ms(g));
+        m->applied = 0;
+    }
     m->founded = h->founded;
     m->raft_id = h->raft_id;
     m->highest_signed = h->highest_signed;
+    m->reported = true;
 }
 
 static void member_up(struct mk_member *m)
@@ -85,6 +93,8 @@ static void member_up(struct mk_member *m)
     m->detail[0] = 0;
     mk_drive_link(g, m, true);
     mk_heads_greet(g, m);
+    mk_reseat_greet(g, m);
+    mk_epoch_greet(g, m);
     g->reroute = true;
     mk_group_changed(g);
     mk_group_wake(g);
@@ -211,6 +221,19 @@ static void dispatch(struct mk_member *m, const struct mk_member_message *msg)
     case mk_member_message_Advance:
         mk_time_received(g, m, &msg->u.advance);
         break;
+    case mk_member_message_Applied:
+        mk_reseat_received(g, m, msg->u.applied.index);
+        break;
+    case mk_member_message_Vouch:
+        mk_epoch_received(g, m, &msg->u.vouch);
+        break;
+    case mk_member_message_Propose:
+        mk_group_propose(g, &msg->u.propose, NULL); /* who asked sees what becomes of it */
+        break;
+    case mk_member_message_Transfer:
+        if (mk_group_leads(g))
+            mk_group_transfer(g, msg->u.transfer.some ? &msg->u.transfer.v : NULL);
+        break;
     }
 }
 
@@ -269,7 +292,7 @@ static void fill_hello(struct mk_group *g, struct mk_member_message *ret)
         .raft_id = g->raft_id,
         .founded = g->raft != NULL,
         .epoch = g->roster.epoch,
-        .highest_signed = g->highest_signed,
+        .highest_signed = g->highest_signed > g->caught_up ? g->highest_signed : g->caught_up,
         .tickets = {g->tickets, g->n_tickets},
     };
 }
@@ -354,7 +377,7 @@ void mk_member_send_all(struct mk_group *g, const struct mk_member_message *msg)
 {
     for (unsigned i = 0; i < g->n_members; i++)
         if (i != g->self)
-            mk_member_send(&g->members[i], msg);
+            mk_member_send(g->members[i], msg);
 }
 
 /* --- finding ----------------------------------------------------------------------------- */
@@ -362,16 +385,16 @@ void mk_member_send_all(struct mk_group *g, const struct mk_member_message *msg)
 struct mk_member *mk_member_of_peer(struct mk_group *g, const struct mk_peer *peer)
 {
     for (unsigned i = 0; i < g->n_members; i++)
-        if (i != g->self && mk_peer_eq(&g->members[i].peer, peer))
-            return &g->members[i];
+        if (i != g->self && g->members[i]->used && mk_peer_eq(&g->members[i]->peer, peer))
+            return g->members[i];
     return NULL;
 }
 
 struct mk_member *mk_member_of_raft(struct mk_group *g, uint64_t raft_id)
 {
-    for (unsigned i = 0; i < g->n_members && g->founding_known; i++)
-        if (i != g->self && g->founding.raft_ids.v[i] == raft_id)
-            return &g->members[i];
+    for (unsigned i = 0; i < g->n_members && raft_id != 0; i++)
+        if (i != g->self && g->members[i]->used && g->members[i]->raft_id == raft_id)
+            return g->members[i];
     return NULL;
 }
 
@@ -400,7 +423,7 @@ static void member_turn(struct mk_group *g, struct mk_member *m)
         mk_member_drop(m, MK_CLOSE_EXPIRED, m->detail);
         return;
     }
-    if (m->conv != NULL || !g->named || mk_peer_cmp(mk_net_self(g->net), &m->peer) > 0)
+    if (m->conv != NULL || !m->used || !g->named || mk_peer_cmp(mk_net_self(g->net), &m->peer) > 0)
         return;
     if (m->retry_ns > mk_now(g->env) || g->state == MK_GROUP_FAILED)
         return;
@@ -413,7 +436,7 @@ void mk_peers_turn(struct mk_group *g)
 {
     for (unsigned i = 0; i < g->n_members; i++)
         if (i != g->self)
-            member_turn(g, &g->members[i]);
+            member_turn(g, g->members[i]);
 }
 
 void mk_peers_link_changed(struct mk_group *g, const struct mk_peer *peer)
@@ -431,10 +454,10 @@ uint64_t mk_peers_deadline(const struct mk_group *g)
     uint64_t at = UINT64_MAX, now = mk_now(g->env), wall = mk_wall_ms(g->env);
 
     for (unsigned i = 0; i < g->n_members; i++) {
-        const struct mk_member *m = &g->members[i];
+        const struct mk_member *m = g->members[i];
         uint64_t t = UINT64_MAX;
 
-        if (i == g->self)
+        if (i == g->self || !m->used)
             continue;
         if (m->up && m->expires_ms != UINT64_MAX)
             t = now + (m->expires_ms > wall ? m->expires_ms - wall : 0) * MK_MS;
@@ -446,26 +469,97 @@ uint64_t mk_peers_deadline(const struct mk_group *g)
     return at;
 }
 
+/* --- slots --------------------------------------------------------------------------------- */
+
+static struct mk_member *slot_take(struct mk_group *g)
+{
+    struct mk_member *m;
+
+    for (unsigned i = 0; i < g->n_members; i++)
+        if (!g->members[i]->used)
+            return g->members[i];
+    if (g->n_members == MK_MEMBERS_MAX)
+        return NULL;
+    m = mk_alloc(sizeof *m);
+    m->g = g;
+    m->i = g->n_members;
+    mk_list_init(&m->waiters);
+    g->members[g->n_members++] = m;
+    mk_heads_members(g, m->i);
+    return m;
+}
+
+struct mk_member *mk_peers_slot(struct mk_group *g, const struct mk_peer *peer)
+{
+    struct mk_member *m;
+
+    for (unsigned i = 0; i < g->n_members; i++)
+        if (g->members[i]->used && mk_peer_eq(&g->members[i]->peer, peer))
+            return g->members[i];
+    m = slot_take(g);
+    if (m == NULL)
+        return NULL;
+    m->used = true;
+    m->peer = *peer;
+    m->expires_ms = UINT64_MAX;
+    m->retry_ns = 0;
+    return m;
+}
+
+/* It left, and its Raft id too. The slot waits for another peer, in its next turn. */
+static void slot_free(struct mk_member *m)
+{
+    struct mk_group *g = m->g;
+
+    snprintf(m->detail, sizeof m->detail, "not a peer of the roster of epoch %llu",
+             (unsigned long long)g->roster.epoch);
+    mk_member_drop(m, MK_CLOSE_REFUSED, m->detail);
+    mk_heads_slot_free(g, m->i);
+    m->used = m->refused = m->founded = m->reported = false;
+    m->raft_id = m->applied = m->vouch_epoch = 0;
+    m->detail[0] = 0;
+}
+
+static bool is_ahead(const struct mk_group *g, const struct mk_member *m)
+{
+    return g->ahead.epoch > g->roster.epoch && mk_roster_has(&g->ahead, &m->peer);
+}
+
+static bool in_configuration(const struct mk_group *g, const struct mk_member *m)
+{
+    return g->raft != NULL && m->raft_id != 0 &&
+           mk_configuration_find(mk_consensus_configuration(g->raft), m->raft_id) != NULL;
+}
+
+void mk_peers_roster(struct mk_group *g)
+{
+    for (unsigned i = 0; i < g->n_members; i++) {
+        struct mk_member *m = g->members[i];
+
+        m->in_roster = m->used && mk_roster_has(&g->roster, &m->peer);
+        if (m->used && !m->in_roster && i != g->self && !in_configuration(g, m) && !is_ahead(g, m))
+            slot_free(m);
+    }
+    for (size_t i = 0; i < g->ahead.peers.n && g->ahead.epoch > g->roster.epoch; i++)
+        mk_peers_slot(g, &g->ahead.peers.v[i]);
+    for (size_t i = 0; i < g->roster.peers.n; i++) {
+        struct mk_member *m = mk_peers_slot(g, &g->roster.peers.v[i]);
+
+        if (m != NULL)
+            m->in_roster = true;
+    }
+}
+
 void mk_peers_open(struct mk_group *g)
 {
-    g->n_members = (unsigned)g->roster.peers.n;
-    for (unsigned i = 0; i < g->n_members; i++) {
-        struct mk_member *m = &g->members[i];
-
-        m->g = g;
-        m->i = i;
-        m->peer = g->roster.peers.v[i];
-        m->expires_ms = UINT64_MAX;
-        mk_list_init(&m->waiters);
-        if (mk_peer_eq(&m->peer, mk_net_self(g->net)))
-            g->self = i;
-    }
+    mk_peers_roster(g);
+    g->self = mk_peers_slot(g, mk_net_self(g->net))->i;
 }
 
 void mk_peers_close(struct mk_group *g)
 {
     for (unsigned i = 0; i < g->n_members; i++) {
-        struct mk_member *m = &g->members[i];
+        struct mk_member *m = g->members[i];
         struct mk_conv *c = m->conv;
 
         m->up = false;

@@ -360,6 +360,8 @@ static int load(struct mk_group *g, uint64_t index, struct mk_fault *reterr)
     if (rv == 0 && mk_state_index(g->st) != index)
         rv = mk_fault(reterr, MK_ECORRUPT, "the snapshot is of another index");
     g->snapshot_at = index;
+    if (rv == 0)
+        mk_reseat_applied(g);
     return rv;
 }
 

@@ -25,10 +25,7 @@ struct mk_state *mk_state_new(const struct mk_state_options *o)
     s->deployment = o->deployment;
     s->stable_id = o->stable_id;
     s->machine = o->machine;
-    s->first = *o->roster;
-    s->first.peers.v =
-        mk_arena_copy(&s->rosters, o->roster->peers.v, o->roster->peers.n * sizeof(struct mk_peer));
-    s->roster = s->first;
+    mk_rosters_init(s, o->roster);
     mk_sessions_init(&s->sessions, o->seed);
     mk_surfaces_init(&s->surfaces, ops->surfaces, ops->n_surfaces, &s->stable_id, &s->deployment);
     return s;
@@ -45,6 +42,7 @@ void mk_state_free(struct mk_state *s)
     mk_buf_done(&s->apply.refs);
     mk_buf_done(&s->apply.answer);
     mk_buf_done(&s->founding_pc);
+    mk_rosters_done(s);
     mk_arena_done(&s->rosters);
     mk_free(s);
 }
@@ -83,9 +81,13 @@ static void apply_genesis(struct mk_state *s, const struct mk_founding *f, struc
     mk_encode(&pc, &mk_founding_type, f);
     if (s->founded || mk_state_found(s, mk_buf_bytes(&pc)) != 0) {
         ret->refused = true;
-    } else if (s->machine->ops->founded != NULL) {
-        mk_apply_begin(&s->apply, s, s->index, NULL);
-        s->machine->ops->founded(s->machine, &s->apply);
+    } else {
+        mk_rosters_founded(s);
+        ret->membership = true;
+        if (s->machine->ops->founded != NULL) {
+            mk_apply_begin(&s->apply, s, s->index, NULL);
+            s->machine->ops->founded(s->machine, &s->apply);
+        }
     }
     mk_buf_done(&pc);
 }
@@ -229,6 +231,15 @@ static void apply_logged(struct mk_state *s, const struct mk_logged *e, struct m
         break;
     case mk_logged_Execute:
         apply_execute(s, &e->u.execute, ret);
+        break;
+    case mk_logged_Seat:
+        mk_apply_seat(s, &e->u.seat, ret);
+        break;
+    case mk_logged_Propose:
+        mk_apply_propose(s, &e->u.propose, ret);
+        break;
+    case mk_logged_Changed:
+        mk_apply_changed(s, &e->u.changed, ret);
         break;
     }
 }

@@ -5,6 +5,7 @@
  *   entry --decode--> Genesis   founding, founded()
  *                     Advance   a peer's time; the lower median is the machine's
  *                     Execute   session look-up, machine's apply, commits, answer
+ *                     Seat, Propose, Changed   who is of the committee (rosters.c)
  *
  * An entry that is malformed or refused changes nothing but, for a command, its
  * session. */
@@ -40,6 +41,9 @@ struct mk_applied {
     uint64_t changed;        /* bit i: surface i has new commits */
     uint64_t heads;          /* bit i: the entry is marked, and surface i's head is to be signed */
     bool advanced;           /* machine time moved */
+    bool membership;         /* seats or roster are others now */
+    bool epoch;              /* a new epoch began */
+    bool certified_change;   /* the present epoch's change has its signatures */
 };
 
 /** Applies the entry at index (above the last one): a frame byte and pc(Logged). */
@@ -59,6 +63,21 @@ uint64_t mk_state_time_ms(const struct mk_state *s);
 uint64_t mk_state_last_ms(const struct mk_state *s, const struct mk_peer *peer);
 uint64_t mk_state_waits_for(const struct mk_state *s); /* machine time; UINT64_MAX: none */
 const struct mk_roster *mk_state_roster(const struct mk_state *s);
+/** The Raft id of a roster peer; 0: none, or not of the roster. */
+uint64_t mk_state_seat(const struct mk_state *s, const struct mk_peer *peer);
+/** Index of the last entry that changed seats or roster. */
+uint64_t mk_state_membership_index(const struct mk_state *s);
+/** The change under way, without its signatures, and the roster before it; NULL: none is. */
+const struct mk_roster_change *mk_state_draft(const struct mk_state *s);
+const struct mk_roster *mk_state_roster_before(const struct mk_state *s);
+/** The change that led to an epoch; NULL: the first epoch, not certified yet, beyond. */
+const struct mk_roster_change *mk_state_change(const struct mk_state *s, uint64_t epoch);
+/** Would it be taken now? 0; MK_EREFUSED, MK_EMALFORMED with the rule. */
+int mk_proposal_check(const struct mk_state *s, const struct mk_proposal *p,
+                      struct mk_fault *reterr);
+int mk_seat_check(const struct mk_state *s, const struct mk_seat *x);
+/** What a proposal's signers sign: "mosaik.roster.propose.v1" || pc(Roster). */
+void mk_proposal_message(struct mk_buf *out, const struct mk_roster *r);
 const struct mk_founding *mk_state_founding(const struct mk_state *s); /* NULL: not applied yet */
 struct mk_surfaces *mk_state_surfaces(struct mk_state *s);
 struct mk_machine *mk_state_machine(struct mk_state *s);

@@ -12,6 +12,10 @@ const char *mk_group_state_name(enum mk_group_state s)
         return "blank";
     case MK_GROUP_LOST_DISK:
         return "lost disk";
+    case MK_GROUP_OUTSIDE:
+        return "outside";
+    case MK_GROUP_JOINING:
+        return "joining";
     case MK_GROUP_FOLLOWING:
         return "following";
     case MK_GROUP_LEADING:
@@ -24,7 +28,7 @@ const char *mk_group_state_name(enum mk_group_state s)
 
 static bool has_lost_disk(const struct mk_group *g, const struct mk_member *m)
 {
-    return g->founding_known && m->raft_id != 0 && m->raft_id != g->founding.raft_ids.v[m->i];
+    return g->raft != NULL && mk_reseat_lost_disk(g, m);
 }
 
 static void short_hex(const struct mk_peer *p, char out[9])
@@ -49,7 +53,7 @@ static void why_blank(const struct mk_group *g, char *out, size_t n)
     }
     at = (size_t)snprintf(out, n, "waits for all members to link before founding:");
     for (unsigned i = 0; i < g->n_members && at + 24 < n; i++) {
-        const struct mk_member *m = &g->members[i];
+        const struct mk_member *m = g->members[i];
 
         if (i == g->self || (m->up && !m->founded))
             continue;
@@ -67,7 +71,7 @@ static void why_no_majority(const struct mk_group *g, char *out, size_t n, unsig
     const char *detail = "";
 
     for (unsigned i = 0; i < g->n_members; i++) {
-        const struct mk_member *m = &g->members[i];
+        const struct mk_member *m = g->members[i];
 
         lost += i != g->self && m->up && has_lost_disk(g, m);
         if (i == g->self || !m->refused)
@@ -85,7 +89,8 @@ static void why_no_majority(const struct mk_group *g, char *out, size_t n, unsig
     else if (lost > 0)
         snprintf(out, n, "no majority: %u member%s lost the disk", lost, lost == 1 ? "" : "s");
     else
-        snprintf(out, n, "no majority: %u of %u members linked", reachable, g->n_members);
+        snprintf(out, n, "no majority: %u of %u members linked", reachable,
+                 (unsigned)g->roster.peers.n);
 }
 
 void mk_group_why(const struct mk_group *g, char out[256])
@@ -99,8 +104,17 @@ void mk_group_why(const struct mk_group *g, char out[256])
     }
     if (g->state == MK_GROUP_LOST_DISK) {
         snprintf(out, 256,
-                 "this member has lost its disk: the founding has another Raft id for "
-                 "it; it waits for replacement");
+                 "this member has lost its disk: the group has another Raft id for it; it waits "
+                 "for replacement");
+        return;
+    }
+    if (g->state == MK_GROUP_OUTSIDE) {
+        snprintf(out, 256, "this member is not of the roster of epoch %llu; it has no vote",
+                 (unsigned long long)g->roster.epoch);
+        return;
+    }
+    if (g->state == MK_GROUP_JOINING) {
+        snprintf(out, 256, "this member catches up; it has no vote yet");
         return;
     }
     if (g->state == MK_GROUP_BLANK) {
@@ -108,7 +122,8 @@ void mk_group_why(const struct mk_group *g, char out[256])
         return;
     }
     for (unsigned i = 0; i < g->n_members; i++)
-        reachable += i != g->self && g->members[i].up && !has_lost_disk(g, &g->members[i]);
+        reachable += g->members[i]->in_roster && i != g->self && g->members[i]->up &&
+                     !has_lost_disk(g, g->members[i]);
     if (reachable < mk_roster_majority(&g->roster))
         why_no_majority(g, out, 256, reachable);
     else if (g->leader == 0)
@@ -120,7 +135,7 @@ static unsigned count_refused(const struct mk_group *g)
     unsigned n = 0;
 
     for (unsigned i = 0; i < g->n_members; i++)
-        n += i != g->self && g->members[i].refused;
+        n += i != g->self && g->members[i]->refused;
     return n;
 }
 
@@ -137,6 +152,7 @@ void mk_group_glance(const struct mk_group *g, struct mk_group_status *ret)
         snprintf(ret->why, sizeof ret->why, "failed: %s", g->failure);
     if (g->raft != NULL) {
         ret->term = mk_consensus_term(g->raft);
+        ret->vote = mk_consensus_vote(g->raft);
         ret->commit = mk_consensus_commit(g->raft);
         ret->last = mk_consensus_last(g->raft);
         ret->snapshot = mk_consensus_snapshot(g->raft);
@@ -152,7 +168,7 @@ void mk_group_status(const struct mk_group *g, struct mk_group_status *ret)
 {
     mk_group_glance(g, ret);
     for (unsigned i = 0; i < g->n_members; i++)
-        ret->links += i != g->self && g->members[i].up;
+        ret->links += i != g->self && g->members[i]->up;
     ret->refused = count_refused(g);
     for (unsigned i = 0; i < mk_state_surfaces(g->st)->n; i++)
         mk_heads_assemble((struct mk_group *)g, i);
@@ -170,17 +186,21 @@ void mk_group_status(const struct mk_group *g, struct mk_group_status *ret)
 bool mk_group_member(const struct mk_group *g, unsigned i, struct mk_peer *ret_peer,
                      bool *ret_linked, uint64_t *ret_match, char ret_detail[MK_REASON_MAX])
 {
-    const struct mk_member *m;
+    const struct mk_member *m = NULL;
 
-    if (i >= g->n_members)
+    for (unsigned k = 0; k < g->n_members; k++)
+        if (g->members[k]->used && i-- == 0) {
+            m = g->members[k];
+            break;
+        }
+    if (m == NULL)
         return false;
-    m = &g->members[i];
     *ret_peer = m->peer;
-    *ret_linked = i == g->self || m->up;
+    *ret_linked = m->i == g->self || m->up;
     *ret_match = 0;
     if (g->raft != NULL && g->role == MK_ROLE_LEADER)
-        *ret_match = i == g->self ? mk_consensus_stored(g->raft)
-                                  : mk_consensus_match(g->raft, g->founding.raft_ids.v[i]);
+        *ret_match = m->i == g->self ? mk_consensus_stored(g->raft)
+                                  : mk_consensus_match(g->raft, m->raft_id);
     snprintf(ret_detail, MK_REASON_MAX, "%s",
              m->up && has_lost_disk(g, m) ? "lost its disk" : m->detail);
     return true;

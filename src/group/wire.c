@@ -20,6 +20,8 @@ MK_OPTION_DEFINE(mk_opt_founding, mk_founding)
 MK_OPTION_DEFINE(mk_opt_certificate, mk_certificate)
 
 MK_STRUCT_DEFINE(mk_execute, "Execute", MK_EXECUTE_TABLE)
+MK_STRUCT_DEFINE(mk_seat, "Seat", MK_SEAT_TABLE)
+MK_STRUCT_DEFINE(mk_proposal, "Proposal", MK_PROPOSAL_TABLE)
 MK_ENUM_DEFINE(mk_logged, "Logged", MK_LOGGED_TABLE)
 
 MK_STRUCT_DEFINE(mk_member_hello, "MemberHello", MK_MEMBER_HELLO_TABLE)
@@ -30,6 +32,8 @@ MK_STRUCT_DEFINE(mk_snap_chunk, "SnapChunk", MK_SNAP_CHUNK_TABLE)
 MK_STRUCT_DEFINE(mk_snap_want, "SnapWant", MK_SNAP_WANT_TABLE)
 MK_STRUCT_DEFINE(mk_forward, "Forward", MK_FORWARD_TABLE)
 MK_STRUCT_DEFINE(mk_forwarded, "Forwarded", MK_FORWARDED_TABLE)
+MK_STRUCT_DEFINE(mk_change_signature, "ChangeSignature", MK_CHANGE_SIGNATURE_TABLE)
+MK_STRUCT_DEFINE(mk_applied_to, "Applied", MK_APPLIED_TABLE)
 MK_ENUM_DEFINE(mk_member_message, "MemberMessage", MK_MEMBER_MESSAGE_TABLE)
 
 MK_STRUCT_DEFINE(mk_exec_hello, "ExecHello", MK_EXEC_HELLO_TABLE)

@@ -37,10 +37,27 @@ MK_OPTION_DECLARE(mk_opt_certificate, mk_certificate)
     F(S, mk_wire_command, command)
 MK_STRUCT_DECLARE(mk_execute, MK_EXECUTE_TABLE)
 
+/* A roster peer has this Raft id from now on; before, it had `before` (0: none). */
+#define MK_SEAT_TABLE(F, S) \
+    F(S, mk_peer, peer)     \
+    F(S, mk_u64, before)    \
+    F(S, mk_u64, raft_id)
+MK_STRUCT_DECLARE(mk_seat, MK_SEAT_TABLE)
+
+/* The next roster, over "mosaik.roster.propose.v1" || pc(Roster): by the founding's default
+ * operator, or by a majority of the present roster. */
+#define MK_PROPOSAL_TABLE(F, S) \
+    F(S, mk_roster, roster)     \
+    F(S, mk_peer_signatures, signatures)
+MK_STRUCT_DECLARE(mk_proposal, MK_PROPOSAL_TABLE)
+
 #define MK_LOGGED_TABLE(F, S)              \
     F(S, Genesis, 0, mk_founding, genesis) \
     F(S, Advance, 1, mk_advance, advance)  \
-    F(S, Execute, 2, mk_execute, execute)
+    F(S, Execute, 2, mk_execute, execute)  \
+    F(S, Seat, 3, mk_seat, seat)           \
+    F(S, Propose, 4, mk_proposal, propose) \
+    F(S, Changed, 5, mk_roster_change, changed)
 MK_ENUM_DECLARE(mk_logged, MK_LOGGED_TABLE)
 
 /* ---- "group" ------------------------------------------------------------------------ */
@@ -84,6 +101,16 @@ MK_STRUCT_DECLARE(mk_snap_want, MK_SNAP_WANT_TABLE)
     F(S, mk_bool, query)       \
     F(S, mk_execute, execute)
 MK_STRUCT_DECLARE(mk_forward, MK_FORWARD_TABLE)
+
+/* Our signature under the change that led to an epoch. */
+#define MK_CHANGE_SIGNATURE_TABLE(F, S) \
+    F(S, mk_u64, epoch)                 \
+    F(S, mk_signature, signature)
+MK_STRUCT_DECLARE(mk_change_signature, MK_CHANGE_SIGNATURE_TABLE)
+
+/* Our own log is applied, and what it says of seats and rosters is durable, up to index. */
+#define MK_APPLIED_TABLE(F, S) F(S, mk_u64, index)
+MK_STRUCT_DECLARE(mk_applied_to, MK_APPLIED_TABLE)
 
 /* ---- "exec" --------------------------------------------------------------------------- */
 
@@ -151,7 +178,11 @@ MK_STRUCT_DECLARE(mk_exec_answer, MK_EXEC_ANSWER_TABLE)
     F(S, SnapChunk, 6, mk_snap_chunk, snap_chunk)       \
     F(S, Forward, 7, mk_forward, forward)               \
     F(S, Forwarded, 8, mk_forwarded, forwarded)         \
-    F(S, Advance, 9, mk_advance, advance)
+    F(S, Advance, 9, mk_advance, advance)               \
+    F(S, Applied, 10, mk_applied_to, applied)           \
+    F(S, Vouch, 11, mk_change_signature, vouch)     \
+    F(S, Propose, 12, mk_proposal, propose)             \
+    F(S, Transfer, 13, mk_opt_peer, transfer)
 MK_ENUM_DECLARE(mk_member_message, MK_MEMBER_MESSAGE_TABLE)
 
 /* ---- "surface" --------------------------------------------------------------------------- */

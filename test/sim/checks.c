@@ -30,6 +30,7 @@ struct checks {
     unsigned n_certified;
     struct acknowledged *acknowledged;
     unsigned n_acknowledged;
+    struct mk_reader_memory *memory; /* the chain of epochs */
 };
 
 void *checks_memory(struct cluster *c, size_t n)
@@ -119,6 +120,24 @@ static void check_certified(struct cluster *c, unsigned surface, const struct mk
         k->certified[k->n_certified++] = (struct certified){surface, h->index, h->commit, h->state};
 }
 
+/* The chain of epochs is followed as a reader does. */
+static const struct mk_roster *roster_of(struct cluster *c, struct process *p, uint64_t epoch)
+{
+    struct mk_reader_memory *m = c->checks->memory;
+    struct mk_fault f;
+
+    while (mk_reader_epoch(m) < epoch) {
+        const struct mk_roster_change *change = mk_group_change(p->group, mk_reader_epoch(m) + 1);
+
+        if (change == NULL)
+            cluster_violation("member %u certifies epoch %llu and cannot prove it", p->i,
+                              (unsigned long long)epoch);
+        if (mk_reader_learn(m, change, &f) != 0)
+            cluster_violation("member %u has a bad change of the roster: %s", p->i, f.text);
+    }
+    return mk_reader_roster(m, epoch);
+}
+
 static void check_certificates(struct cluster *c, struct process *p)
 {
     const struct mk_surfaces *s = mk_group_surfaces(p->group);
@@ -133,10 +152,22 @@ static void check_certificates(struct cluster *c, struct process *p)
             continue;
         p->certified[i] = cert->head.index;
         p->certified_ms[i] = cert->head.time_ms;
-        if (mk_certificate_check(cert, &c->roster, &f) != 0)
+        if (mk_certificate_check(cert, roster_of(c, p, cert->head.epoch), &f) != 0)
             cluster_violation("member %u has a bad certificate: %s", p->i, f.text);
         check_certified(c, i, &cert->head);
     }
+}
+
+/* A member with an empty disk votes for nobody before it has all that was committed when it
+ * lost what it had. */
+static void check_vote(struct process *p, const struct mk_group_status *s)
+{
+    if (p->blank_at == 0 || s->vote == 0)
+        return;
+    if (s->last < p->blank_at)
+        cluster_violation("member %u votes with %llu entries; it lost a disk when %llu were "
+                          "committed",
+                          p->i, (unsigned long long)s->last, (unsigned long long)p->blank_at);
 }
 
 static void check_step(void *arg)
@@ -153,6 +184,7 @@ static void check_step(void *arg)
         if (s.state == MK_GROUP_FAILED && !c->may_fail)
             cluster_violation("member %u failed: %s", i, s.why);
         check_leader(c, i, &s);
+        check_vote(p, &s);
         check_state(c, p, s.applied);
         check_time(p, s.time_ms);
         check_certificates(c, p);
@@ -164,12 +196,14 @@ void checks_open(struct cluster *c)
     c->checks = mk_alloc(sizeof *c->checks);
     c->checks->certified = mk_alloc(CERTIFIED_MAX * sizeof(struct certified));
     c->checks->acknowledged = mk_alloc(ACKNOWLEDGED_MAX * sizeof(struct acknowledged));
+    c->checks->memory = mk_reader_memory_new(&c->roster);
     world_on_step(c->w, check_step, c);
 }
 
 void checks_close(struct cluster *c)
 {
     mk_arena_done(&c->checks->mem);
+    mk_reader_memory_free(c->checks->memory);
     mk_buf_done(&c->checks->hashes);
     mk_free(c->checks->certified);
     mk_free(c->checks->acknowledged);
@@ -198,7 +232,7 @@ void checks_acknowledged(struct cluster *c, const char *key, const char *value)
 void cluster_check_durable(struct cluster *c)
 {
     for (unsigned m = 0; m < c->n; m++)
-        for (unsigned i = 0; i < c->checks->n_acknowledged; i++) {
+        for (unsigned i = 0; cluster_in_roster(c, m) && i < c->checks->n_acknowledged; i++) {
             const struct acknowledged *a = &c->checks->acknowledged[i];
 
             if (strcmp(cluster_value(c, m, a->key), a->value) != 0)

@@ -4,6 +4,8 @@
 #include "cluster.h"
 #include "checks.h"
 #include "toy.h"
+#include "collections/certificate.h"
+#include "group/state.h"
 
 #include "base/assert.h"
 #include <stdarg.h>
@@ -43,6 +45,7 @@ static int open_group(struct process *p, struct mk_fault *f)
         .machine = toy_new(),
         .acl = c->o.acl != NULL ? c->o.acl : &open_acl,
         .found = !c->o.unfounded,
+        .join = p->i >= c->roster.peers.n,
         .snapshot_entries = c->o.snapshot_entries,
         .uncured = c->o.uncured,
         .own_issuer = c->o.own_issuer,
@@ -84,6 +87,7 @@ static void *process_boot(struct mk_env *e, unsigned node, void *arg)
     p->c = b->c;
     p->i = b->i;
     p->env = e;
+    p->blank_at = p->c->blank[p->i];
     mk_env_vouch(e, &p->c->peers[p->i]);
     if (mk_store_open(e, &p->store, &(struct mk_store_options){0}, &f) != 0 ||
         mk_net_open(e, &p->net,
@@ -137,12 +141,12 @@ struct cluster *cluster_new(const struct cluster_options *o)
     struct cluster *c = mk_alloc(sizeof *c);
 
     c->o = *o;
-    c->n = o->n == 0 ? 3 : o->n;
+    c->n = (o->n == 0 ? 3 : o->n) + o->spares;
     make_keys(c);
     c->stable_id = mk_id_of_text(MK_STR("a simulated component"));
     c->deployment = mk_id_of_text(MK_STR("a simulated deployment"));
     c->roster = (struct mk_roster){.deployment = c->deployment, .epoch = 1};
-    c->roster.peers = (struct mk_peers){c->peers, c->n};
+    c->roster.peers = (struct mk_peers){c->peers, c->n - o->spares};
     c->w = world_new(o->seed);
     if (o->tls)
         world_hash_bytes(c->w, false);
@@ -250,7 +254,7 @@ static bool is_equal(void *arg)
     cluster_status(c, (unsigned)leader, &l);
     for (unsigned i = 0; i < c->n; i++) {
         cluster_status(c, i, &s);
-        if (s.applied != l.last || s.applied < 2)
+        if (cluster_in_roster(c, i) && (s.applied != l.last || s.applied < 2))
             return false;
     }
     return true;
@@ -259,6 +263,79 @@ static bool is_equal(void *arg)
 bool cluster_until_equal(struct cluster *c, uint64_t ms)
 {
     return world_run_until(c->w, is_equal, c, ms);
+}
+
+/* --- who is of it ------------------------------------------------------------------------- */
+
+bool cluster_in_roster(struct cluster *c, unsigned i)
+{
+    int leader = cluster_leader(c);
+    const struct mk_roster *r =
+        leader < 0 ? &c->roster : mk_group_roster(cluster_group(c, (unsigned)leader));
+
+    for (size_t k = 0; k < r->peers.n; k++)
+        if (mk_peer_eq(&r->peers.v[k], &c->peers[i]))
+            return true;
+    return false;
+}
+
+void cluster_lose_disk(struct cluster *c, unsigned i)
+{
+    struct mk_group_status s;
+
+    c->blank[i] = 1;
+    for (unsigned k = 0; k < c->n; k++) {
+        cluster_status(c, k, &s);
+        if (s.commit > c->blank[i])
+            c->blank[i] = s.commit;
+    }
+    world_lose_disk(c->w, i);
+    world_restart(c->w, i);
+}
+
+int cluster_propose(struct cluster *c, unsigned bits)
+{
+    int leader = cluster_leader(c);
+    struct mk_peer peers[CLUSTER_MEMBERS_MAX];
+    struct mk_peer_signature signatures[CLUSTER_MEMBERS_MAX];
+    struct mk_proposal p;
+    const struct mk_roster *now;
+    struct mk_buf m = {0};
+    size_t n = 0, n_signatures = 0;
+    int rv;
+
+    if (leader < 0)
+        return MK_ENOTLEADER;
+    now = mk_group_roster(cluster_group(c, (unsigned)leader));
+    for (unsigned i = 0; i < c->n; i++)
+        if ((bits >> i & 1) != 0)
+            peers[n++] = c->peers[i];
+    memset(&p, 0, sizeof p);
+    p.roster = (struct mk_roster){c->deployment, now->epoch + 1, mk_roster_id(now), {peers, n}};
+    mk_proposal_message(&m, &p.roster);
+    for (unsigned i = 0; i < c->n; i++) {
+        if (!mk_roster_has(now, &c->peers[i]))
+            continue;
+        signatures[n_signatures].peer = c->peers[i];
+        mk_sign(&c->keys[i], mk_buf_bytes(&m), &signatures[n_signatures++].signature);
+    }
+    mk_buf_done(&m);
+    p.signatures = (struct mk_peer_signatures){signatures, n_signatures};
+    rv = mk_group_propose(cluster_group(c, (unsigned)leader), &p, NULL);
+    return rv;
+}
+
+static bool is_settled(void *arg)
+{
+    struct cluster *c = arg;
+    int leader = cluster_leader(c);
+
+    return leader >= 0 && mk_group_settled(cluster_group(c, (unsigned)leader));
+}
+
+bool cluster_until_settled(struct cluster *c, uint64_t ms)
+{
+    return world_run_until(c->w, is_settled, c, ms);
 }
 
 /* --- commands -----------------------------------------------------------------------------------

@@ -9,7 +9,8 @@
  *     ...
  *     cluster_free(c);
  *
- * Members are nodes 0 .. n-1 in roster order (0 founds); clients are the nodes above.
+ * Members are nodes 0 .. n-1 in roster order (0 founds), the last of them spares that are of
+ * no roster yet; clients are the nodes above.
  *
  * The machine: commands are "set KEY VALUE", "remove KEY", "tick N" (appends N to the
  * stream), "add KEY" (a counter in the machine's own state, answers the new value),
@@ -35,6 +36,7 @@ enum cluster_surface { CLUSTER_MAP, CLUSTER_TICKS };
 struct cluster_options {
     uint64_t seed;
     unsigned n;       /* members; 0: 3 */
+    unsigned spares;  /* processes beyond the first roster, which may join it later */
     unsigned clients; /* nodes with a client on them */
     bool tls;         /* real TLS on the simulated streams */
     uint64_t snapshot_entries;
@@ -62,6 +64,7 @@ struct process {
     uint64_t checked; /* applied index that was checked last */
     uint64_t certified[2], certified_ms[2];
     uint64_t time_ms; /* machine time that was seen last */
+    uint64_t blank_at; /* it began with an empty disk when so much was committed; 0: it did not */
 };
 
 struct client;
@@ -70,7 +73,7 @@ struct checks;
 struct cluster {
     struct world *w;
     struct cluster_options o;
-    unsigned n;
+    unsigned n; /* with the spares */
     struct mk_key keys[CLUSTER_MEMBERS_MAX];
     struct mk_key client_keys[CLUSTER_CLIENTS_MAX];
     struct mk_peer peers[CLUSTER_MEMBERS_MAX];
@@ -81,6 +84,7 @@ struct cluster {
         unsigned i;
     } boots[CLUSTER_MEMBERS_MAX + CLUSTER_CLIENTS_MAX];
     struct checks *checks;
+    uint64_t blank[CLUSTER_MEMBERS_MAX]; /* see blank_at, for the next boot */
     bool may_fail;   /* a member may stop: its disk was made to fail */
     bool stop;       /* clients: nothing new */
     unsigned rogues; /* bit i: another program runs on member i's node */
@@ -101,6 +105,16 @@ int cluster_leader(struct cluster *c);
 /** Some member that is up and does not lead. */
 unsigned cluster_follower(struct cluster *c);
 void cluster_status(struct cluster *c, unsigned i, struct mk_group_status *ret);
+
+/** The member has crashed; its disk is replaced by an empty one, and it boots again. */
+void cluster_lose_disk(struct cluster *c, unsigned i);
+/** Proposes the roster whose peers are the members of the bits, signed by a majority of the
+ * present one. 0, or why it was refused. */
+int cluster_propose(struct cluster *c, unsigned bits);
+/** As many as it takes until every peer of the leader's roster votes and nobody else does. */
+bool cluster_until_settled(struct cluster *c, uint64_t ms);
+/** Of the roster that the leader has. */
+bool cluster_in_roster(struct cluster *c, unsigned i);
 
 /** A leader that has committed; false when there is none after ms. */
 bool cluster_until_ready(struct cluster *c, uint64_t ms);
