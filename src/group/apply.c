@@ -20,8 +20,10 @@ static void one_entry(struct mk_group *g, uint64_t index, const struct mk_entry 
 
     if (e->type != MK_ENTRY_COMMAND) {
         mk_state_skip(g->st, index);
-        if (e->type == MK_ENTRY_CHANGE)
+        if (e->type == MK_ENTRY_CHANGE) {
+            mk_peers_roster(g); /* whoever left has no id in the configuration any more */
             mk_reseat_say(g);
+        }
         return;
     }
     mk_state_apply(g->st, index, MK_BYTES(e->blob->p, e->blob->n), &a);

@@ -231,6 +231,21 @@ static void got_certified(struct mk_client *c, struct call *k, const struct mk_e
         call_end(k, rv, NULL, &fault);
 }
 
+/* The chain of rosters, link by link. */
+static void got_change(struct mk_client *c, struct mk_bytes pc)
+{
+    struct mk_roster_change change;
+    struct mk_arena arena = {0};
+    struct mk_fault fault;
+    int rv = mk_decode(&change, &mk_roster_change_type, pc, &arena, &fault);
+
+    if (rv == 0)
+        rv = mk_reader_learn(c->memory, &change, &fault);
+    if (rv != 0)
+        drop_member(c, MK_CLOSE_CONFLICT, fault.text, /* lied= */ true);
+    mk_arena_done(&arena);
+}
+
 static void client_answer(struct mk_client *c, const struct mk_exec_answer *a)
 {
     struct call *k = call_find(c, a->id);
@@ -238,6 +253,10 @@ static void client_answer(struct mk_client *c, const struct mk_exec_answer *a)
     c->heard_ns = mk_now(c->env);
     if (k == NULL || !k->with_member)
         return; /* timed out here meanwhile, or answered by another member */
+    if (a->step == 3) {
+        got_change(c, a->outcome.answer);
+        return;
+    }
     mk_chooser_served(&c->chooser, &c->peer);
     if (a->step == 0)
         snprintf(k->said, sizeof k->said, "%.*s", (int)a->outcome.rule.n, a->outcome.rule.p);
@@ -289,7 +308,8 @@ static void client_open_conv(struct mk_client *c, struct mk_link *link)
 {
     struct mk_exec_hello hello = {.deployment = c->component.deployment,
                                   .stable_id = c->component.stable_id,
-                                  .tickets = {c->component.tickets, c->component.n_tickets}};
+                                  .tickets = {c->component.tickets, c->component.n_tickets},
+                                  .epoch = mk_reader_epoch(c->memory)};
     struct mk_buf first = {0};
     int rv;
 

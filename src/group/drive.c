@@ -300,6 +300,7 @@ static void role_changed(struct mk_group *g)
         g->state = g->role == MK_ROLE_LEADER ? MK_GROUP_LEADING : MK_GROUP_FOLLOWING;
     g->reroute = true;
     mk_query_role_changed(g);
+    mk_reseat_look(g);
     mk_group_changed(g);
     mk_group_wake(g);
 }

@@ -130,8 +130,7 @@ void mk_epoch_greet(struct mk_group *g, struct mk_member *m)
         send_vouch(g, m);
 }
 
-void mk_epoch_received(struct mk_group *g, struct mk_member *m,
-                       const struct mk_change_signature *s)
+void mk_epoch_received(struct mk_group *g, struct mk_member *m, const struct mk_change_signature *s)
 {
     if (m->vouch_epoch == s->epoch && m->vouch_checked)
         return;

@@ -90,6 +90,7 @@ unsigned mk_exec_accept(struct mk_group *g, struct mk_conv *c, const struct mk_e
     x = mk_alloc(sizeof *x);
     x->g = g;
     x->conv = x->out.conv = c;
+    x->epoch = h->epoch;
     mk_list_init(&x->waiters);
     mk_list_init(&x->dead);
     mk_list_add_tail(&g->clients, &x->node);
@@ -356,6 +357,28 @@ static void put_proof(struct mk_group *g, const struct mk_commit_ref *ref, struc
     }
 }
 
+/* The chain of rosters comes before the first proof that needs it. */
+static void send_chain(struct mk_exec_conv *x, uint64_t id)
+{
+    const struct mk_group *g = x->g;
+
+    if (x->epoch < g->plan.roster.epoch)
+        x->epoch = g->plan.roster.epoch;
+    while (x->epoch < g->roster.epoch) {
+        const struct mk_roster_change *c = mk_state_change(g->st, x->epoch + 1);
+        struct mk_buf pc = {0}, outcome = {0};
+
+        if (c == NULL)
+            return;
+        mk_encode(&pc, &mk_roster_change_type, c);
+        mk_outcome_put(&outcome, 0, "", MK_BYTES(NULL, 0), 0, mk_buf_bytes(&pc));
+        mk_exec_plain(x, id, 3, mk_buf_bytes(&outcome));
+        mk_buf_done(&pc);
+        mk_buf_done(&outcome);
+        x->epoch++;
+    }
+}
+
 static void answer_certified(struct mk_group *g, struct mk_waiter *w, const struct mk_outcome *o)
 {
     struct mk_buf proofs = {0};
@@ -365,6 +388,7 @@ static void answer_certified(struct mk_group *g, struct mk_waiter *w, const stru
         put_proof(g, &o->commits.v[i], &proofs);
     if (proofs.n > PROOFS_MAX)
         mk_buf_clear(&proofs);
+    send_chain(w->client, w->id);
     send_answer(w->client, w->id, 2, mk_buf_bytes(&w->outcome), mk_buf_bytes(&proofs));
     mk_buf_done(&proofs);
 }

@@ -13,6 +13,7 @@ struct mk_exec_conv {
     struct mk_list waiters;
     unsigned n_waiting; /* commands and queries in flight */
     bool may_write, may_read;
+    uint64_t epoch;      /* the newest that it knows */
     uint64_t expires_ms; /* of its admission; unix */
     char reason[MK_REASON_MAX];
     struct mk_arena mem;

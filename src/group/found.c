@@ -77,8 +77,7 @@ void mk_found_open(struct mk_group *g)
         draw_raft_id(g);
     if (mk_store_get(g->disk, &pc, FACT_FOUNDING) == 0 && keep_founding(g, pc) == 0)
         g->founding_known = true;
-    g->sign_wait =
-        mk_store_get(g->disk, &pc, FACT_JOINED) == 0 && pc.n == 1 && pc.p[0] == 1;
+    g->sign_wait = mk_store_get(g->disk, &pc, FACT_JOINED) == 0 && pc.n == 1 && pc.p[0] == 1;
 }
 
 void mk_found_close(struct mk_group *g)

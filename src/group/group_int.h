@@ -33,7 +33,7 @@
 #define MK_PENDING_LIFE_MS 30000u /* a command that nobody answers is given up after */
 #define MK_SIGNATURES_KEPT 8u     /* newest signatures kept of each member, a surface */
 #define MK_MEMBERS_MAX (2 * MK_ROSTER_MAX + 1) /* slots: a roster, the one before, ourselves */
-#define MK_PROVING_MAX 65536u     /* clients that wait for certificates */
+#define MK_PROVING_MAX 65536u                  /* clients that wait for certificates */
 
 /* --- sending ---------------------------------------------------------------------- */
 
@@ -71,7 +71,7 @@ struct mk_member {
     uint64_t vouch_epoch;
     bool vouch_checked;
     struct mk_signature vouch; /* under the change to vouch_epoch */
-    uint64_t expires_ms; /* of its admission; unix */
+    uint64_t expires_ms;       /* of its admission; unix */
     struct mk_arena tickets_mem;
     struct mk_bytes *tickets;
     size_t n_tickets;
@@ -269,6 +269,8 @@ void mk_reseat_greet(struct mk_group *g, struct mk_member *m);
 void mk_reseat_received(struct mk_group *g, struct mk_member *m, uint64_t index);
 /** What we are (voter, joining, outside); as leader, the next step. Part of the turn. */
 void mk_reseat_turn(struct mk_group *g);
+/** Something that steps depend on is another: links, ids, the role. */
+void mk_reseat_look(struct mk_group *g);
 uint64_t mk_reseat_deadline(const struct mk_group *g);
 void mk_reseat_close(struct mk_group *g);
 /** Up, but not with the Raft id of its seat. */
@@ -362,10 +364,10 @@ struct mk_group {
     struct mk_arena founding_mem;
     struct mk_store_wait founding_wait;
     /* reseat.c */
-    bool join;                /* may be of no roster yet */
-    struct mk_roster ahead;   /* the newest that was applied when we opened */
-    bool sign_wait;           /* we came with an empty disk: nothing is signed */
-    uint64_t notable, said;   /* entries that others wait for: applied, told */
+    bool join;              /* may be of no roster yet */
+    struct mk_roster ahead; /* the newest that was applied when we opened */
+    bool sign_wait;         /* we came with an empty disk: nothing is signed */
+    uint64_t notable, said; /* entries that others wait for: applied, told */
     struct mk_store_wait notable_wait;
     bool notable_waiting;
     uint64_t seat_ns, step_ns; /* when the last seat was proposed; when to look again */

@@ -35,6 +35,16 @@ static unsigned no_such(const struct mk_id *asked, char detail[MK_REASON_MAX])
     return MK_CLOSE_OTHER_DEPLOYMENT;
 }
 
+/* One that is of the roster no more, or not yet, serves nobody. */
+static bool is_outside(const struct mk_group *g, char detail[MK_REASON_MAX])
+{
+    if (g->state != MK_GROUP_OUTSIDE)
+        return false;
+    snprintf(detail, MK_REASON_MAX, "this member is not of the roster of epoch %llu",
+             (unsigned long long)g->roster.epoch);
+    return true;
+}
+
 static unsigned malformed(const struct mk_fault *f, char detail[MK_REASON_MAX])
 {
     snprintf(detail, MK_REASON_MAX, "first message: %.200s", f->text);
@@ -77,6 +87,8 @@ static unsigned accept_exec(struct mk_service *s, struct mk_conv *c, struct mk_b
         close = malformed(&f, detail);
     else if ((g = hub_find(h, &hello.deployment)) == NULL)
         close = no_such(&hello.deployment, detail);
+    else if (is_outside(g, detail))
+        close = MK_CLOSE_NOT_READY;
     else
         close = mk_exec_accept(g, c, &hello, detail);
     mk_arena_done(&arena);
@@ -97,6 +109,8 @@ static unsigned accept_surface(struct mk_service *s, struct mk_conv *c, struct m
         close = malformed(&f, detail);
     else if ((g = hub_find(h, &hello.deployment)) == NULL)
         close = no_such(&hello.deployment, detail);
+    else if (is_outside(g, detail))
+        close = MK_CLOSE_NOT_READY;
     else
         close = mk_serve_accept(g->serve, c, &hello, detail);
     mk_arena_done(&arena);

@@ -120,6 +120,7 @@ static void member_down(struct mk_member *m)
     mk_outbox_done(&m->out);
     retry_later(m);
     if (was_up) {
+        mk_reseat_look(g);
         mk_drive_link(g, m, false);
         mk_snap_link_lost(g, m);
         mk_query_forget(g, NULL, m);
@@ -151,6 +152,7 @@ static void greet_again(struct mk_member *m, const struct mk_member_hello *h)
 
     if (m->up) { /* news of a member that is up: it was founded since */
         take_hello(m, h);
+        mk_reseat_look(m->g);
         mk_drive_link(m->g, m, true);
         mk_group_wake(m->g);
         return;

@@ -188,7 +188,6 @@ static void queue_it(struct mk_group *g, struct mk_pending *p)
     p->where = MK_PENDING_QUEUED;
     mk_list_del(&p->queue);
     mk_list_add_tail(&g->queue, &p->queue);
-    mk_group_wake(g);
 }
 
 static void forward(struct mk_group *g, struct mk_pending *p, struct mk_member *leader)
@@ -222,9 +221,10 @@ static void route(struct mk_group *g, struct mk_pending *p)
 
     mk_list_del(&p->queue);
     p->where = MK_PENDING_WAITS;
-    if (mk_group_leads(g))
+    if (mk_group_leads(g)) {
         queue_it(g, p);
-    else if (!wanted_here(p))
+        mk_group_wake(g);
+    } else if (!wanted_here(p))
         pending_give_up(g, p, MK_ENOTLEADER, "not the leader");
     else if (leader != NULL && leader->up)
         forward(g, p, leader);
@@ -397,7 +397,9 @@ static unsigned gather(struct mk_group *g, struct mk_blob **blobs)
     return n;
 }
 
-/* Not taken: what was gathered goes back into the queue, all of it in order of arrival. */
+/* Not taken (the log is full, or leadership is being handed over): what was gathered goes
+ * back into the queue, all of it in order of arrival, until the next turn that consensus
+ * or a client causes. Asking for one here would spin. */
 static void put_back(struct mk_group *g, struct mk_blob **blobs, unsigned n)
 {
     for (unsigned i = 0; i < n; i++)

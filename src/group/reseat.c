@@ -63,7 +63,7 @@ static void say(struct mk_group *g)
 {
     g->said = g->notable;
     say_to(g, NULL);
-    mk_group_wake(g);
+    mk_reseat_look(g);
 }
 
 static void notable_durable(struct mk_store_wait *w, int status)
@@ -109,6 +109,7 @@ void mk_reseat_applied(struct mk_group *g)
 
 void mk_reseat_greet(struct mk_group *g, struct mk_member *m)
 {
+    mk_reseat_look(g);
     if (g->raft != NULL)
         say_to(g, m);
 }
@@ -117,7 +118,7 @@ void mk_reseat_received(struct mk_group *g, struct mk_member *m, uint64_t index)
 {
     if (index > m->applied)
         m->applied = index;
-    mk_group_wake(g);
+    mk_reseat_look(g);
 }
 
 /* --- ids and peers -------------------------------------------------------------------------- */
@@ -167,10 +168,10 @@ static enum mk_group_state present_state(const struct mk_group *g)
 
     if (g->role == MK_ROLE_LEADER)
         return MK_GROUP_LEADING;
+    if (!g->members[g->self]->in_roster)
+        return MK_GROUP_OUTSIDE; /* though it may vote until it is removed */
     if (is_voter(c, g->raft_id))
         return MK_GROUP_FOLLOWING;
-    if (!g->members[g->self]->in_roster)
-        return MK_GROUP_OUTSIDE;
     if (mk_state_seat(g->st, mk_net_self(g->net)) == g->raft_id)
         return MK_GROUP_JOINING;
     return MK_GROUP_LOST_DISK;
@@ -183,6 +184,10 @@ static void note_state(struct mk_group *g)
     if (g->state == s || g->state == MK_GROUP_FAILED)
         return;
     g->state = s;
+    if (s == MK_GROUP_OUTSIDE) {
+        mk_serve_dismiss(g->serve, "this member is not of the roster");
+        mk_exec_close(g);
+    }
     mk_group_changed(g);
 }
 
@@ -351,19 +356,24 @@ static bool step(struct mk_group *g)
 void mk_reseat_turn(struct mk_group *g)
 {
     uint64_t now = mk_now(g->env);
+    bool more;
 
     note_state(g);
-    if (!mk_group_leads(g) || !mk_consensus_ready(g->raft) ||
-        mk_state_founding(g->st) == NULL) {
-        g->step_ns = UINT64_MAX;
+    if (now < g->step_ns)
         return;
-    }
-    if (mk_consensus_changing(g->raft) != 0 || now < g->step_ns)
-        if (g->step_ns != UINT64_MAX)
-            return;
-    g->step_ns = step(g) ? now + STEP_NS : UINT64_MAX;
-    if (g->step_ns == UINT64_MAX)
-        mk_peers_roster(g); /* who left has no id in the configuration any more */
+    if (!mk_group_leads(g))
+        more = false;
+    else if (!mk_consensus_ready(g->raft) || mk_consensus_changing(g->raft) != 0)
+        more = true;
+    else
+        more = mk_state_founding(g->st) == NULL || step(g);
+    g->step_ns = more ? now + STEP_NS : UINT64_MAX;
+}
+
+void mk_reseat_look(struct mk_group *g)
+{
+    g->step_ns = 0;
+    mk_group_wake(g);
 }
 
 uint64_t mk_reseat_deadline(const struct mk_group *g)

@@ -25,8 +25,7 @@
 static void roster_copy(struct mk_state *s, struct mk_roster *ret, const struct mk_roster *r)
 {
     *ret = *r;
-    ret->peers.v =
-        mk_arena_copy(&s->rosters, r->peers.v, r->peers.n * sizeof(struct mk_peer));
+    ret->peers.v = mk_arena_copy(&s->rosters, r->peers.v, r->peers.n * sizeof(struct mk_peer));
 }
 
 static int slot_of(const struct mk_roster *r, const struct mk_peer *peer)
@@ -132,7 +131,8 @@ int mk_proposal_check(const struct mk_state *s, const struct mk_proposal *p,
     if (s->n_changes + 2 >= MK_READER_EPOCHS_MAX)
         return mk_fault(reterr, MK_EREFUSED, "roster: no reader follows so many epochs");
     if (s->changing)
-        return mk_fault(reterr, MK_EREFUSED, "roster: the change to epoch %llu is not certified yet",
+        return mk_fault(reterr, MK_EREFUSED,
+                        "roster: the change to epoch %llu is not certified yet",
                         (unsigned long long)s->roster.epoch);
     if (!mk_id_eq(&p->roster.deployment, &s->deployment))
         return mk_fault(reterr, MK_EREFUSED, "roster: of another deployment");
@@ -146,8 +146,8 @@ int mk_proposal_check(const struct mk_state *s, const struct mk_proposal *p,
     if (rv != 0)
         return rv;
     if (p->roster.peers.n == s->roster.peers.n &&
-        memcmp(p->roster.peers.v, s->roster.peers.v,
-               p->roster.peers.n * sizeof(struct mk_peer)) == 0)
+        memcmp(p->roster.peers.v, s->roster.peers.v, p->roster.peers.n * sizeof(struct mk_peer)) ==
+            0)
         return mk_fault(reterr, MK_EREFUSED, "roster: it is the present one");
     if (!is_authorised(s, p))
         return mk_fault(reterr, MK_EREFUSED,

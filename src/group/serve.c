@@ -300,6 +300,17 @@ void mk_serve_replaced(struct mk_serve *s)
         mk_serve_reader_restart(mk_container_of(at, struct mk_serve_reader, node));
 }
 
+void mk_serve_dismiss(struct mk_serve *s, const char *detail)
+{
+    mk_list_each(at, &s->readers)
+    {
+        struct mk_serve_reader *r = mk_container_of(at, struct mk_serve_reader, node);
+
+        mk_conv_close(r->conv, MK_CLOSE_NOT_READY, detail);
+        mk_serve_reader_free(r);
+    }
+}
+
 /* --- open and close ------------------------------------------------------------------------ */
 
 int mk_serve_open(struct mk_env *e, struct mk_serve **ret, struct mk_serve_host *host)

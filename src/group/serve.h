@@ -62,6 +62,9 @@ void mk_serve_certified(struct mk_serve *s, unsigned surface, const struct mk_ce
 /** The surfaces were replaced as a whole (a snapshot was installed): readers begin again. */
 void mk_serve_replaced(struct mk_serve *s);
 
+/** Every reader is told to find another member: this one is of the committee no more. */
+void mk_serve_dismiss(struct mk_serve *s, const char *detail);
+
 unsigned mk_serve_readers(const struct mk_serve *s);
 
 struct mk_serve_stats {

@@ -98,5 +98,8 @@ struct mk_id mk_state_hash(struct mk_state *s);
 /** pc(Outcome) of an answer that no machine gave (a refusal at the door, a time-out).
  * err: 0 or a MK_E code. */
 void mk_outcome_plain(struct mk_buf *out, int err, const char *rule);
+/** Appends pc(Outcome) from its parts. */
+void mk_outcome_put(struct mk_buf *out, int err, const char *rule, struct mk_bytes refs,
+                    size_t n_refs, struct mk_bytes answer);
 
 #endif

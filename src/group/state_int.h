@@ -37,7 +37,7 @@ struct mk_state {
     uint64_t seats[MK_ROSTER_MAX]; /* Raft ids, in roster order; 0: none yet */
     bool changing;                 /* the change to roster is not certified yet: */
     struct mk_roster before;
-    struct mk_roster_change draft; /* without signatures */
+    struct mk_roster_change draft;    /* without signatures */
     struct mk_roster_change *changes; /* from the first epoch's successor on */
     size_t n_changes;
     uint64_t membership_index; /* of the last entry that changed seats or roster */
@@ -47,9 +47,6 @@ struct mk_state {
     struct mk_apply apply; /* its buffers are used again and again */
 };
 
-/** Appends pc(Outcome) from its parts. */
-void mk_outcome_put(struct mk_buf *out, int err, const char *rule, struct mk_bytes refs,
-                    size_t n_refs, struct mk_bytes answer);
 /** Makes a ready for the next command. */
 void mk_apply_begin(struct mk_apply *a, struct mk_state *s, uint64_t index,
                     const struct mk_peer *sender);

@@ -200,7 +200,7 @@ bool mk_group_member(const struct mk_group *g, unsigned i, struct mk_peer *ret_p
     *ret_match = 0;
     if (g->raft != NULL && g->role == MK_ROLE_LEADER)
         *ret_match = m->i == g->self ? mk_consensus_stored(g->raft)
-                                  : mk_consensus_match(g->raft, m->raft_id);
+                                     : mk_consensus_match(g->raft, m->raft_id);
     snprintf(ret_detail, MK_REASON_MAX, "%s",
              m->up && has_lost_disk(g, m) ? "lost its disk" : m->detail);
     return true;

@@ -134,7 +134,8 @@ void mk_time_applied(struct mk_group *g)
     if (g->advance_ms != 0 && ours >= g->advance_ms)
         g->linked_once = true;
     for (unsigned i = 0; i < g->n_members; i++)
-        if (i != g->self && mk_state_last_ms(g->st, &g->members[i]->peer) >= ours + MK_HEAD_RENEW_MS)
+        if (i != g->self &&
+            mk_state_last_ms(g->st, &g->members[i]->peer) >= ours + MK_HEAD_RENEW_MS)
             g->advance_wanted = true;
     mk_group_wake(g);
 }

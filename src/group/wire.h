@@ -114,10 +114,12 @@ MK_STRUCT_DECLARE(mk_applied_to, MK_APPLIED_TABLE)
 
 /* ---- "exec" --------------------------------------------------------------------------- */
 
-#define MK_EXEC_HELLO_TABLE(F, S) \
-    F(S, mk_id, deployment)       \
-    F(S, mk_id, stable_id)        \
-    F(S, mk_wire_tickets, tickets)
+/* epoch: the newest that the client knows; 0: the first alone. */
+#define MK_EXEC_HELLO_TABLE(F, S)  \
+    F(S, mk_id, deployment)        \
+    F(S, mk_id, stable_id)         \
+    F(S, mk_wire_tickets, tickets) \
+    F(S, mk_u64, epoch)
 MK_STRUCT_DECLARE(mk_exec_hello, MK_EXEC_HELLO_TABLE)
 
 #define MK_EXEC_COMMAND_TABLE(F, S) \
@@ -160,7 +162,8 @@ MK_STRUCT_DECLARE(mk_forwarded, MK_FORWARDED_TABLE)
  * 100 ms for the oldest that waits, so that silence means that the member is gone. step 1:
  * committed (certified requests get it too, as progress); step 2: with proofs. A status of
  * MK_ETIMEDOUT, MK_ENOTLEADER or MK_EFULL in step 1 means: ask again (the same session and number).
- */
+ * step 3: the outcome's answer is pc(RosterChange), the next of the chain, before the first step 2
+ * that needs it; id is that of the command. */
 #define MK_EXEC_ANSWER_TABLE(F, S) \
     F(S, mk_u64, id)               \
     F(S, mk_u8, step)              \
@@ -180,7 +183,7 @@ MK_STRUCT_DECLARE(mk_exec_answer, MK_EXEC_ANSWER_TABLE)
     F(S, Forwarded, 8, mk_forwarded, forwarded)         \
     F(S, Advance, 9, mk_advance, advance)               \
     F(S, Applied, 10, mk_applied_to, applied)           \
-    F(S, Vouch, 11, mk_change_signature, vouch)     \
+    F(S, Vouch, 11, mk_change_signature, vouch)         \
     F(S, Propose, 12, mk_proposal, propose)             \
     F(S, Transfer, 13, mk_opt_peer, transfer)
 MK_ENUM_DECLARE(mk_member_message, MK_MEMBER_MESSAGE_TABLE)

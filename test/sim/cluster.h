@@ -85,9 +85,9 @@ struct cluster {
     } boots[CLUSTER_MEMBERS_MAX + CLUSTER_CLIENTS_MAX];
     struct checks *checks;
     uint64_t blank[CLUSTER_MEMBERS_MAX]; /* see blank_at, for the next boot */
-    bool may_fail;   /* a member may stop: its disk was made to fail */
-    bool stop;       /* clients: nothing new */
-    unsigned rogues; /* bit i: another program runs on member i's node */
+    bool may_fail;                       /* a member may stop: its disk was made to fail */
+    bool stop;                           /* clients: nothing new */
+    unsigned rogues;                     /* bit i: another program runs on member i's node */
     struct mk_buf history;
 };
 

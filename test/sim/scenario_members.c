@@ -1,8 +1,8 @@
 /* Who is of a committee: lost disks, other rosters, leaders that go. The checkers of
  * cluster.h run after every event of each. */
-#include "cluster.h"
 #include "collections/certificate.h"
 #include "collections/surface.h"
+#include "readers.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -101,11 +101,303 @@ static void test_a_wiped_leader_rejoins(void **state)
     end(c);
 }
 
+static void write_many(struct cluster *c, unsigned n)
+{
+    char key[16], value[16];
+
+    for (unsigned i = 0; i < n; i++) {
+        snprintf(key, sizeof key, "k%u", i % 37);
+        snprintf(value, sizeof value, "%u", i);
+        assert_int_equal(cluster_set(c, key, value, 5000), 0);
+    }
+}
+
+static void test_a_wiped_member_gets_a_snapshot(void **state)
+{
+    struct cluster *c = ready(&(struct cluster_options){.seed = 3, .snapshot_entries = 40});
+    struct mk_group_status s;
+    unsigned wiped = cluster_follower(c);
+
+    (void)state;
+    write_many(c, 150);
+    lose(c, wiped);
+    assert_true(becomes(c, wiped, MK_GROUP_FOLLOWING, 10000));
+    cluster_status(c, wiped, &s);
+    assert_true(s.snapshot > 0);
+    write_many(c, 60);
+    end(c);
+}
+
+/* Wiped again and again, and once more while it is being replaced; restarts between. */
+static void test_wiped_over_and_over(void **state)
+{
+    struct cluster *c = ready(&(struct cluster_options){.seed = 4, .n = 5, .clients = 2});
+
+    (void)state;
+    cluster_workload(c, 3, 5);
+    for (unsigned i = 0; i < 5; i++) {
+        lose(c, i);
+        world_run(c->w, 30 * i);
+        lose(c, i);
+        assert_true(becomes(c, i, MK_GROUP_FOLLOWING, 10000));
+        assert_true(cluster_until_settled(c, 5000));
+        world_crash(c->w, i);
+        world_restart(c->w, i);
+    }
+    assert_true(cluster_until_ready(c, 10000));
+    end(c);
+}
+
+/* --- rosters -------------------------------------------------------------------------------- */
+
+static void change(struct cluster *c, unsigned bits)
+{
+    assert_int_equal(cluster_propose(c, bits), 0);
+    world_run(c->w, 50);
+    assert_true(cluster_until_settled(c, 10000));
+}
+
+static void test_a_spare_takes_a_members_place(void **state)
+{
+    struct cluster *c = ready(&(struct cluster_options){.seed = 10, .spares = 1, .clients = 2});
+    struct mk_group_status s;
+    unsigned leaves = cluster_follower(c);
+
+    (void)state;
+    cluster_workload(c, 3, 5);
+    assert_int_equal(cluster_set(c, "before", "1", 3000), 0);
+    change(c, 0xf & ~(1u << leaves));
+    assert_int_equal(cluster_set(c, "after", "2", 3000), 0);
+    cluster_status(c, 3, &s);
+    assert_int_equal(s.epoch, 2);
+    assert_int_equal(s.state, MK_GROUP_FOLLOWING);
+    assert_true(becomes(c, leaves, MK_GROUP_OUTSIDE, 5000));
+    world_crash(c->w, leaves); /* nobody misses it */
+    world_run(c->w, 3000);
+    assert_int_equal(cluster_set(c, "without", "3", 3000), 0);
+    end(c);
+}
+
+static void test_the_leader_leaves(void **state)
+{
+    struct cluster *c = ready(&(struct cluster_options){.seed = 11, .spares = 1, .clients = 2});
+    unsigned leaves = (unsigned)cluster_leader(c);
+    uint64_t before;
+
+    (void)state;
+    cluster_workload(c, 3, 5);
+    assert_int_equal(cluster_set(c, "before", "1", 3000), 0);
+    before = world_time(c->w);
+    change(c, 0xf & ~(1u << leaves));
+    assert_true(world_time(c->w) - before < 1000);
+    assert_int_not_equal(cluster_leader(c), leaves);
+    assert_int_equal(cluster_set(c, "after", "2", 3000), 0);
+    end(c);
+}
+
+static void test_from_one_to_five_and_back(void **state)
+{
+    struct cluster *c = ready(&(struct cluster_options){.seed = 12, .n = 1, .spares = 4});
+    static const unsigned rosters[] = {0x3, 0x7, 0x1f, 0x1c, 0x10};
+
+    (void)state;
+    for (unsigned i = 0; i < sizeof rosters / sizeof rosters[0]; i++) {
+        assert_int_equal(cluster_set(c, "step", "x", 3000), 0);
+        change(c, rosters[i]);
+    }
+    assert_int_equal(cluster_leader(c), 4);
+    assert_int_equal(cluster_set(c, "last", "one", 3000), 0);
+    end(c);
+}
+
+/* All lose power right after; they know whom to link with from their disks alone. */
+static void test_all_crash_in_a_change(void **state)
+{
+    for (unsigned seed = 20; seed < 40; seed++) {
+        struct cluster *c = ready(&(struct cluster_options){.seed = seed, .spares = 1});
+
+        (void)state;
+        assert_int_equal(cluster_set(c, "before", "1", 3000), 0);
+        assert_int_equal(cluster_propose(c, 0xe), 0);
+        world_run(c->w, world_chaos(c->w, 60));
+        for (unsigned i = 0; i < 4; i++)
+            world_crash(c->w, i);
+        for (unsigned i = 1; i < 4; i++) /* the one that leaves does not come back */
+            world_restart(c->w, i);
+        assert_true(cluster_until_ready(c, 20000));
+        if (!cluster_in_roster(c, 3))
+            change(c, 0xe);
+        assert_true(cluster_until_settled(c, 20000));
+        assert_int_equal(cluster_set(c, "after", "2", 3000), 0);
+        end(c);
+    }
+}
+
+static void test_a_proposal_is_judged(void **state)
+{
+    struct cluster *c = ready(&(struct cluster_options){.seed = 13, .spares = 1});
+
+    (void)state;
+    world_kill(c->w, 3);
+    world_run(c->w, 1000);
+    assert_int_equal(cluster_propose(c, 0xe), MK_EREFUSED); /* the new one is not there */
+    assert_int_equal(cluster_propose(c, 0x7), MK_EREFUSED); /* it is the present one */
+    world_restart(c->w, 3);
+    world_run(c->w, 3000);
+    assert_int_equal(cluster_propose(c, 0xe), 0);
+    assert_int_equal(cluster_propose(c, 0xe), 0); /* twice: the second is refused by its epoch */
+    assert_true(cluster_until_settled(c, 10000));
+    end(c);
+}
+
+struct knows {
+    struct reader *r;
+    uint64_t epoch;
+};
+
+/* It stands on a certificate of that epoch. */
+static bool has_epoch(void *arg)
+{
+    const struct knows *k = arg;
+    const struct mk_certificate *c = mk_follow_certificate(k->r->map);
+
+    return c != NULL && c->head.epoch == k->epoch;
+}
+
+static bool reaches(struct reader *r, uint64_t epoch)
+{
+    struct knows k = {r, epoch};
+
+    if (world_run_until(r->c->w, has_epoch, &k, 5000))
+        return true;
+    for (unsigned i = 0; i < r->n_said && i < 8; i++)
+        print_message("the reader said: %s\n", r->said[i]);
+    return false;
+}
+
+static void test_a_reader_follows_the_chain(void **state)
+{
+    struct cluster *c = ready(&(struct cluster_options){.seed = 14, .spares = 2});
+    struct mk_certificate old;
+    struct reader *r = reader_new(c, READER_NODE), *late;
+    struct mk_fault f;
+    struct call x;
+
+    (void)state;
+    r->map = reader_follow(r, CLUSTER_MAP);
+    r->ticks = reader_follow(r, CLUSTER_TICKS);
+    assert_int_equal(cluster_set(c, "a", "1", 3000), 0);
+    assert_true(reader_until_caught_up(r, 5000));
+    old = *mk_follow_certificate(r->map);
+    assert_int_equal(old.head.epoch, 1);
+    change(c, 0xe);
+    assert_int_equal(cluster_set(c, "a", "2", 3000), 0);
+    assert_true(reaches(r, 2));
+    change(c, 0x1c);
+    assert_int_equal(reader_execute(r, &x, "set b 3", MK_WANT_CERTIFIED), 0);
+    assert_true(reaches(r, 3));
+    assert_int_equal(r->failed, 0);
+
+    /* One that knows the first roster alone reaches the third through the chain, and is shown
+     * a proof of the third by the way of a command. */
+    late = reader_new(c, READER_NODE + 1);
+    assert_int_equal(reader_execute(late, &x, "set c 4", MK_WANT_CERTIFIED), 0);
+    assert_int_equal(mk_reader_epoch(late->memory), 3);
+    late->map = reader_follow(late, CLUSTER_MAP);
+    assert_true(reader_until_caught_up(late, 5000));
+    assert_int_equal(reader_get(late, &x, "c", 10000), 0);
+    old.head.index += 100; /* what an old epoch's majority might still sign */
+    assert_int_equal(mk_reader_accept(late->memory, &old, &f), MK_ESIGNATURE);
+    reader_free(late);
+    reader_free(r);
+    end(c);
+}
+
+/* --- leaders that go ------------------------------------------------------------------------- */
+
+static void test_leadership_is_handed_over(void **state)
+{
+    struct cluster *c = ready(&(struct cluster_options){.seed = 30});
+    unsigned to = cluster_follower(c);
+    struct life l = {c, to, MK_GROUP_LEADING};
+    uint64_t before = world_time(c->w);
+
+    (void)state;
+    /* asked of a follower, which passes it on */
+    assert_int_equal(mk_group_transfer(cluster_group(c, to), &c->peers[to]), 0);
+    assert_true(world_run_until(c->w, has_state, &l, 500));
+    assert_true(world_time(c->w) - before < 200);
+    assert_int_equal(cluster_set(c, "a", "1", 3000), 0);
+    end(c);
+}
+
+struct gap {
+    struct cluster *c;
+    uint64_t answered, at, longest;
+};
+
+/* The longest time without an answer to any client. */
+static void watch_gap(struct world *w, void *arg)
+{
+    struct gap *g = arg;
+    uint64_t n = cluster_operations(g->c), now = world_time(w);
+
+    if (n != g->answered) {
+        g->answered = n;
+        g->at = now;
+    }
+    if (now - g->at > g->longest)
+        g->longest = now - g->at;
+    if (!g->c->stop)
+        world_after(w, 10, watch_gap, g);
+}
+
+static void test_a_rolling_restart_is_not_noticed(void **state)
+{
+    struct cluster *c = ready(&(struct cluster_options){.seed = 31, .clients = 3});
+    struct gap gap = {.c = c};
+
+    (void)state;
+    cluster_workload(c, 3, 5);
+    world_run(c->w, 500);
+    gap.at = world_time(c->w);
+    world_after(c->w, 10, watch_gap, &gap);
+    for (unsigned round = 0; round < 2; round++)
+        for (unsigned i = 0; i < 3; i++) {
+            if (cluster_leader(c) == (int)i) {
+                struct life l = {c, i, MK_GROUP_FOLLOWING};
+
+                assert_int_equal(mk_group_transfer(cluster_group(c, i), NULL), 0);
+                assert_true(world_run_until(c->w, has_state, &l, 500));
+                world_run(c->w, 20);
+            }
+            world_kill(c->w, i);
+            world_restart(c->w, i);
+            assert_true(becomes(c, i, MK_GROUP_FOLLOWING, 5000));
+            world_run(c->w, 500);
+        }
+    cluster_workload_stop(c);
+    assert_true(world_run_until(c->w, idle, c, 30000));
+    print_message("longest time without an answer: %llu ms\n", (unsigned long long)gap.longest);
+    assert_true(gap.longest < 1000);
+    end(c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_wiped_member_rejoins_under_load),
         cmocka_unit_test(test_a_wiped_leader_rejoins),
+        cmocka_unit_test(test_a_wiped_member_gets_a_snapshot),
+        cmocka_unit_test(test_wiped_over_and_over),
+        cmocka_unit_test(test_a_spare_takes_a_members_place),
+        cmocka_unit_test(test_the_leader_leaves),
+        cmocka_unit_test(test_from_one_to_five_and_back),
+        cmocka_unit_test(test_all_crash_in_a_change),
+        cmocka_unit_test(test_a_proposal_is_judged),
+        cmocka_unit_test(test_a_reader_follows_the_chain),
+        cmocka_unit_test(test_leadership_is_handed_over),
+        cmocka_unit_test(test_a_rolling_restart_is_not_noticed),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
