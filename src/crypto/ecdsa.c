@@ -12,6 +12,7 @@
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/params.h>
+#include <string.h>
 
 static const struct {
     const char *group;
@@ -29,7 +30,7 @@ size_t mk_curve_len(enum mk_curve c)
     return curves[c].len;
 }
 
-/* The key object, or NULL when it is no point of the curve; given. */
+/* The key object of a SEC1 point, or NULL when it is no point of the curve; given. */
 static EVP_PKEY *ecdsa_key(enum mk_curve c, struct mk_bytes key)
 {
     OSSL_PARAM params[] = {
@@ -41,14 +42,30 @@ static EVP_PKEY *ecdsa_key(enum mk_curve c, struct mk_bytes key)
     EVP_PKEY_CTX *ctx;
     EVP_PKEY *pkey = NULL;
 
-    if (key.n != 1 + curves[c].len || (key.p[0] != 2 && key.p[0] != 3))
-        return NULL;
     ctx = EVP_PKEY_CTX_new_from_name(NULL, "EC", NULL);
     if (ctx == NULL || EVP_PKEY_fromdata_init(ctx) != 1 ||
         EVP_PKEY_fromdata(ctx, &pkey, EVP_PKEY_PUBLIC_KEY, params) != 1)
         pkey = NULL;
     EVP_PKEY_CTX_free(ctx);
     return pkey;
+}
+
+int mk_ecdsa_compress(enum mk_curve c, uint8_t *ret, const uint8_t *x, const uint8_t *y)
+{
+    uint8_t point[1 + 2 * 66] = {4};
+    size_t len = curves[c].len;
+    EVP_PKEY *pkey;
+
+    memcpy(point + 1, x, len);
+    memcpy(point + 1 + len, y, len);
+    pkey = ecdsa_key(c, MK_BYTES(point, 1 + 2 * len));
+    ERR_clear_error();
+    if (pkey == NULL)
+        return MK_EINVALID;
+    EVP_PKEY_free(pkey);
+    ret[0] = (uint8_t)(2 + (y[len - 1] & 1));
+    memcpy(ret + 1, x, len);
+    return 0;
 }
 
 /* r || s as DER; its length, or 0. *ret given, freed with OPENSSL_free(). */
@@ -74,10 +91,12 @@ int mk_ecdsa_verify(enum mk_curve c, struct mk_bytes key, struct mk_bytes messag
 {
     unsigned char *der = NULL;
     EVP_MD_CTX *ctx = NULL;
-    EVP_PKEY *pkey = ecdsa_key(c, key);
+    EVP_PKEY *pkey = NULL;
     size_t der_len;
     int rv = MK_ESIGNATURE;
 
+    if (key.n == 1 + curves[c].len && (key.p[0] == 2 || key.p[0] == 3))
+        pkey = ecdsa_key(c, key);
     if (pkey == NULL) {
         ERR_clear_error();
         return MK_EINVALID;

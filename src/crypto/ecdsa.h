@@ -27,4 +27,8 @@ size_t mk_curve_len(enum mk_curve c);
 int mk_ecdsa_verify(enum mk_curve c, struct mk_bytes key, struct mk_bytes message,
                     struct mk_bytes signature);
 
+/** The compressed form (1 + mk_curve_len() bytes) of a point given by both coordinates, each of
+ * mk_curve_len() bytes. MK_EINVALID: they are no point of the curve. */
+int mk_ecdsa_compress(enum mk_curve c, uint8_t *ret, const uint8_t *x, const uint8_t *y);
+
 #endif /* CRYPTO_ECDSA_H */

@@ -12,6 +12,7 @@
 #include "codec/base64url.h"
 #include "crypto/ecdsa.h"
 #include "tickets/json.h"
+#include "tickets/jws.h"
 #include <mosaik/key.h>
 #include <string.h>
 
@@ -65,7 +66,7 @@ size_t mk_jws_key_len(enum mk_jws_alg alg)
     return jws_curve(&c, alg) ? 1 + mk_curve_len(c) : sizeof(struct mk_peer);
 }
 
-/* The three parts, lent from token. */
+/* The three parts, lent from token. Only the payload may be empty. */
 static int jws_split(struct mk_str parts[3], struct mk_bytes token, struct mk_fault *reterr)
 {
     const char *p = (const char *)token.p;
@@ -76,7 +77,7 @@ static int jws_split(struct mk_str parts[3], struct mk_bytes token, struct mk_fa
             continue;
         if (n == 3)
             return mk_fault(reterr, MK_EMALFORMED, "token: more than three parts");
-        if (i == start)
+        if (i == start && n != 1)
             return mk_fault(reterr, MK_EMALFORMED, "token: part %zu is empty", n + 1);
         parts[n++] = (struct mk_str){p + start, i - start};
         start = i + 1;
@@ -86,7 +87,7 @@ static int jws_split(struct mk_str parts[3], struct mk_bytes token, struct mk_fa
     return 0;
 }
 
-static int jws_header_rules(const json_t *header, enum mk_jws_alg alg, struct mk_fault *reterr)
+static int jws_header_rules(struct mk_jws *ret, const json_t *header, struct mk_fault *reterr)
 {
     static const char *const refused[] = {"crit", "b64", "enc", "zip"};
     struct mk_str name;
@@ -94,8 +95,9 @@ static int jws_header_rules(const json_t *header, enum mk_jws_alg alg, struct mk
 
     if (rv != 0)
         return rv;
-    if (!mk_str_is(name, alg_names[alg]))
-        return mk_fault(reterr, MK_EREFUSED, "token: alg is not %s", alg_names[alg]);
+    if (name.n >= sizeof ret->alg || strlen(name.p) != name.n)
+        return mk_fault(reterr, MK_EREFUSED, "token: alg is none that is known");
+    memcpy(ret->alg, name.p, name.n + 1);
     for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {
         if (json_object_get(header, refused[i]) != NULL)
             return mk_fault(reterr, MK_EREFUSED, "token: header %s is not supported", refused[i]);
@@ -103,7 +105,7 @@ static int jws_header_rules(const json_t *header, enum mk_jws_alg alg, struct mk
     return 0;
 }
 
-static int jws_header(struct mk_str part, enum mk_jws_alg alg, struct mk_fault *reterr)
+static int jws_header(struct mk_jws *ret, struct mk_str part, struct mk_fault *reterr)
 {
     struct mk_buf text = {0};
     json_t *header = NULL;
@@ -114,51 +116,79 @@ static int jws_header(struct mk_str part, enum mk_jws_alg alg, struct mk_fault *
     else
         rv = mk_json_object(&header, mk_buf_bytes(&text), "token header", reterr);
     if (rv == 0)
-        rv = jws_header_rules(header, alg, reterr);
+        rv = jws_header_rules(ret, header, reterr);
     json_decref(header);
     mk_buf_done(&text);
     return rv;
 }
 
-static int jws_signature(enum mk_jws_alg alg, struct mk_bytes key, struct mk_bytes message,
-                         struct mk_bytes signature)
+int mk_jws_open(struct mk_jws *ret, struct mk_bytes token, struct mk_fault *reterr)
 {
+    struct mk_str parts[3];
+    int rv;
+
+    *ret = (struct mk_jws){.payload = {NULL, 0}};
+    if (token.n > MK_JWS_MAX)
+        return mk_fault(reterr, MK_ELIMIT, "token: longer than %u bytes", MK_JWS_MAX);
+    rv = jws_split(parts, token, reterr);
+    if (rv == 0)
+        rv = jws_header(ret, parts[0], reterr);
+    if (rv != 0)
+        return rv;
+    if (mk_base64url_get(&ret->signature, parts[2]) != 0) {
+        mk_jws_done(ret);
+        return mk_fault(reterr, MK_EMALFORMED, "token: the signature is not base64url");
+    }
+    ret->message = MK_BYTES(parts[0].p, parts[0].n + 1 + parts[1].n);
+    ret->payload = parts[1];
+    return 0;
+}
+
+void mk_jws_done(struct mk_jws *j)
+{
+    mk_buf_done(&j->signature);
+}
+
+int mk_jws_payload(struct mk_buf *ret, const struct mk_jws *j, struct mk_fault *reterr)
+{
+    if (mk_base64url_get(ret, j->payload) != 0)
+        return mk_fault(reterr, MK_EMALFORMED, "token: the payload is not base64url");
+    return 0;
+}
+
+int mk_jws_signature_check(enum mk_jws_alg alg, struct mk_bytes key, const struct mk_jws *j)
+{
+    struct mk_bytes signature = mk_buf_bytes(&j->signature);
     enum mk_curve curve;
     struct mk_peer peer;
     struct mk_signature sig;
 
     if (jws_curve(&curve, alg))
-        return mk_ecdsa_verify(curve, key, message, signature);
+        return mk_ecdsa_verify(curve, key, j->message, signature);
     if (signature.n != sizeof sig.b)
         return MK_ESIGNATURE;
     memcpy(peer.b, key.p, sizeof peer.b);
     memcpy(sig.b, signature.p, sizeof sig.b);
-    return mk_verify(&peer, message, &sig);
+    return mk_verify(&peer, j->message, &sig);
 }
 
 int mk_jws_verify(struct mk_buf *ret_payload, struct mk_bytes token, enum mk_jws_alg alg,
                   struct mk_bytes key, struct mk_fault *reterr)
 {
-    struct mk_buf signature = {0};
-    struct mk_str parts[3];
+    struct mk_jws j;
     int rv;
 
     if (key.n != mk_jws_key_len(alg))
         return mk_fault(reterr, MK_EINVALID, "a key of %zu bytes is none for %s", key.n,
                         alg_names[alg]);
-    if (token.n > MK_JWS_MAX)
-        return mk_fault(reterr, MK_ELIMIT, "token: longer than %u bytes", MK_JWS_MAX);
-    rv = jws_split(parts, token, reterr);
-    if (rv == 0)
-        rv = jws_header(parts[0], alg, reterr);
+    rv = mk_jws_open(&j, token, reterr);
     if (rv != 0)
         return rv;
-    if (mk_base64url_get(&signature, parts[2]) != 0) {
-        rv = mk_fault(reterr, MK_EMALFORMED, "token: the signature is not base64url");
+    if (strcmp(j.alg, alg_names[alg]) != 0) {
+        rv = mk_fault(reterr, MK_EREFUSED, "token: alg is not %s", alg_names[alg]);
         goto out;
     }
-    rv = jws_signature(alg, key, MK_BYTES(parts[0].p, parts[0].n + 1 + parts[1].n),
-                       mk_buf_bytes(&signature));
+    rv = mk_jws_signature_check(alg, key, &j);
     if (rv != 0) {
         mk_fault(reterr, rv,
                  rv == MK_EINVALID ? "the %s key is no point of its curve"
@@ -166,9 +196,8 @@ int mk_jws_verify(struct mk_buf *ret_payload, struct mk_bytes token, enum mk_jws
                  alg_names[alg]);
         goto out;
     }
-    if (mk_base64url_get(ret_payload, parts[1]) != 0)
-        rv = mk_fault(reterr, MK_EMALFORMED, "token: the payload is not base64url");
+    rv = mk_jws_payload(ret_payload, &j, reterr);
 out:
-    mk_buf_done(&signature);
+    mk_jws_done(&j);
     return rv;
 }
