@@ -276,6 +276,8 @@ static int tls_read(struct mk_chan *c, uint8_t *out, size_t cap, size_t *ret_n)
     int n, e;
 
     *ret_n = 0;
+    if (c->in_n == 0 && !SSL_has_pending(t->ssl))
+        return 0; /* as it would answer, at some cost */
     ERR_clear_error();
     n = SSL_read(t->ssl, out, cap < INT_MAX ? (int)cap : INT_MAX);
     if (n > 0) {

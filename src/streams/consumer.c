@@ -15,6 +15,7 @@
  * A user's callback may close the consumer. Whoever calls one raises `busy`, and the memory
  * goes when the last of them has returned. */
 #include "base/assert.h"
+#include "streams/batch.h"
 #include "streams/judge.h"
 #include "streams/streams.h"
 
@@ -131,18 +132,20 @@ static void lose(struct mk_consumer *c, uint64_t last)
 }
 
 /** again: the rest of a message whose delivery was paused. */
-static bool take_batch(struct mk_consumer *c, const struct mk_stream_batch *b, bool again)
+static bool take_batch(struct mk_consumer *c, struct mk_batch *b, bool again)
 {
-    uint64_t end = b->first + b->items.n;
+    uint64_t seq = b->first, end = b->first + b->n;
 
     if (!c->subscribed || b->first == 0 || end < b->first || b->newest < end - 1 ||
         (!again && b->first != c->last + 1))
         return false;
     if (b->newest > c->stats.newest)
         c->stats.newest = b->newest;
-    while (c->last + 1 < end && !c->closed && !c->paused) {
-        struct mk_bytes item = b->items.v[c->last + 1 - b->first];
+    while (seq < end && !c->closed && !c->paused) {
+        struct mk_bytes item = mk_batch_next(b);
 
+        if (seq++ <= c->last)
+            continue; /* delivered before the pause */
         c->last++;
         c->stats.items++;
         c->stats.bytes += item.n;
@@ -207,8 +210,8 @@ static bool take_lost(struct mk_consumer *c, const struct mk_stream_lost *l)
     return true;
 }
 
-/** false: the producer does not keep to the protocol. */
-static bool take_message(struct mk_consumer *c, struct mk_bytes bytes, bool again)
+/* Begin or Lost. */
+static bool take_rare(struct mk_consumer *c, struct mk_bytes bytes)
 {
     struct mk_arena arena = {0};
     struct mk_stream_message m;
@@ -219,16 +222,30 @@ static bool take_message(struct mk_consumer *c, struct mk_bytes bytes, bool agai
         case mk_stream_message_Begin:
             ok = take_begin(c, &m.u.begin);
             break;
-        case mk_stream_message_Batch:
-            ok = take_batch(c, &m.u.batch, again);
-            break;
         case mk_stream_message_Lost:
             ok = take_lost(c, &m.u.lost);
             break;
+        case mk_stream_message_Batch:
+            break; /* was looked for before */
         }
     }
     mk_arena_done(&arena);
     return ok;
+}
+
+/** false: the producer does not keep to the protocol. */
+static bool take_message(struct mk_consumer *c, struct mk_bytes bytes, bool again)
+{
+    struct mk_batch b;
+
+    switch (mk_batch_read(&b, bytes)) {
+    case 0:
+        return take_batch(c, &b, again);
+    case MK_ENOTFOUND:
+        return take_rare(c, bytes);
+    default:
+        return false;
+    }
 }
 
 /** Inside enter. False when not all of m is delivered, because a callback paused us. */

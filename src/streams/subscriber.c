@@ -8,6 +8,7 @@
  * When the ring has passed the cursor the policy decides. One that came back for items that
  * were gone before is not slow: it is told what it missed, whatever the policy. */
 #include "base/assert.h"
+#include "streams/batch.h"
 #include "streams/producer.h"
 
 #include <stdio.h>
@@ -16,7 +17,6 @@
 /* Bytes of items in a message: with its head it fits in one frame, so that it is handed over
  * at the other end where it lies, and no large queue stands before a later item. */
 #define BATCH_BYTES 16000u
-#define BATCH_HEAD_MAX 32u
 
 static void subscriber_free(struct mk_subscriber *s)
 {
@@ -90,34 +90,18 @@ static bool put_lost(struct mk_subscriber *s)
     return true;
 }
 
-static size_t put_varint(uint8_t *p, uint64_t v)
-{
-    size_t n = 0;
-
-    for (; v >= 0x80; v >>= 7)
-        p[n++] = (uint8_t)(v | 0x80);
-    p[n++] = (uint8_t)v;
-    return n;
-}
-
-/* A Batch as wire.h has it, whose items lie encoded in the ring. Returns its bytes, 0 without
- * room. */
+/* A Batch, whose items lie encoded in the ring. Returns its bytes, 0 without room. */
 static size_t put_batch(struct mk_subscriber *s)
 {
     struct mk_producer *p = s->producer;
-    size_t room = mk_conv_room(s->conv), n, head_n = 0, bytes;
-    uint8_t head[BATCH_HEAD_MAX];
+    size_t room = mk_conv_room(s->conv), n, bytes;
+    uint8_t head[MK_BATCH_HEAD_MAX];
     struct mk_bytes parts[3];
 
-    room = room > BATCH_HEAD_MAX ? room - BATCH_HEAD_MAX : 0;
+    room = room > MK_BATCH_HEAD_MAX ? room - MK_BATCH_HEAD_MAX : 0;
     n = mk_ring_slice(&p->ring, s->cursor, room < BATCH_BYTES ? room : BATCH_BYTES,
                       MK_STREAM_BATCH_MAX, &parts[1]);
-    head_n += put_varint(head + head_n, mk_stream_message_Batch);
-    head_n += put_varint(head + head_n, s->cursor);
-    head_n += put_varint(head + head_n, p->ring.next - 1);
-    head_n += put_varint(head + head_n, n);
-    MK_ASSERT(head_n <= BATCH_HEAD_MAX);
-    parts[0] = MK_BYTES(head, head_n);
+    parts[0] = MK_BYTES(head, mk_batch_head(head, s->cursor, p->ring.next - 1, n));
     bytes = parts[1].n + parts[2].n;
     if (!put(s, parts, parts[2].n > 0 ? 3 : 2))
         return 0;
