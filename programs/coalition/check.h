@@ -11,6 +11,7 @@
 int check_tdx(int argc, char **argv);
 int check_eventlog(int argc, char **argv);
 int check_jwt(int argc, char **argv);
+int check_history(int argc, char **argv);
 
 /** The bytes of a file that holds them raw or as hex digits (white space around them is
  * ignored); appended. A status; complains. */

@@ -25,6 +25,7 @@ static const struct command commands[] = {
     {"stream", "follow a stream; publish one", cmd_stream},
     {"map", "read a map with proofs; follow it", cmd_map},
     {"handshake", "a page and a JSON file for integrators", cmd_handshake},
+    {"check", "judge foreign data: histories", cmd_check},
     {"replay", "recompute a component from its log", cmd_replay},
     {"check", "judge foreign data: quotes, event logs", cmd_check},
 };

@@ -1,15 +1,11 @@
 /* Clients in no committee: each keeps one operation in flight, over the protocol "exec",
  * and asks one member after the other under the same session and number until it has
  * an answer or gives up after 20 s (not known). What they did is the cluster's history.
- *
- * The history of a register is judged by the zones of its values (Gibbons and Korach):
- * every written value is unique, so the operations on one value (its write and the reads
- * that saw it) form a cluster; from the first return to the last invocation it must have
- * been the register's value. It is linearizable exactly if no two such forward zones
- * overlap and no backward zone lies within a forward one. */
+ */
 #include "checks.h"
 
 #include "base/assert.h"
+#include <mosaik/linear.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -252,101 +248,39 @@ bool cluster_workload_idle(struct cluster *c)
 /* --- judging the history
  * --------------------------------------------------------------------------- */
 
-struct zone {
-    bool any;
-    uint64_t write_invoked, first_returned, last_invoked;
-};
-
-static void zone_add(struct zone *z, const struct operation *op)
+static void judge(struct mk_linear *h, const char *what)
 {
-    if (!z->any || op->returned < z->first_returned)
-        z->first_returned = op->returned;
-    if (!z->any || op->invoked > z->last_invoked)
-        z->last_invoked = op->invoked;
-    z->any = true;
+    struct mk_linear_result r;
+
+    mk_linear_check(h, &r, &(struct mk_linear_limits){0});
+    if (r.verdict != MK_LINEAR_OK)
+        cluster_violation("%s: not linearizable: %s", what, r.why);
+    mk_linear_free(h);
 }
 
-static bool forward(const struct zone *z)
-{
-    return z->first_returned < z->last_invoked;
-}
-
-static void check_zones(const struct zone *z, size_t n, unsigned key)
-{
-    for (size_t a = 0; a < n; a++) {
-        if (!z[a].any || !forward(&z[a]))
-            continue;
-        for (size_t b = 0; b < n; b++) {
-            bool bad =
-                z[a].first_returned < z[b].last_invoked && z[b].first_returned < z[a].last_invoked;
-
-            if (a == b || !z[b].any)
-                continue;
-            if (bad)
-                cluster_violation("key %u: not linearizable: values %zu and %zu", key, a, b);
-        }
-    }
-}
-
-/* Value v was written by operation v - 1; 0 is what the key was before all. */
-static void check_register(struct cluster *c, unsigned key)
-{
-    const struct operation *ops = (const struct operation *)(const void *)c->history.p;
-    size_t n = c->history.n / sizeof *ops;
-    struct zone *z = mk_alloc((n + 1) * sizeof *z);
-
-    zone_add(&z[0], &(struct operation){.returned = 0});
-    for (size_t i = 0; i < n; i++) {
-        const struct operation *op = &ops[i];
-
-        if (op->key != key || op->kind == OP_ADD ||
-            (op->kind == OP_GET && op->returned == UINT64_MAX))
-            continue;
-        if (op->kind == OP_GET && op->value > 0 &&
-            (op->value > n || ops[op->value - 1].kind != OP_SET || ops[op->value - 1].key != key ||
-             ops[op->value - 1].invoked > op->returned))
-            cluster_violation("key %u: %llu was read before it was written", key,
-                              (unsigned long long)op->value);
-        zone_add(&z[op->value], op);
-    }
-    check_zones(z, n + 1, key);
-    mk_free(z);
-}
-
-static void check_counter(struct cluster *c, unsigned key)
-{
-    const struct operation *ops = (const struct operation *)(const void *)c->history.p;
-    size_t n = c->history.n / sizeof *ops;
-    uint64_t invoked = 0;
-
-    for (size_t i = 0; i < n; i++)
-        invoked += ops[i].kind == OP_ADD && ops[i].key == key;
-    for (size_t i = 0; i < n; i++) {
-        const struct operation *a = &ops[i];
-
-        if (a->kind != OP_ADD || a->key != key || a->returned == UINT64_MAX)
-            continue;
-        if (a->value == 0 || a->value > invoked)
-            cluster_violation("counter %u: %llu after %llu additions", key,
-                              (unsigned long long)a->value, (unsigned long long)invoked);
-        for (size_t j = 0; j < n; j++) {
-            const struct operation *b = &ops[j];
-
-            if (i == j || b->kind != OP_ADD || b->key != key || b->returned == UINT64_MAX)
-                continue;
-            if (b->value == a->value || (a->returned < b->invoked && a->value > b->value))
-                cluster_violation("counter %u: %llu and %llu out of order", key,
-                                  (unsigned long long)a->value, (unsigned long long)b->value);
-        }
-    }
-}
-
+/* Values of registers are unique, but a key's first is none: 0. */
 void cluster_check_history(struct cluster *c)
 {
-    for (unsigned key = 0; key < 16; key++) {
-        check_register(c, key);
-        check_counter(c, key);
+    const struct operation *ops = (const struct operation *)(const void *)c->history.p;
+    struct mk_linear *registers = mk_linear_new(MK_LINEAR_CAS_REGISTER);
+    struct mk_linear *counters = mk_linear_new(MK_LINEAR_COUNTER);
+
+    for (size_t i = 0; i < c->history.n / sizeof *ops; i++) {
+        const struct operation *op = &ops[i];
+        struct mk_linear_operation o = {
+            .kind = op->kind == OP_SET   ? MK_LINEAR_WRITE
+                    : op->kind == OP_GET ? MK_LINEAR_READ
+                                         : MK_LINEAR_ADD,
+            .key = op->key,
+            .a = op->value,
+            .invoked = op->invoked,
+            .answered = op->returned == UINT64_MAX ? MK_LINEAR_NEVER : op->returned,
+        };
+
+        mk_linear_put(op->kind == OP_ADD ? counters : registers, &o);
     }
+    judge(registers, "registers");
+    judge(counters, "counters");
 }
 
 uint64_t cluster_operations(const struct cluster *c)

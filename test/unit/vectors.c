@@ -1,6 +1,7 @@
 /* vectors.c - see vectors.h. */
 #include "vectors.h"
 
+#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -37,6 +38,30 @@ void vectors_read(const char *path, struct mk_buf *ret)
         ret->n -= 4096 - n;
     } while (n > 0);
     fclose(f);
+}
+
+static int name_cmp(const void *a, const void *b)
+{
+    return strcmp(a, b);
+}
+
+unsigned vectors_list(const char *folder, char (*ret)[64], unsigned max)
+{
+    char full[1024];
+    struct dirent *e;
+    unsigned n = 0;
+    DIR *d;
+
+    vectors_need(folder);
+    d = opendir(vectors_path(full, folder));
+    assert_non_null(d);
+    while ((e = readdir(d)) != NULL && n < max) {
+        if (e->d_name[0] != '.')
+            snprintf(ret[n++], 64, "%.63s", e->d_name);
+    }
+    closedir(d);
+    qsort(ret, n, sizeof ret[0], name_cmp);
+    return n;
 }
 
 json_t *vectors_json(const char *path)

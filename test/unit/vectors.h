@@ -12,6 +12,8 @@
 void vectors_need(const char *path);
 /** Appends a file's bytes; fails the running test without. */
 void vectors_read(const char *path, struct mk_buf *ret);
+/** Names in a folder, sorted; how many. Skips the running test without. */
+unsigned vectors_list(const char *folder, char (*ret)[64], unsigned max);
 /** A JSON file; given. Skips the running test without. */
 json_t *vectors_json(const char *path);
 
