@@ -78,6 +78,6 @@ struct mk_linear_result {
     char why[200];
 };
 void mk_linear_check(struct mk_linear *h, struct mk_linear_result *ret,
-                      const struct mk_linear_limits *limits);
+                     const struct mk_linear_limits *limits);
 
 #endif

@@ -25,9 +25,8 @@ static const struct command commands[] = {
     {"stream", "follow a stream; publish one", cmd_stream},
     {"map", "read a map with proofs; follow it", cmd_map},
     {"handshake", "a page and a JSON file for integrators", cmd_handshake},
-    {"check", "judge foreign data: histories", cmd_check},
     {"replay", "recompute a component from its log", cmd_replay},
-    {"check", "judge foreign data: quotes, event logs", cmd_check},
+    {"check", "judge foreign data: quotes, event logs, histories", cmd_check},
 };
 
 static void print_help(void)
