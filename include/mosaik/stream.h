@@ -16,6 +16,10 @@
  * Items that are sent in one turn of the loop travel together, one alone goes at once: no
  * waiting for a batch to fill.
  *
+ * What a stream carries is declared once for both sides, as a mk_surface_spec (machine.h) of kind
+ * MK_SURFACE_STREAM: surface = mk_surface_id(&spec, &stable_id), which holds the items' schema,
+ * so that sides with different ones never meet.
+ *
  * Everybody judges for himself: the producer its subscribers (options.acl with GateReaders),
  * the consumer its producer (options.acl, scope WRITE). A refusal names the clause; a ticket
  * that ends, ends the subscription when it does.
@@ -60,6 +64,9 @@ void mk_producer_close(struct mk_producer *p);
  * for a slow one or for want of any. Returns its sequence number, from 1. MK_STREAM_ITEM_MAX
  * bounds it (asserted: our own mistake). */
 uint64_t mk_producer_send(struct mk_producer *p, struct mk_bytes item);
+
+/** The same with a value, as pc(value). */
+uint64_t mk_producer_send_datum(struct mk_producer *p, const struct mk_type *t, const void *value);
 
 struct mk_producer_stats {
     uint64_t sent, bytes; /* items sent, and their bytes, without framing */
@@ -171,5 +178,23 @@ void mk_consumer_stats(const struct mk_consumer *c, struct mk_consumer_stats *re
  * no; MK_ETIMEDOUT with the last reason. */
 int mk_consumer_wait_subscribed(struct mk_consumer *c, uint32_t timeout_ms,
                                 struct mk_fault *reterr);
+
+/* --- several producers of one stream ------------------------------------------------------ */
+
+/** A consumer for each peer whose entry offers the surface, as they come and go: a producer that
+ * listens offers its surface by being open. Order is kept for each, and one that comes back is
+ * resumed where it stood. */
+struct mk_gather;
+struct mk_gather_options {
+    struct mk_consumer_options consumer; /* for each; producer, address, after, run are not used */
+    unsigned producers_max;              /* subscribed to at once; 0: 64 */
+};
+/** cbs and owner as for mk_consumer_open(); the consumers are ours: pause them, ask them
+ * (mk_consumer_producer), but do not close them. */
+int mk_gather_open(struct mk_network *n, struct mk_gather **ret, const struct mk_gather_options *o,
+                   const struct mk_consumer_cbs *cbs, void *owner);
+void mk_gather_close(struct mk_gather *g);
+/** How many producers it is subscribed to now. */
+unsigned mk_gather_subscribed(const struct mk_gather *g);
 
 #endif /* MOSAIK_STREAM_H */

@@ -439,10 +439,11 @@ static bool discovery_has_id(const struct mk_entry_ids *ids, const struct mk_id 
     return false;
 }
 
-void mk_discovery_find(struct mk_discovery *d, const struct mk_id *deployment,
-                       void (*cb)(void *arg, const struct mk_peer *peer,
-                                  const struct mk_str *addresses, size_t n_addresses),
-                       void *arg)
+/* Those whose entry names id, as a deployment or as a surface. */
+static void discovery_find(struct mk_discovery *d, const struct mk_id *id, bool as_surface,
+                           void (*cb)(void *arg, const struct mk_peer *peer,
+                                      const struct mk_str *addresses, size_t n_addresses),
+                           void *arg)
 {
     uint64_t wall_ms = mk_wall_ms(d->env);
     struct mk_arena arena = {0};
@@ -452,13 +453,29 @@ void mk_discovery_find(struct mk_discovery *d, const struct mk_id *deployment,
         struct mk_peer_entry e;
 
         if (wall_ms >= r->head.expires_ms || mk_peer_eq(&r->head.signer, &d->self) ||
-            memmem(r->bytes.p, r->bytes.n, deployment->b, sizeof deployment->b) == NULL)
+            memmem(r->bytes.p, r->bytes.n, id->b, sizeof id->b) == NULL)
             continue;
         if (mk_decode(&e, &mk_peer_entry_type, mk_buf_bytes(&r->bytes), &arena, NULL) == 0 &&
-            discovery_has_id(&e.deployments, deployment))
+            discovery_has_id(as_surface ? &e.surfaces : &e.deployments, id))
             cb(arg, &e.peer, e.addresses.v, e.addresses.n);
         mk_arena_done(&arena);
     }
+}
+
+void mk_discovery_find(struct mk_discovery *d, const struct mk_id *deployment,
+                       void (*cb)(void *arg, const struct mk_peer *peer,
+                                  const struct mk_str *addresses, size_t n_addresses),
+                       void *arg)
+{
+    discovery_find(d, deployment, /* as_surface= */ false, cb, arg);
+}
+
+void mk_discovery_find_surface(struct mk_discovery *d, const struct mk_id *surface,
+                               void (*cb)(void *arg, const struct mk_peer *peer,
+                                          const struct mk_str *addresses, size_t n_addresses),
+                               void *arg)
+{
+    discovery_find(d, surface, /* as_surface= */ true, cb, arg);
 }
 
 int mk_discovery_entry(struct mk_discovery *d, struct mk_peer_entry *ret,

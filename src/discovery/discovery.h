@@ -106,6 +106,11 @@ void mk_discovery_find(struct mk_discovery *d, const struct mk_id *deployment,
                        void (*cb)(void *arg, const struct mk_peer *peer,
                                   const struct mk_str *addresses, size_t n_addresses),
                        void *arg);
+/** As above, peers whose entry offers this surface. */
+void mk_discovery_find_surface(struct mk_discovery *d, const struct mk_id *surface,
+                               void (*cb)(void *arg, const struct mk_peer *peer,
+                                          const struct mk_str *addresses, size_t n_addresses),
+                               void *arg);
 /** A peer's fresh entry, also our own; lent until the loop is entered again
  * or we publish. MK_ENOTFOUND. */
 int mk_discovery_entry(struct mk_discovery *d, struct mk_peer_entry *ret,

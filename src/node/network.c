@@ -34,6 +34,40 @@ static void records_changed(struct mk_discovery_watch *w)
     mk_list_each(p, &n->bonds) mk_bond_advance(mk_container_of(p, struct mk_bond, node));
 }
 
+/* Signs and spreads the entry anew. */
+static void offer(struct mk_streams *s)
+{
+    struct mk_network *n = mk_container_of(s, struct mk_network, streams);
+    size_t n_producers = 0;
+    struct mk_id *ids;
+
+    mk_list_each(p, &s->producers) n_producers++;
+    ids = mk_alloc((n->n_surfaces + n_producers + 1) * sizeof *ids);
+    if (n->n_surfaces > 0)
+        memcpy(ids, n->surfaces, n->n_surfaces * sizeof *ids);
+    mk_streams_surfaces(s, ids + n->n_surfaces);
+    mk_discovery_offer(n->discovery, ids, n->n_surfaces + n_producers, n->deployments,
+                       n->n_deployments);
+    mk_free(ids);
+}
+
+static struct mk_id *copy_ids(const struct mk_id *ids, size_t n)
+{
+    return n > 0 ? mk_memdup(ids, n * sizeof *ids) : NULL;
+}
+
+void mk_network_offer(struct mk_network *n, const struct mk_id *surfaces, size_t n_surfaces,
+                      const struct mk_id *deployments, size_t n_deployments)
+{
+    mk_free(n->surfaces);
+    mk_free(n->deployments);
+    n->surfaces = copy_ids(surfaces, n_surfaces);
+    n->deployments = copy_ids(deployments, n_deployments);
+    n->n_surfaces = n_surfaces;
+    n->n_deployments = n_deployments;
+    offer(&n->streams);
+}
+
 static void take_key(struct mk_network *n, const struct mk_key *key)
 {
     uint8_t seed[32];
@@ -114,6 +148,7 @@ int mk_network_open(struct mk_env *e, struct mk_network **ret, const struct mk_n
     }
     rv = mk_streams_open(&n->streams, e, n->net, n->discovery, n->tickets, n->n_tickets);
     MK_ASSERT(rv == 0); /* nobody else serves it */
+    n->streams.changed = offer;
     n->links = (struct mk_net_watch){.up = links_up, .down = links_down};
     mk_net_watch(n->net, &n->links);
     n->records = (struct mk_discovery_watch){.changed = records_changed};
@@ -137,6 +172,7 @@ void mk_network_close(struct mk_network *n)
     if (n == NULL)
         return;
     mk_bond_end_all(n);
+    n->streams.changed = NULL; /* the departure says it all */
     mk_streams_done(&n->streams);
     mk_discovery_unwatch(&n->records);
     mk_net_unwatch(&n->links);
@@ -144,6 +180,8 @@ void mk_network_close(struct mk_network *n)
     mk_net_close(n->net);
     mk_key_done(&n->key);
     mk_arena_done(&n->arena);
+    mk_free(n->surfaces);
+    mk_free(n->deployments);
     mk_free(n);
 }
 

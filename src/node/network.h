@@ -25,6 +25,8 @@ struct mk_network {
     struct mk_arena arena; /* of the tickets */
     struct mk_list bonds;
     struct mk_streams streams;
+    struct mk_id *surfaces, *deployments; /* what the node's hosts offer */
+    size_t n_surfaces, n_deployments;
     struct mk_net_watch links;
     struct mk_discovery_watch records;
 };
@@ -63,6 +65,10 @@ struct mk_bond {
     struct mk_task tell;              /* watchers, at the end of the turn */
     char said[MK_BOND_SAID_MAX][320]; /* newest first */
 };
+
+/** What our entry offers: this (copied), and the surfaces of the producers that are open. */
+void mk_network_offer(struct mk_network *n, const struct mk_id *surfaces, size_t n_surfaces,
+                      const struct mk_id *deployments, size_t n_deployments);
 
 /** The wanted members of the bond's present deployment, linked now. */
 unsigned mk_bond_linked(const struct mk_bond *b);

@@ -113,7 +113,7 @@ void mk_node_offer(struct mk_node *n)
         for (unsigned i = 0; i < ops->n_surfaces; i++)
             surfaces[n_surfaces++] = mk_surface_id(&ops->surfaces[i], &h->stable_id);
     }
-    mk_discovery_offer(n->network->discovery, surfaces, n_surfaces, deployments, n_deployments);
+    mk_network_offer(n->network, surfaces, n_surfaces, deployments, n_deployments);
     mk_free(surfaces);
     mk_free(deployments);
 }

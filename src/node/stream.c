@@ -14,3 +14,9 @@ int mk_consumer_open(struct mk_network *n, struct mk_consumer **ret,
 {
     return mk_streams_consume(&n->streams, ret, o, cbs, owner);
 }
+
+int mk_gather_open(struct mk_network *n, struct mk_gather **ret, const struct mk_gather_options *o,
+                   const struct mk_consumer_cbs *cbs, void *owner)
+{
+    return mk_streams_gather(&n->streams, ret, o, cbs, owner);
+}

@@ -109,6 +109,17 @@ uint64_t mk_producer_send(struct mk_producer *p, struct mk_bytes item)
     return p->ring.next - 1;
 }
 
+uint64_t mk_producer_send_datum(struct mk_producer *p, const struct mk_type *t, const void *value)
+{
+    struct mk_buf b = {0};
+    uint64_t seq;
+
+    mk_encode(&b, t, value);
+    seq = mk_producer_send(p, mk_buf_bytes(&b));
+    mk_buf_done(&b);
+    return seq;
+}
+
 /* --- opened and closed -------------------------------------------------------------------------
  */
 
@@ -158,6 +169,8 @@ int mk_streams_produce(struct mk_streams *s, struct mk_producer **ret,
     mk_producer_whens_init(p);
     mk_list_init(&p->subscribers);
     mk_list_add_tail(&s->producers, &p->node);
+    if (s->changed != NULL)
+        s->changed(s);
     *ret = p;
     return 0;
 }
@@ -176,6 +189,8 @@ void mk_producer_close(struct mk_producer *p)
     mk_timer_stop(&p->expiry);
     mk_timer_stop(&p->tell);
     mk_list_del(&p->node);
+    if (p->streams->changed != NULL)
+        p->streams->changed(p->streams);
     mk_ring_done(&p->ring);
     mk_judge_done(&p->judge);
     p->closed = true;
@@ -205,8 +220,13 @@ struct mk_producer *mk_streams_find(struct mk_streams *s, const struct mk_id *su
     return NULL;
 }
 
-/* --- statistics
- * ----------------------------------------------------------------------------------- */
+/* --- statistics -------------------------------------------------------------------------- */
+
+void mk_streams_surfaces(const struct mk_streams *s, struct mk_id *out)
+{
+    mk_list_each(pos, &s->producers) *out++ =
+        mk_container_of(pos, struct mk_producer, node)->options.surface;
+}
 
 uint64_t mk_producer_lag(const struct mk_producer *p)
 {

@@ -57,6 +57,7 @@ int mk_streams_open(struct mk_streams *s, struct mk_env *e, struct mk_net *net,
         .env = e, .net = net, .discovery = d, .tickets = tickets, .n_tickets = n_tickets};
     mk_list_init(&s->producers);
     mk_list_init(&s->consumers);
+    mk_list_init(&s->gathers);
     s->service = (struct mk_service){.proto = "stream", .accept = accept_subscription};
     rv = mk_net_serve(net, &s->service);
     if (rv != 0)
@@ -68,6 +69,8 @@ int mk_streams_open(struct mk_streams *s, struct mk_env *e, struct mk_net *net,
 
 void mk_streams_done(struct mk_streams *s)
 {
+    while (!mk_list_empty(&s->gathers))
+        mk_gather_close_node(s->gathers.next);
     while (!mk_list_empty(&s->consumers))
         mk_consumer_close_node(s->consumers.next);
     while (!mk_list_empty(&s->producers))

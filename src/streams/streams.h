@@ -13,9 +13,10 @@ struct mk_streams {
     struct mk_discovery *discovery;
     const struct mk_bytes *tickets; /* ours, borrowed: what consumers show */
     size_t n_tickets;
-    struct mk_list producers, consumers;
+    struct mk_list producers, consumers, gathers;
     struct mk_service service;
     struct mk_net_watch links;
+    void (*changed)(struct mk_streams *s); /* a producer opened or closed; may be NULL */
 };
 
 /** Serves the protocol "stream". Everything borrowed must outlive it. */
@@ -34,7 +35,14 @@ int mk_streams_consume(struct mk_streams *s, struct mk_consumer **ret,
                        const struct mk_consumer_options *o, const struct mk_consumer_cbs *cbs,
                        void *owner);
 
-/* Between producer.c, consumer.c and streams.c. */
+int mk_streams_gather(struct mk_streams *s, struct mk_gather **ret,
+                      const struct mk_gather_options *o, const struct mk_consumer_cbs *cbs,
+                      void *owner);
+/** The surfaces of the open producers, one each. */
+void mk_streams_surfaces(const struct mk_streams *s, struct mk_id *out);
+
+/* Between the files of this folder. */
+void mk_gather_close_node(struct mk_list *node);
 struct mk_producer *mk_streams_find(struct mk_streams *s, const struct mk_id *surface);
 /** Admits a subscriber, or returns the close code. */
 unsigned mk_producer_subscribe(struct mk_producer *p, struct mk_conv *c,

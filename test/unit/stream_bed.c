@@ -70,6 +70,12 @@ void bed_up(struct bed *b, unsigned i, const struct mk_bytes *tickets, size_t n_
                                                                   .vouched = true},
                                      NULL),
                      0);
+    if (b->hinted && i != 0) {
+        char hex[MK_ID_HEX], hint[128];
+
+        snprintf(hint, sizeof hint, "%s@n0:%u", mk_peer_hex(&b->peers[0].key.peer, hex), BED_PORT);
+        assert_int_equal(mk_network_hint(p->net, mk_str_of(hint), NULL), 0);
+    }
 }
 
 void bed_down(struct bed *b, unsigned i)
@@ -171,23 +177,30 @@ static void taker_restarted(struct mk_consumer *c)
     t->any = false;
 }
 
-static const struct mk_consumer_cbs taker_cbs = {
+const struct mk_consumer_cbs bed_taker_cbs = {
     .item = taker_item, .lost = taker_lost, .state = taker_state, .restarted = taker_restarted};
+
+struct bed_taker *bed_taker(struct bed *b)
+{
+    struct bed_taker *t = &b->takers[b->n_takers++];
+
+    assert_true(b->n_takers <= BED_TAKERS);
+    t->bed = b;
+    return t;
+}
 
 struct bed_taker *bed_take(struct bed *b, unsigned i, unsigned from, struct mk_consumer_options o)
 {
-    struct bed_taker *t = &b->takers[b->n_takers++];
+    struct bed_taker *t = bed_taker(b);
     char address[32];
 
-    assert_true(b->n_takers <= BED_TAKERS);
     if (b->peers[i].net == NULL)
         bed_up(b, i, NULL, 0);
     snprintf(address, sizeof address, "n%u:%u", from, BED_PORT);
     o.surface = bed_surface;
     o.producer = b->peers[from].key.peer;
     o.address = address;
-    t->bed = b;
-    assert_int_equal(mk_consumer_open(b->peers[i].net, &t->c, &o, &taker_cbs, t), 0);
+    assert_int_equal(mk_consumer_open(b->peers[i].net, &t->c, &o, &bed_taker_cbs, t), 0);
     return t;
 }
 

@@ -50,6 +50,9 @@ struct bed {
     struct bed_peer peers[BED_PEERS];
     struct bed_taker takers[BED_TAKERS];
     unsigned n_takers;
+    struct mk_gather *gather;
+    unsigned want;
+    bool hinted; /* whoever comes up is told of peer 0 */
 };
 
 struct bed *bed_new(uint64_t seed);
@@ -66,6 +69,9 @@ extern const struct mk_id bed_surface;
 struct mk_producer *bed_produce(struct bed *b, unsigned i, struct mk_producer_options o);
 /** A consumer on peer i of bed_surface at peer `from`. */
 struct bed_taker *bed_take(struct bed *b, unsigned i, unsigned from, struct mk_consumer_options o);
+/** What a consumer opened by somebody else calls; the owner is a taker of bed_taker(). */
+extern const struct mk_consumer_cbs bed_taker_cbs;
+struct bed_taker *bed_taker(struct bed *b);
 /** Sends n items of len bytes (at least 8); returns the last number. */
 uint64_t bed_send(struct bed *b, unsigned i, unsigned n, size_t len);
 /** Runs until the taker was told of everything up to seq; fails the test after 60 s. */

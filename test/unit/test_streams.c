@@ -622,8 +622,7 @@ static void test_conditions(void **state)
     bed_free(b);
 }
 
-/* --- admission
- * ------------------------------------------------------------------------------------ */
+/* --- admission --------------------------------------------------------------------------- */
 
 /* An ACL of one PeerList clause, for readers too. */
 static void acl_of(struct mk_acl_composition *ret, struct mk_acl_clause clauses[2],
@@ -689,8 +688,7 @@ static void test_consumer_refuses_by_clause(void **state)
     bed_free(b);
 }
 
-/* --- tickets that end
- * ------------------------------------------------------------------------------ */
+/* --- tickets that end -------------------------------------------------------------------- */
 
 struct office {
     struct mk_issuers issuers;
@@ -849,6 +847,104 @@ static void test_a_ticket_is_revoked(void **state)
     }
 }
 
+/* --- all producers of a surface ---------------------------------------------------------- */
+
+/* Sorts what comes by its producer into the takers 0.. of the bed. */
+static struct bed_taker *gathered_by(const struct mk_consumer *c)
+{
+    struct bed *b = mk_consumer_owner(c);
+
+    for (unsigned i = 0; i < b->n_takers; i++)
+        if (mk_peer_eq(mk_consumer_producer(c), &b->peers[i].key.peer))
+            return &b->takers[i];
+    fail_msg("a producer that there is not");
+    return NULL;
+}
+
+static void gathered_item(struct mk_consumer *c, uint64_t seq, struct mk_bytes item)
+{
+    struct bed_taker *t = gathered_by(c);
+
+    (void)item;
+    assert_int_equal(seq, t->any ? t->last + 1 : 1);
+    t->any = true;
+    t->last = seq;
+    t->n_items++;
+}
+
+static void gathered_state(struct mk_consumer *c, bool subscribed, unsigned close,
+                           const char *detail)
+{
+    (void)close;
+    (void)detail;
+    gathered_by(c)->n_subscribed += subscribed ? 1 : 0;
+}
+
+static bool gathers_n(void *arg)
+{
+    struct bed *b = arg;
+
+    return mk_gather_subscribed(b->gather) == b->want;
+}
+
+static void until_gathered(struct bed *b, unsigned n)
+{
+    b->want = n;
+    assert_true(world_run_until(b->w, gathers_n, b, 300000));
+}
+
+/** Three peers offer the surface; a fourth knows one of them, and that one does not. */
+static void test_gather(void **state)
+{
+    static const struct mk_consumer_cbs cbs = {.item = gathered_item, .state = gathered_state};
+    struct mk_gather_options o = {.consumer = {.surface = bed_surface}};
+    struct bed *b = bed_new(70);
+
+    (void)state;
+    b->hinted = true;
+    bed_up(b, 0, NULL, 0);
+    bed_taker(b);
+    for (unsigned i = 1; i < 4; i++) {
+        bed_produce(b, i, (struct mk_producer_options){0});
+        bed_send(b, i, 10 * i, ITEM);
+        bed_taker(b);
+    }
+    bed_up(b, 5, NULL, 0);
+    assert_int_equal(mk_gather_open(b->peers[5].net, &b->gather, &o, &cbs, b), 0);
+    until_gathered(b, 3);
+    for (unsigned i = 1; i < 4; i++) {
+        bed_send(b, i, 10, ITEM);
+        bed_until_last(&b->takers[i], 10 * i + 10);
+    }
+    /* One stops offering: what it had is kept in mind. */
+    bed_down(b, 2);
+    until_gathered(b, 2);
+    /* One more comes. */
+    bed_produce(b, 4, (struct mk_producer_options){0});
+    bed_taker(b);
+    bed_send(b, 4, 5, ITEM);
+    until_gathered(b, 3);
+    bed_until_last(&b->takers[4], 5);
+    /* The one that left comes back as another run: nothing of it is left out. */
+    b->takers[2].any = false;
+    bed_produce(b, 2, (struct mk_producer_options){0});
+    bed_send(b, 2, 3, ITEM);
+    until_gathered(b, 4);
+    bed_until_last(&b->takers[2], 3);
+    /* Links break and entries stay: each goes on where it stood. */
+    world_break(b->w, 5, 1);
+    world_run(b->w, 60000);
+    bed_send(b, 1, 1, ITEM);
+    bed_until_last(&b->takers[1], 21);
+    assert_int_equal(b->takers[1].n_items, 21);
+    mk_gather_close(b->gather);
+    bed_send(b, 1, 1, ITEM);
+    world_run(b->w, 1000);
+    assert_int_equal(b->takers[1].n_items, 21);
+    assert_int_equal(bed_stats(b, 1).subscribers, 0);
+    bed_free(b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -876,6 +972,7 @@ int main(void)
         cmocka_unit_test(test_consumer_refuses_by_clause),
         cmocka_unit_test(test_a_ticket_ends),
         cmocka_unit_test(test_a_ticket_is_revoked),
+        cmocka_unit_test(test_gather),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
