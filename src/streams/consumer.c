@@ -392,8 +392,7 @@ static void again_cb(struct mk_timer *t)
     subscribe(mk_container_of(t, struct mk_consumer, again));
 }
 
-/* --- public -------------------------------------------------------------------------------------
- */
+/* --- public ------------------------------------------------------------------------------ */
 
 int mk_streams_consume(struct mk_streams *s, struct mk_consumer **ret,
                        const struct mk_consumer_options *o, const struct mk_consumer_cbs *cbs,

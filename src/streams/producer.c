@@ -120,8 +120,7 @@ uint64_t mk_producer_send_datum(struct mk_producer *p, const struct mk_type *t, 
     return seq;
 }
 
-/* --- opened and closed -------------------------------------------------------------------------
- */
+/* --- opened and closed ------------------------------------------------------------------- */
 
 static void expiry_cb(struct mk_timer *t)
 {

@@ -305,8 +305,7 @@ static void test_resumes_after_a_known_number(void **state)
     bed_free(b);
 }
 
-/* --- ends from inside ---------------------------------------------------------------------------
- */
+/* --- ends from inside -------------------------------------------------------------------- */
 
 static void test_close_from_callbacks(void **state)
 {
@@ -432,8 +431,7 @@ static void test_cursor_is_kept(void **state)
     bed_free(b);
 }
 
-/* --- limits, statistics, conditions -------------------------------------------------------------
- */
+/* --- limits, statistics, conditions ------------------------------------------------------ */
 
 static void test_subscribers_max(void **state)
 {
