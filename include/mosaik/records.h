@@ -331,6 +331,15 @@ int mk_almanac_range_check(const struct mk_almanac_range *r, struct mk_fault *re
  * a floor up to 10000, a known attestation level. MK_EMALFORMED with the clause's number. */
 int mk_acl_check(const struct mk_acl_composition *acl, struct mk_fault *reterr);
 
+/** The ladder (spec/identity.md); what each level must show is in docs/attestation.md. */
+enum mk_attestation_level {
+    MK_LEVEL_SOFTWARE,
+    MK_LEVEL_TDX_LOCAL,
+    MK_LEVEL_TDX_REMOTE,
+    MK_LEVEL_TDX_RA_TLS,
+    MK_LEVEL_TDX_REPRODUCIBLE,
+};
+
 /** The attestation level's name ("Software", ...), NULL when there is no such level. */
 const char *mk_attestation_level_name(uint8_t level);
 

@@ -29,28 +29,60 @@ struct mk_issuers {
                     uint64_t now_ms);
 };
 
-enum mk_scope { MK_SCOPE_COMMITTEE, MK_SCOPE_WRITE, MK_SCOPE_READ };
+/** What is known of the TDX quote that a peer showed on the present link. */
+enum mk_evidence_state {
+    MK_EVIDENCE_PENDING, /* asked for, not judged yet */
+    MK_EVIDENCE_GOOD,
+    MK_EVIDENCE_BAD, /* none was shown, or it was refused */
+};
+struct mk_evidence {
+    enum mk_evidence_state state;
+    unsigned level;                  /* GOOD: enum mk_attestation_level, TdxLocal and up */
+    bool undecided;                  /* GOOD: a higher level may still come */
+    struct mk_measurements measured; /* GOOD: every register */
+    uint64_t expires_ms;             /* GOOD: what it rests on has ended by then */
+    char reason[256];                /* BAD: why; GOOD: why it is no higher level */
+};
+
+/** Who verifies quotes on this node (docs/attestation.md). */
+struct mk_attestation {
+    /** The evidence of a peer, lent until the loop is entered again. Asks the peer for a
+     * quote when that was not done on this link yet. NULL: there is no link to it. */
+    const struct mk_evidence *(*evidence)(struct mk_attestation *a, const struct mk_peer *peer);
+};
+
+/** HOST is the other direction: a client judges the member that serves it, by the clause
+ * that speaks of it (VerifyPeerTdx). */
+enum mk_scope { MK_SCOPE_COMMITTEE, MK_SCOPE_WRITE, MK_SCOPE_READ, MK_SCOPE_HOST };
 
 struct mk_gate {
     const struct mk_acl_composition *acl; /* borrowed */
     struct mk_id stable_id;               /* of the component: a ticket's aud */
     struct mk_id own_issuer;    /* TICKETS_ROOT of the coalition it was started for, or zero */
     struct mk_issuers *issuers; /* borrowed; may be NULL */
+    struct mk_attestation *attestation; /* borrowed; NULL: this node verifies no quotes */
 };
 
 /** The verdict. When admitted, expires_ms is when to judge again (UINT64_MAX: never). */
 struct mk_verdict {
     bool admitted;
+    bool pending;    /* not admitted yet: evidence is on its way, ask again */
     unsigned clause; /* index of the refusing clause */
     uint64_t expires_ms;
     char reason[256]; /* "clause 1 RecogniseOwnIssuer: ticket expired at ..." */
 };
 
 /** Judges a bearer for a scope. OPEN admits everyone; a reader passes unless the
- * ACL holds GateReaders. Clauses whose evaluators do not exist in this build
- * refuse and say so. now_ms is unix time; skew of 30 s on nbf only. */
+ * ACL holds GateReaders. RequireTdx, TdxInSet and AttestationFloor ask whoever comes for a
+ * quote, VerifyPeerTdx whoever serves: committee peers of each other, clients of members.
+ * Clauses whose evaluators do not exist in this build refuse and say so. now_ms is unix
+ * time; skew of 30 s on nbf only. */
 void mk_gate_judge(const struct mk_gate *g, struct mk_verdict *ret, const struct mk_bearer *bearer,
                    enum mk_scope scope, uint64_t now_ms);
+/** Does a verdict of this scope rest on a quote? */
+bool mk_gate_wants_quote(const struct mk_acl_composition *acl, enum mk_scope scope);
+/** Asks for the evidence that a verdict will want; false while it is on its way. */
+bool mk_gate_prepare(const struct mk_gate *g, const struct mk_peer *peer, enum mk_scope scope);
 
 /* --- tickets themselves -------------------------------------------------------- */
 

@@ -8,9 +8,11 @@
  * What can refuse by mistake of ours is only what we cannot evaluate: clauses
  * for which this build has no evaluator refuse and say so. Nothing is ever
  * admitted because it was not understood. */
+#include "tickets/times.h"
 #include <mosaik/ticket.h>
 
 #include <stdio.h>
+#include <string.h>
 
 /* One judgement in progress. */
 struct gate_case {
@@ -18,6 +20,7 @@ struct gate_case {
     const struct mk_bearer *bearer;
     enum mk_scope scope;
     uint64_t now_ms;
+    bool pending; /* the refusal is for now: evidence is on its way */
 };
 
 /* "RequireTdx" out of the clause's descriptor. */
@@ -126,6 +129,124 @@ static int gate_jwt(const struct gate_case *c, const struct mk_clause_jwt *jwt, 
     return rv == 0 && !admitted ? MK_EREFUSED : rv;
 }
 
+/* --- quotes ------------------------------------------------------------------------- */
+
+/* Evidence that is good now; NULL with the reason in reterr. */
+static const struct mk_evidence *gate_evidence(struct gate_case *c, struct mk_fault *reterr)
+{
+    struct mk_attestation *a = c->gate->attestation;
+    const struct mk_evidence *e;
+    char when[32];
+
+    if (a == NULL) {
+        mk_fault(reterr, MK_EREFUSED, "this node verifies no quotes (no [attest] in its file)");
+        return NULL;
+    }
+    e = a->evidence(a, &c->bearer->peer);
+    if (e != NULL && e->state == MK_EVIDENCE_GOOD && c->now_ms < e->expires_ms)
+        return e;
+    if (e == NULL)
+        mk_fault(reterr, MK_EREFUSED, "there is no link on which a quote could be shown");
+    else if (e->state == MK_EVIDENCE_GOOD)
+        mk_fault(reterr, MK_EREFUSED, "the collateral of the quote expired at %s",
+                 mk_ticket_utc(e->expires_ms / 1000, when));
+    else
+        mk_fault(reterr, MK_EREFUSED, "%s", e->reason);
+    c->pending = e != NULL && e->state == MK_EVIDENCE_PENDING;
+    return NULL;
+}
+
+/* The same, and of this level. */
+static const struct mk_evidence *gate_level(struct gate_case *c, unsigned level,
+                                            struct mk_fault *reterr)
+{
+    const struct mk_evidence *e = gate_evidence(c, reterr);
+
+    if (e == NULL || e->level >= level)
+        return e;
+    c->pending = e->undecided;
+    mk_fault(reterr, MK_EREFUSED, "the quote shows %s, wanted is %s: %s",
+             mk_attestation_level_name((uint8_t)e->level),
+             mk_attestation_level_name((uint8_t)level), e->reason);
+    return NULL;
+}
+
+static const char *differ48(const struct mk_opt_b48 *pin, const struct mk_opt_b48 *v,
+                            const char *name)
+{
+    return pin->some && (!v->some || memcmp(pin->v.b, v->v.b, sizeof v->v.b) != 0) ? name : NULL;
+}
+
+/* The first register that has not its pinned value; NULL: all have. */
+static const char *gate_differ(const struct mk_measurements *pin, const struct mk_measurements *v)
+{
+    const char *differs[] = {
+        memcmp(pin->mr_td.b, v->mr_td.b, sizeof v->mr_td.b) != 0 ? "mr_td" : NULL,
+        differ48(&pin->mr_config_id, &v->mr_config_id, "mr_config_id"),
+        differ48(&pin->mr_owner, &v->mr_owner, "mr_owner"),
+        differ48(&pin->mr_owner_config, &v->mr_owner_config, "mr_owner_config"),
+        differ48(&pin->rtmr0, &v->rtmr0, "rtmr0"),
+        differ48(&pin->rtmr1, &v->rtmr1, "rtmr1"),
+        differ48(&pin->rtmr2, &v->rtmr2, "rtmr2"),
+        differ48(&pin->rtmr3, &v->rtmr3, "rtmr3"),
+    };
+
+    for (size_t i = 0; i < sizeof differs / sizeof differs[0]; i++) {
+        if (differs[i] != NULL)
+            return differs[i];
+    }
+    return NULL;
+}
+
+static int gate_tdx(struct gate_case *c, const struct mk_measurements *pin, uint64_t *end,
+                    struct mk_fault *reterr)
+{
+    const struct mk_evidence *e = gate_level(c, MK_LEVEL_TDX_REMOTE, reterr);
+    const char *differs = e != NULL ? gate_differ(pin, &e->measured) : NULL;
+    char hex[2 * sizeof e->measured.mr_td.b + 1];
+
+    if (e == NULL)
+        return MK_EREFUSED;
+    *end = e->expires_ms;
+    if (differs == NULL)
+        return 0;
+    mk_hex(hex, e->measured.mr_td.b, sizeof e->measured.mr_td.b);
+    return mk_fault(reterr, MK_EREFUSED,
+                    "the quote's %s is not the one wanted (its mr_td is %.16s...)", differs, hex);
+}
+
+static int gate_tdx_set(struct gate_case *c, const struct mk_measurements_set *set, uint64_t *end,
+                        struct mk_fault *reterr)
+{
+    const struct mk_evidence *e = gate_level(c, MK_LEVEL_TDX_REMOTE, reterr);
+    char hex[2 * sizeof e->measured.mr_td.b + 1];
+
+    if (e == NULL)
+        return MK_EREFUSED;
+    *end = e->expires_ms;
+    for (size_t i = 0; i < set->n; i++) {
+        if (gate_differ(&set->v[i], &e->measured) == NULL)
+            return 0;
+    }
+    mk_hex(hex, e->measured.mr_td.b, sizeof e->measured.mr_td.b);
+    return mk_fault(reterr, MK_EREFUSED,
+                    "the quote matches none of the %zu measurements (its mr_td is %.16s...)",
+                    set->n, hex);
+}
+
+static int gate_floor(struct gate_case *c, unsigned level, uint64_t *end, struct mk_fault *reterr)
+{
+    const struct mk_evidence *e;
+
+    if (level == MK_LEVEL_SOFTWARE)
+        return 0; /* the link has proven its key */
+    e = gate_level(c, level, reterr);
+    if (e == NULL)
+        return MK_EREFUSED;
+    *end = e->expires_ms;
+    return 0;
+}
+
 static int gate_peer_list(const struct gate_case *c, const struct mk_peer_list *peers,
                           struct mk_fault *reterr)
 {
@@ -137,7 +258,7 @@ static int gate_peer_list(const struct gate_case *c, const struct mk_peer_list *
 }
 
 /* 0, or refused with the reason; *end (UINT64_MAX on entry) is when it ends. */
-static int gate_clause(const struct gate_case *c, const struct mk_acl_clause *clause, uint64_t *end,
+static int gate_clause(struct gate_case *c, const struct mk_acl_clause *clause, uint64_t *end,
                        struct mk_fault *reterr)
 {
     switch ((enum mk_acl_clause_tag)clause->tag) {
@@ -154,13 +275,17 @@ static int gate_clause(const struct gate_case *c, const struct mk_acl_clause *cl
     case mk_acl_clause_GateReaders:
         return 0; /* says whom the other clauses judge */
     case mk_acl_clause_RequireTdx:
+        return gate_tdx(c, &clause->u.require_tdx.measurements, end, reterr);
     case mk_acl_clause_VerifyPeerTdx:
+        return gate_tdx(c, &clause->u.verify_peer_tdx.measurements, end, reterr);
     case mk_acl_clause_TdxInSet:
+        return gate_tdx_set(c, &clause->u.tdx_in_set.set, end, reterr);
+    case mk_acl_clause_AttestationFloor:
+        return gate_floor(c, clause->u.attestation_floor.level, end, reterr);
     case mk_acl_clause_ReputationFloor:
     case mk_acl_clause_MarketSettlement:
     case mk_acl_clause_ComputeModulePin:
     case mk_acl_clause_RequesterAcl:
-    case mk_acl_clause_AttestationFloor:
     case mk_acl_clause_OwnComputeModule:
     case mk_acl_clause_OwnRequesterAcl:
         return mk_fault(reterr, MK_EREFUSED,
@@ -178,10 +303,18 @@ static bool gate_readers(const struct mk_acl_composition *acl)
     return false;
 }
 
+/* Whom does a clause judge? GateReaders was asked before. */
+static bool gate_speaks_of(const struct mk_acl_clause *clause, enum mk_scope scope)
+{
+    bool of_servers = clause->tag == mk_acl_clause_VerifyPeerTdx;
+
+    return scope == MK_SCOPE_COMMITTEE || of_servers == (scope == MK_SCOPE_HOST);
+}
+
 void mk_gate_judge(const struct mk_gate *g, struct mk_verdict *ret, const struct mk_bearer *bearer,
                    enum mk_scope scope, uint64_t now_ms)
 {
-    const struct gate_case c = {g, bearer, scope, now_ms};
+    struct gate_case c = {g, bearer, scope, now_ms, false};
     struct mk_fault fault;
 
     *ret = (struct mk_verdict){.admitted = true, .expires_ms = UINT64_MAX};
@@ -192,8 +325,11 @@ void mk_gate_judge(const struct mk_gate *g, struct mk_verdict *ret, const struct
         uint64_t end = UINT64_MAX;
 
         fault.text[0] = '\0';
+        if (!gate_speaks_of(clause, scope))
+            continue;
         if (gate_clause(&c, clause, &end, &fault) != 0) {
             ret->admitted = false;
+            ret->pending = c.pending;
             ret->clause = (unsigned)i;
             ret->expires_ms = 0;
             snprintf(ret->reason, sizeof ret->reason, "clause %zu %s: %.200s", i,
@@ -202,4 +338,33 @@ void mk_gate_judge(const struct mk_gate *g, struct mk_verdict *ret, const struct
         }
         ret->expires_ms = end < ret->expires_ms ? end : ret->expires_ms;
     }
+}
+
+static bool gate_is_about_quotes(const struct mk_acl_clause *clause)
+{
+    return clause->tag == mk_acl_clause_RequireTdx || clause->tag == mk_acl_clause_VerifyPeerTdx ||
+           clause->tag == mk_acl_clause_TdxInSet ||
+           (clause->tag == mk_acl_clause_AttestationFloor &&
+            clause->u.attestation_floor.level > MK_LEVEL_SOFTWARE);
+}
+
+bool mk_gate_wants_quote(const struct mk_acl_composition *acl, enum mk_scope scope)
+{
+    if (scope == MK_SCOPE_READ && !gate_readers(acl))
+        return false;
+    for (size_t i = 0; i < acl->clauses.n; i++) {
+        if (gate_is_about_quotes(&acl->clauses.v[i]) && gate_speaks_of(&acl->clauses.v[i], scope))
+            return true;
+    }
+    return false;
+}
+
+bool mk_gate_prepare(const struct mk_gate *g, const struct mk_peer *peer, enum mk_scope scope)
+{
+    const struct mk_evidence *e;
+
+    if (g->attestation == NULL || !mk_gate_wants_quote(g->acl, scope))
+        return true;
+    e = g->attestation->evidence(g->attestation, peer);
+    return e == NULL || e->state != MK_EVIDENCE_PENDING;
 }

@@ -3,8 +3,7 @@
 
 #include <stdio.h>
 
-/* "2026-01-31T23:59:59Z"; s is at most the end of year 9999. */
-static const char *times_utc(uint64_t s, char out[32])
+const char *mk_ticket_utc(uint64_t s, char out[32])
 {
     /* Days since 0000-03-01, in years that end with February: the leap day is last. */
     uint64_t days = s / 86400 + 719468, era = days / 146097, of_era = days % 146097;
@@ -26,9 +25,9 @@ int mk_ticket_times(const char *what, uint64_t nbf, uint64_t exp, uint64_t now_m
     char text[32];
 
     if (now_ms >= exp * 1000)
-        return mk_fault(reterr, MK_EREFUSED, "%s expired at %s", what, times_utc(exp, text));
+        return mk_fault(reterr, MK_EREFUSED, "%s expired at %s", what, mk_ticket_utc(exp, text));
     if (now_ms + MK_TICKET_SKEW_MS < nbf * 1000)
         return mk_fault(reterr, MK_EREFUSED, "%s is not valid before %s", what,
-                        times_utc(nbf, text));
+                        mk_ticket_utc(nbf, text));
     return 0;
 }

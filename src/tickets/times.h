@@ -12,4 +12,7 @@
 int mk_ticket_times(const char *what, uint64_t nbf, uint64_t exp, uint64_t now_ms,
                     struct mk_fault *reterr);
 
+/** "2026-01-31T23:59:59Z"; s (unix seconds) is at most the end of year 9999. */
+const char *mk_ticket_utc(uint64_t s, char out[32]);
+
 #endif /* TICKETS_TIMES_H */

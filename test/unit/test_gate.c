@@ -283,14 +283,10 @@ static void test_clauses_without_evaluator(void **state)
         uint32_t tag;
         const char *name;
     } rows[] = {
-        {mk_acl_clause_RequireTdx, "RequireTdx"},
-        {mk_acl_clause_VerifyPeerTdx, "VerifyPeerTdx"},
-        {mk_acl_clause_TdxInSet, "TdxInSet"},
         {mk_acl_clause_ReputationFloor, "ReputationFloor"},
         {mk_acl_clause_MarketSettlement, "MarketSettlement"},
         {mk_acl_clause_ComputeModulePin, "ComputeModulePin"},
         {mk_acl_clause_RequesterAcl, "RequesterAcl"},
-        {mk_acl_clause_AttestationFloor, "AttestationFloor"},
         {mk_acl_clause_OwnComputeModule, "OwnComputeModule"},
         {mk_acl_clause_OwnRequesterAcl, "OwnRequesterAcl"},
     };
