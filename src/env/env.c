@@ -110,6 +110,18 @@ void mk_work_start(struct mk_env *e, struct mk_work *w)
     e->ops->work_start(e, w);
 }
 
+void mk_work_cancel(struct mk_work *w)
+{
+    if (w->impl != NULL)
+        w->env->ops->work_cancel(w->env, w);
+}
+
+int mk_tsm_quote(struct mk_env *e, const char *dir, const char *entry, const uint8_t data[64],
+                 size_t max, struct mk_buf *out, struct mk_fault *reterr)
+{
+    return e->ops->tsm_quote(e, dir, entry, data, max, out, reterr);
+}
+
 /* --- disk ------------------------------------------------------------------- */
 
 static bool part_ok(const char *p, size_t n)

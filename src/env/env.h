@@ -73,6 +73,22 @@ struct mk_work {
     void *impl;
 };
 void mk_work_start(struct mk_env *e, struct mk_work *w);
+/** done is not called any more; waits for a run that is under way. Safe on a zeroed one and
+ * on one that is done. */
+void mk_work_cancel(struct mk_work *w);
+
+/* --- the machine's own quotes (Linux, configfs-tsm) --------------------------- */
+
+/** Has the TDX module quote 64 bytes: makes dir/entry, writes inblob, reads outblob, and
+ * says so when somebody else wrote in between. Blocks, for seconds where a quoting service
+ * is asked; touches nothing but its arguments: to be called from a mk_work's run.
+ *
+ *  dir  as the user wrote it, not below the env's directory. out is appended to.
+ *
+ * 0; MK_ENOTFOUND: no such interface; MK_ENOTSUP: its provider is not "tdx_guest"; MK_EIO;
+ * MK_ECONFLICT; MK_ELIMIT: a quote over max bytes; the reason in reterr. */
+int mk_tsm_quote(struct mk_env *e, const char *dir, const char *entry, const uint8_t data[64],
+                 size_t max, struct mk_buf *out, struct mk_fault *reterr);
 
 /* --- disk ------------------------------------------------------------------- */
 /* Paths are relative to the env's directory (a real directory, or a simulated

@@ -16,6 +16,9 @@ struct mk_env_ops {
     void (*tasks_wait)(struct mk_env *e); /* the first task was queued; may be NULL */
     void (*entropy)(struct mk_env *e, void *out, size_t n);
     void (*work_start)(struct mk_env *e, struct mk_work *w);
+    void (*work_cancel)(struct mk_env *e, struct mk_work *w);
+    int (*tsm_quote)(struct mk_env *e, const char *dir, const char *entry, const uint8_t data[64],
+                     size_t max, struct mk_buf *out, struct mk_fault *reterr);
 
     int (*file_open)(struct mk_env *e, struct mk_file **ret, const char *path,
                      enum mk_open_mode mode);

@@ -173,6 +173,15 @@ static void env_work_start(struct mk_env *base, struct mk_work *w)
     mk_uv_pool_add(&mk_uv_env_of(base)->work, &wj->job);
 }
 
+static void env_work_cancel(struct mk_env *base, struct mk_work *w)
+{
+    struct work_job *wj = w->impl;
+
+    mk_uv_pool_cancel(&mk_uv_env_of(base)->work, &wj->job);
+    mk_free(wj);
+    w->impl = NULL;
+}
+
 static void env_wake_cb(uv_async_t *a)
 {
     struct mk_uv_env *e = mk_container_of(a, struct mk_uv_env, wake);
@@ -327,6 +336,8 @@ static const struct mk_env_ops mk_uv_ops = {
     .timer_stop = env_timer_stop,
     .entropy = env_entropy,
     .work_start = env_work_start,
+    .work_cancel = env_work_cancel,
+    .tsm_quote = mk_uv_tsm_quote,
     .file_open = mk_uv_file_open,
     .file_close = mk_uv_file_close,
     .file_size = mk_uv_file_size,
@@ -397,6 +408,7 @@ int mk_loop_open(struct mk_env **ret, const char *dir, struct mk_fault *reterr)
         goto err_dir;
     }
     pthread_mutex_init(&e->done_lock, NULL);
+    pthread_cond_init(&e->finished, NULL);
     uv_timer_init(&e->loop, &e->timer);
     uv_prepare_init(&e->loop, &e->prepare);
     uv_prepare_start(&e->prepare, env_prepare_cb);
@@ -456,6 +468,7 @@ void mk_loop_free(struct mk_env *base)
     uv_run(&e->loop, UV_RUN_DEFAULT); /* the handles of closed sockets end here */
     MK_ASSERT(uv_loop_close(&e->loop) == 0);
     mk_heap_done(&e->timers);
+    pthread_cond_destroy(&e->finished);
     pthread_mutex_destroy(&e->done_lock);
     if (e->dirfd >= 0)
         close(e->dirfd);

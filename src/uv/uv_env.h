@@ -27,6 +27,8 @@ struct mk_uv_job {
     void (*done)(struct mk_uv_job *j); /* on the loop */
     struct mk_list node;
     struct mk_uv_pool *pool;
+    bool taken;    /* from the queue, by a thread */
+    bool finished; /* it is in the env's done list */
 };
 
 struct mk_uv_pool {
@@ -43,6 +45,8 @@ struct mk_uv_pool {
 void mk_uv_pool_init(struct mk_uv_pool *p, struct mk_uv_env *env, unsigned n_threads_max);
 /** j borrowed until done. Threads start when there is work and none is free. */
 void mk_uv_pool_add(struct mk_uv_pool *p, struct mk_uv_job *j);
+/** Takes j back: its done() is not called any more. Waits while it runs. */
+void mk_uv_pool_cancel(struct mk_uv_pool *p, struct mk_uv_job *j);
 /** Waits for the threads; their work is done or dropped without a callback. */
 void mk_uv_pool_done(struct mk_uv_pool *p);
 
@@ -68,7 +72,8 @@ struct mk_uv_env {
     struct mk_list dirty;    /* struct mk_uv_sock.dirty: something to send */
     uv_async_t wake;         /* a job ended */
     pthread_mutex_t done_lock;
-    struct mk_list done; /* struct mk_uv_job.node */
+    pthread_cond_t finished; /* a job came to done */
+    struct mk_list done;     /* struct mk_uv_job.node */
     struct mk_uv_pool disk, work;
     uv_signal_t signals[2];
     void (*signal_cb)(void *arg, int signo);
@@ -82,6 +87,10 @@ static inline struct mk_uv_env *mk_uv_env_of(struct mk_env *e)
 {
     return mk_container_of(e, struct mk_uv_env, base);
 }
+
+/* uv_tsm.c */
+int mk_uv_tsm_quote(struct mk_env *e, const char *dir, const char *entry, const uint8_t data[64],
+                    size_t max, struct mk_buf *out, struct mk_fault *reterr);
 
 void mk_uv_defer(struct mk_uv_env *e, struct mk_uv_deferred *d);
 void mk_uv_defer_cancel(struct mk_uv_deferred *d);

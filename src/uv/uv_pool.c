@@ -19,6 +19,8 @@ static void pool_finish(struct mk_uv_env *e, struct mk_uv_job *j)
     pthread_mutex_lock(&e->done_lock);
     first = mk_list_empty(&e->done);
     mk_list_add_tail(&e->done, &j->node);
+    j->finished = true;
+    pthread_cond_broadcast(&e->finished);
     pthread_mutex_unlock(&e->done_lock);
     if (first)
         uv_async_send(&e->wake);
@@ -27,11 +29,15 @@ static void pool_finish(struct mk_uv_env *e, struct mk_uv_job *j)
 /* The next job, or NULL when the pool ends. Called with the lock. */
 static struct mk_uv_job *pool_next(struct mk_uv_pool *p)
 {
+    struct mk_uv_job *j;
+
     while (mk_list_empty(&p->queue) && !p->quit)
         pthread_cond_wait(&p->wake, &p->lock);
     if (p->quit)
         return NULL;
-    return mk_container_of(mk_list_pop(&p->queue), struct mk_uv_job, node);
+    j = mk_container_of(mk_list_pop(&p->queue), struct mk_uv_job, node);
+    j->taken = true;
+    return j;
 }
 
 static void *pool_thread(void *arg)
@@ -91,6 +97,26 @@ void mk_uv_pool_add(struct mk_uv_pool *p, struct mk_uv_job *j)
         pool_grow(p);
     pthread_mutex_unlock(&p->lock);
     pthread_cond_signal(&p->wake);
+}
+
+void mk_uv_pool_cancel(struct mk_uv_pool *p, struct mk_uv_job *j)
+{
+    bool taken;
+
+    pthread_mutex_lock(&p->lock);
+    taken = j->taken;
+    if (!taken) {
+        mk_list_del(&j->node);
+        p->n_jobs--;
+    }
+    pthread_mutex_unlock(&p->lock);
+    if (!taken)
+        return;
+    pthread_mutex_lock(&p->env->done_lock);
+    while (!j->finished)
+        pthread_cond_wait(&p->env->finished, &p->env->done_lock);
+    mk_list_del(&j->node);
+    pthread_mutex_unlock(&p->env->done_lock);
 }
 
 void mk_uv_pool_done(struct mk_uv_pool *p)

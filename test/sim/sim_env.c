@@ -184,6 +184,29 @@ static void sim_work_start(struct mk_env *e, struct mk_work *w)
                      1000 * prng_delay(&l->w->prng[SIM_SCHED], WORK_MIN_US, WORK_MEAN_US));
 }
 
+static void sim_work_cancel(struct mk_env *e, struct mk_work *w)
+{
+    struct sim_work *sw = w->impl;
+
+    w->impl = NULL;
+    if (sim_life_of(e)->dead)
+        return; /* the event went with the life */
+    sim_event_cancel(&sw->ev);
+    mk_free(sw);
+}
+
+static int sim_tsm_quote(struct mk_env *e, const char *dir, const char *entry,
+                         const uint8_t data[64], size_t max, struct mk_buf *out,
+                         struct mk_fault *reterr)
+{
+    (void)e;
+    (void)entry;
+    (void)data;
+    (void)max;
+    (void)out;
+    return mk_fault(reterr, MK_ENOTFOUND, "%s: the simulated world has no TDX", dir);
+}
+
 /* --- a life ------------------------------------------------------------------------------- */
 
 static const struct mk_env_ops sim_ops = {
@@ -194,6 +217,8 @@ static const struct mk_env_ops sim_ops = {
     .tasks_wait = sim_tasks_wait,
     .entropy = sim_entropy,
     .work_start = sim_work_start,
+    .work_cancel = sim_work_cancel,
+    .tsm_quote = sim_tsm_quote,
     .file_open = sim_file_open,
     .file_close = sim_file_close,
     .file_size = sim_file_size,
