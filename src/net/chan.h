@@ -28,6 +28,9 @@ struct mk_chan_ops {
     int (*write)(struct mk_chan *c, const uint8_t *p, size_t n);
     /** Leaves the end-of-data mark in `wire`. */
     void (*finish)(struct mk_chan *c);
+    /** 32 bytes that both ends of this very channel can compute and nobody else; zeros
+     * where there is no secret. Only once ready. MK_EIO. */
+    int (*exported)(struct mk_chan *c, uint8_t ret[32]);
     void (*free)(struct mk_chan *c);
 };
 

@@ -675,6 +675,13 @@ uint32_t mk_link_rtt_us(const struct mk_link *l)
     return l->rtt_us;
 }
 
+int mk_link_exported(struct mk_link *l, uint8_t ret[32])
+{
+    if (l->chan == NULL || !l->chan->ready)
+        return MK_ECLOSED;
+    return l->chan->ops->exported(l->chan, ret);
+}
+
 void mk_link_close(struct mk_link *l, unsigned close, const char *detail)
 {
     link_fail(l, close, /* tell= */ true, "%s", detail != NULL ? detail : "");

@@ -134,6 +134,9 @@ struct mk_link *mk_net_link(struct mk_net *net, const struct mk_peer *peer); /* 
 const struct mk_peer *mk_link_peer(const struct mk_link *l);
 const char *mk_link_remote(const struct mk_link *l);
 uint32_t mk_link_rtt_us(const struct mk_link *l); /* 0 when not known */
+/** 32 bytes that the two ends of this link share and nobody else knows (RFC 8446 section
+ * 7.5); zeros in the simulated world without TLS. MK_ECLOSED, MK_EIO. */
+int mk_link_exported(struct mk_link *l, uint8_t ret[32]);
 void mk_link_close(struct mk_link *l, unsigned close, const char *detail);
 struct mk_link *mk_net_next_link(struct mk_net *net,
                                  const struct mk_link *after); /* iterate; NULL first and last */

@@ -317,6 +317,16 @@ static void tls_finish(struct mk_chan *c)
     ERR_clear_error();
 }
 
+static int tls_exported(struct mk_chan *c, uint8_t ret[32])
+{
+    static const char label[] = "EXPORTER-mosaik-quote";
+    struct tls_chan *t = mk_container_of(c, struct tls_chan, chan);
+
+    return SSL_export_keying_material(t->ssl, ret, 32, label, sizeof label - 1, NULL, 0, 0) == 1
+               ? 0
+               : MK_EIO;
+}
+
 static void tls_free(struct mk_chan *c)
 {
     struct tls_chan *t = mk_container_of(c, struct tls_chan, chan);
@@ -330,6 +340,7 @@ static const struct mk_chan_ops tls_ops = {
     .read = tls_read,
     .write = tls_write,
     .finish = tls_finish,
+    .exported = tls_exported,
     .free = tls_free,
 };
 
