@@ -142,6 +142,22 @@ struct coa_node_component {
     struct mk_str deployment; /* a signed Deployment; p NULL: version 0, from the file */
     struct mk_str source;     /* where a feed reads: "-", "file:PATH", "exec:COMMAND"; p NULL: - */
 };
+
+/** Quotes: what a node (or an integrator) shows and believes (docs/attestation.md). Paths as
+ * they stand in the file. */
+struct coa_attest {
+    struct mk_str source;           /* "configfs-tsm", "emulator"; p NULL: shows none */
+    struct mk_str tsm;              /* where configfs-tsm is; p NULL: where Linux has it */
+    struct mk_str emulator;         /* of source "emulator": its directory */
+    struct mk_str root;             /* a certificate; p NULL: Intel's */
+    struct mk_str collateral;       /* a directory; p NULL: none */
+    struct mk_str fetch;            /* a command that renews it; p NULL: none */
+    uint32_t reload_s;              /* the directory is read again after so long; 0: default */
+    uint32_t statuses;              /* 1 << enum mk_tcb_status; 0: the default */
+    const struct mk_str *published; /* files of reproducible builds' measurements */
+    size_t n_published;
+};
+
 struct coa_node_file {
     struct mk_str key, listen, dir;
     struct mk_str http;           /* p NULL: no admin interface */
@@ -152,12 +168,16 @@ struct coa_node_file {
     const struct coa_node_component *components;
     size_t n_components;
     struct mk_str anchor_path, anchor_rpc_url, anchor_key; /* p NULL: not stated */
+    const struct coa_attest *attest;                       /* NULL: no [attest] */
     struct coa_warnings warnings;
     struct mk_arena arena;
 };
 int coa_node_file_parse(struct coa_node_file *ret, const char *name, struct mk_bytes bytes,
                         struct mk_fault *reterr);
 void coa_node_file_done(struct coa_node_file *f);
+/** A file of the keys of [attest] alone, for who is no node. */
+int coa_attest_file_parse(struct coa_attest *ret, const char *name, struct mk_bytes bytes,
+                          struct mk_arena *arena, struct mk_fault *reterr);
 
 /* --- which is it? --------------------------------------------------------------------- */
 

@@ -18,6 +18,7 @@
 #include <mosaik/loop.h>
 #include <mosaik/outcome.h>
 #include <mosaik/records.h>
+#include <mosaik/witness.h>
 
 struct mk_network;
 struct mk_bond;
@@ -31,13 +32,16 @@ struct mk_network_options {
     size_t n_hints;
     const struct mk_bytes *tickets; /* shown wherever we bind; copied */
     size_t n_tickets;
-    bool vouched; /* simulated world only */
+    const struct mk_witness_options *witness; /* quotes (witness.h); NULL: none shown or judged */
+    bool vouched;                             /* simulated world only */
 };
 int mk_network_open(struct mk_env *e, struct mk_network **ret, const struct mk_network_options *o,
                     struct mk_fault *reterr);
 /** Closes the bonds too; each call in flight gets MK_ECANCELED. */
 void mk_network_close(struct mk_network *n);
 const struct mk_peer *mk_network_peer(const struct mk_network *n);
+/** Lent; NULL: none was asked for. */
+const struct mk_witness *mk_network_witness(const struct mk_network *n);
 uint16_t mk_network_port(const struct mk_network *n); /* listened on; 0 when not */
 int mk_network_hint(struct mk_network *n, struct mk_str hint, struct mk_fault *reterr);
 
@@ -57,6 +61,8 @@ struct mk_reference {
     struct mk_opt_peer operator_;
     const struct mk_str *addresses; /* "<peer hex>@host:port" of committee members, or none */
     size_t n_addresses;
+    const struct mk_acl_composition *acl; /* as the file has it: members must show us what its
+                                           * VerifyPeerTdx says; NULL: not known */
 };
 
 /* --- bonds ---------------------------------------------------------------------------------- */

@@ -53,7 +53,8 @@ struct mk_node_options {
     size_t n_hints;
     const struct mk_bytes *tickets;
     size_t n_tickets;
-    bool vouched; /* simulated world only */
+    const struct mk_witness_options *witness; /* quotes (witness.h); NULL: none */
+    bool vouched;                             /* simulated world only */
     /** The node's log, one line at a time; may be NULL. */
     void (*log)(void *arg, const char *line);
     void *log_arg;

@@ -28,6 +28,7 @@ int coa_module_reference(const struct coa_coalition_file *f, const struct coa_co
     r.deployed_content = m->content_hash;
     r.has_version0 = coa_first_roster(f, ids, kind, &r.roster, arena);
     put_addresses(&r, &f->modules[kind].committee, arena);
+    r.acl = &coa_module_body(&f->config, kind)->acl;
     *ret = r;
     return 0;
 }
@@ -64,6 +65,7 @@ void coa_organism_binding(const struct coa_coalition_file *f, size_t i, struct m
         r.has_version0 = true;
         r.deployment = ids.organism_id;
         r.deployed_content = ids.content_hash;
+        r.acl = &own->config.acl;
         r.roster = roster_of(committee, &ids.organism_id, arena);
     }
     put_addresses(&r, committee, arena);

@@ -14,15 +14,35 @@
 
 #define RETRY_MIN_MS 200u
 #define RETRY_MAX_MS 5000u
+#define EVIDENCE_MS 20u /* until a member's quote is looked for again */
+
+static void evidence_changed(struct mk_witness_watch *w, const struct mk_peer *peer)
+{
+    struct mk_chooser *c = mk_container_of(w, struct mk_chooser, evidence);
+
+    (void)peer;
+    mk_later(c->env, c->task);
+}
 
 void mk_chooser_init(struct mk_chooser *c, struct mk_env *e, struct mk_net *net,
-                     const struct mk_reader_memory *memory, struct mk_client_report *report)
+                     const struct mk_reader_memory *memory, const struct mk_component *component,
+                     struct mk_client_report *report, struct mk_task *task)
 {
     uint8_t seed;
 
-    *c = (struct mk_chooser){.env = e, .net = net, .memory = memory, .report = report};
+    *c = (struct mk_chooser){
+        .env = e, .net = net, .memory = memory, .report = report, .component = component};
     mk_entropy(e, &seed, sizeof seed);
     c->turn = seed;
+    c->task = task;
+    c->evidence.changed = evidence_changed;
+    if (component->witness != NULL && component->acl != NULL)
+        mk_witness_watch(component->witness, &c->evidence);
+}
+
+void mk_chooser_done(struct mk_chooser *c)
+{
+    mk_witness_unwatch(&c->evidence);
 }
 
 static const struct mk_peers *newest_peers(const struct mk_chooser *c)
@@ -44,19 +64,60 @@ static struct mk_choice *choice_of(struct mk_chooser *c, const struct mk_peer *p
     return &c->v[c->n++];
 }
 
+/* What the component's ACL wants of those who serve it. */
+static void judge_host(const struct mk_chooser *c, const struct mk_peer *peer,
+                       struct mk_verdict *ret)
+{
+    const struct mk_component *of = c->component;
+    struct mk_gate gate = {.acl = of->acl, .stable_id = of->stable_id};
+    struct mk_bearer bearer = {.peer = *peer};
+
+    *ret = (struct mk_verdict){.admitted = true};
+    if (of->acl == NULL)
+        return;
+    gate.attestation = of->witness != NULL ? mk_witness_attestation(of->witness) : NULL;
+    mk_gate_judge(&gate, ret, &bearer, MK_SCOPE_HOST, mk_wall_ms(c->env));
+}
+
+/* May this member serve us now? Notes why not. */
+static bool may_serve(struct mk_chooser *c, struct mk_choice *choice)
+{
+    struct mk_verdict v;
+
+    judge_host(c, &choice->peer, &v);
+    if (v.admitted)
+        return true;
+    if (v.pending)
+        choice->retry_ns = mk_now(c->env) + EVIDENCE_MS * MK_MS;
+    else
+        mk_chooser_failed(c, &choice->peer, MK_CLOSE_REFUSED, v.reason, /* lied= */ false);
+    snprintf(choice->detail, sizeof choice->detail, "%s", v.reason);
+    return false;
+}
+
+bool mk_chooser_still(struct mk_chooser *c, const struct mk_peer *peer, char detail[MK_REASON_MAX])
+{
+    struct mk_verdict v;
+
+    judge_host(c, peer, &v);
+    snprintf(detail, MK_REASON_MAX, "%s", v.reason);
+    return v.admitted;
+}
+
 struct mk_link *mk_chooser_pick(struct mk_chooser *c)
 {
     const struct mk_peers *peers = newest_peers(c);
     uint64_t now = mk_now(c->env);
+    unsigned turn = c->turn; /* a member that fails moves it */
 
     for (size_t i = 0; i < peers->n; i++) {
-        const struct mk_peer *p = &peers->v[(c->turn + i) % peers->n];
+        const struct mk_peer *p = &peers->v[(turn + i) % peers->n];
         struct mk_choice *choice = choice_of(c, p);
         struct mk_link *link = mk_net_link(c->net, p);
 
-        if (link == NULL || choice->lied || choice->retry_ns > now)
+        if (link == NULL || choice->lied || choice->retry_ns > now || !may_serve(c, choice))
             continue;
-        c->turn = (unsigned)((c->turn + i) % peers->n);
+        c->turn = (unsigned)((turn + i) % peers->n);
         return link;
     }
     return NULL;
@@ -166,6 +227,16 @@ void mk_component_copy(struct mk_component *ret, const struct mk_component *c,
         tickets[i] =
             MK_BYTES(mk_arena_copy(arena, c->tickets[i].p, c->tickets[i].n), c->tickets[i].n);
     ret->tickets = tickets;
+    if (c->acl != NULL) {
+        struct mk_acl_composition *acl = mk_arena_take(arena, sizeof *acl);
+        struct mk_buf b = {0};
+
+        mk_encode(&b, &mk_acl_composition_type, c->acl);
+        MK_ASSERT(mk_decode(acl, &mk_acl_composition_type,
+                            MK_BYTES(mk_arena_copy(arena, b.p, b.n), b.n), arena, NULL) == 0);
+        mk_buf_done(&b);
+        ret->acl = acl;
+    }
     ret->roster.peers.v =
         mk_arena_copy(arena, c->roster.peers.v, c->roster.peers.n * sizeof *c->roster.peers.v);
 }

@@ -22,13 +22,21 @@ struct mk_chooser {
     struct mk_net *net;
     const struct mk_reader_memory *memory; /* whose newest roster counts */
     struct mk_client_report *report;       /* may be NULL */
+    const struct mk_component *component;  /* whose ACL a member must satisfy for us */
     struct mk_choice v[MK_CHOICES_MAX];
     unsigned n;
     unsigned turn;
+    struct mk_witness_watch evidence;
+    struct mk_task *task; /* of the client: it looks again when evidence changed */
 };
 
 void mk_chooser_init(struct mk_chooser *c, struct mk_env *e, struct mk_net *net,
-                     const struct mk_reader_memory *memory, struct mk_client_report *report);
+                     const struct mk_reader_memory *memory, const struct mk_component *component,
+                     struct mk_client_report *report, struct mk_task *task);
+void mk_chooser_done(struct mk_chooser *c);
+/** Does the member that we use still show us what the ACL wants of it (VerifyPeerTdx)? If not,
+ * detail says why. */
+bool mk_chooser_still(struct mk_chooser *c, const struct mk_peer *peer, char detail[MK_REASON_MAX]);
 /** The link of a member to be used now; NULL: none. */
 struct mk_link *mk_chooser_pick(struct mk_chooser *c);
 /** When one that failed may be tried again, ns; UINT64_MAX: only a new link helps. */

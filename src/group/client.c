@@ -425,8 +425,11 @@ static void client_arm(struct mk_client *c)
 
 static void client_advance(struct mk_client *c)
 {
+    char detail[MK_REASON_MAX];
     struct mk_link *link;
 
+    if (c->conv != NULL && !mk_chooser_still(&c->chooser, &c->peer, detail))
+        drop_member(c, MK_CLOSE_EXPIRED, detail, /* lied= */ false);
     expire_calls(c);
     if (c->closed || c->n_calls == 0)
         return;
@@ -554,7 +557,7 @@ int mk_client_open(struct mk_env *e, struct mk_net *net, struct mk_client **ret,
     c->net = net;
     c->memory = memory;
     mk_component_copy(&c->component, component, &c->arena);
-    mk_chooser_init(&c->chooser, e, net, memory, report);
+    mk_chooser_init(&c->chooser, e, net, memory, &c->component, report, &c->task);
     mk_list_init(&c->calls);
     mk_list_init(&c->sessions);
     mk_list_init(&c->lookups);
@@ -579,6 +582,7 @@ void mk_client_close(struct mk_client *c)
         mk_conv_close(c->conv, MK_CLOSE_NONE, NULL);
     c->conv = NULL;
     mk_net_unwatch(&c->watch);
+    mk_chooser_done(&c->chooser);
     mk_later_cancel(&c->task);
     mk_timer_stop(&c->timer);
     mk_fault(&fault, MK_ECANCELED, "%s", mk_strerror(MK_ECANCELED));

@@ -13,6 +13,7 @@
 #include "collections/trie.h"
 #include "group/wire.h"
 #include "net/net.h"
+#include "witness/witness.h"
 
 /** What both sides need to know of the component. Copied by the opens below. */
 struct mk_component {
@@ -21,6 +22,8 @@ struct mk_component {
     struct mk_roster roster;        /* the first, or the newest known */
     const struct mk_bytes *tickets; /* ours, to be shown */
     size_t n_tickets;
+    const struct mk_acl_composition *acl; /* what it says of those who serve; NULL: not known */
+    struct mk_witness *witness;           /* borrowed; NULL: we verify no quotes */
 };
 
 /** What happened to a member, for people: "<peer>: dropped: snapshot does not add up ...". */

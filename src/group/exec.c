@@ -43,10 +43,10 @@ static unsigned judge(struct mk_exec_conv *x, char detail[MK_REASON_MAX])
     if (read.admitted && read.expires_ms < x->expires_ms)
         x->expires_ms = read.expires_ms;
     snprintf(x->reason, sizeof x->reason, "%s", write.admitted ? read.reason : write.reason);
-    if (write.admitted || read.admitted)
+    if (!write.pending && !read.pending && (write.admitted || read.admitted))
         return 0;
-    snprintf(detail, MK_REASON_MAX, "%s", write.reason);
-    return MK_CLOSE_REFUSED;
+    snprintf(detail, MK_REASON_MAX, "%s", write.admitted ? read.reason : write.reason);
+    return write.pending || read.pending ? MK_CLOSE_NOT_READY : MK_CLOSE_REFUSED;
 }
 
 static void conv_message(struct mk_conv *c, struct mk_bytes bytes);
@@ -122,6 +122,19 @@ static void exec_drop(struct mk_exec_conv *x, unsigned close, const char *detail
     mk_conv_close(c, close, detail);
     mk_list_add_tail(&x->g->dead_clients, &x->dead);
     mk_group_wake(x->g);
+}
+
+void mk_exec_rejudge(struct mk_group *g, const struct mk_peer *peer)
+{
+    mk_list_each(n, &g->clients)
+    {
+        struct mk_exec_conv *x = mk_container_of(n, struct mk_exec_conv, node);
+
+        if (x->conv == NULL || !mk_peer_eq(mk_link_peer(x->conv->link), peer))
+            continue;
+        x->expires_ms = 0;
+        g->exec_expires_ms = 0;
+    }
 }
 
 void mk_exec_turn(struct mk_group *g)

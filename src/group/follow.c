@@ -488,7 +488,11 @@ static void follow_watch_silence(struct mk_follow *f)
 
 static void follow_advance(struct mk_follow *f)
 {
+    char detail[MK_REASON_MAX];
+
     mk_timer_stop(&f->timer);
+    if (f->conv != NULL && !mk_chooser_still(&f->chooser, &f->peer, detail))
+        drop_member(f, MK_CLOSE_EXPIRED, detail, /* lied= */ false);
     if (f->resumed) {
         f->resumed = false;
         deliver(f); /* what was verified before the pause */
@@ -566,7 +570,7 @@ int mk_follow_open(struct mk_env *e, struct mk_net *net, struct mk_follow **ret,
         f->chain.index = o->after.index;
         f->chain.commit = o->after.commit;
     }
-    mk_chooser_init(&f->chooser, e, net, memory, report);
+    mk_chooser_init(&f->chooser, e, net, memory, &f->component, report, &f->task);
     f->task.cb = follow_task_cb;
     f->timer.cb = follow_timer_cb;
     f->watch = (struct mk_net_watch){.up = follow_up_cb, .down = follow_down_cb};
@@ -586,6 +590,7 @@ void mk_follow_close(struct mk_follow *f)
         mk_conv_close(f->conv, MK_CLOSE_NONE, NULL);
     f->conv = NULL;
     mk_net_unwatch(&f->watch);
+    mk_chooser_done(&f->chooser);
     mk_later_cancel(&f->task);
     mk_timer_stop(&f->timer);
     mk_chain_done(&f->chain);

@@ -228,7 +228,8 @@ static void copy_options(struct mk_group *g, const struct mk_group_options *o)
     copy_plan(g, o);
     g->key = o->key;
     copy_datum(g, &g->acl, &mk_acl_composition_type, o->acl);
-    g->gate = (struct mk_gate){&g->acl, o->stable_id, o->own_issuer, o->issuers};
+    g->gate = (struct mk_gate){&g->acl, o->stable_id, o->own_issuer, o->issuers,
+                               o->witness != NULL ? mk_witness_attestation(o->witness) : NULL};
     g->tickets = mk_arena_take(&g->mem, (o->n_tickets + 1) * sizeof *g->tickets);
     g->n_tickets = o->n_tickets;
     for (size_t i = 0; i < o->n_tickets; i++)
@@ -264,6 +265,21 @@ static void link_down(struct mk_net_watch *w, const struct mk_peer *peer, unsign
     (void)close;
     (void)detail;
     mk_peers_link_changed(mk_container_of(w, struct mk_group, net_watch), peer);
+}
+
+/* A quote was judged, or counts no longer: whoever was admitted by it is judged again. */
+static void evidence_changed(struct mk_witness_watch *x, const struct mk_peer *peer)
+{
+    struct mk_group *g = mk_container_of(x, struct mk_group, witness_watch);
+    struct mk_member *m = mk_member_of_peer(g, peer);
+
+    if (m != NULL) {
+        m->rejudge = true;
+        m->retry_ns = 0;
+    }
+    mk_exec_rejudge(g, peer);
+    mk_serve_rejudge(g->serve, peer);
+    mk_group_wake(g);
 }
 
 static struct mk_group *group_new(struct mk_env *e, struct mk_net *net, struct mk_store *store,
@@ -319,6 +335,13 @@ static int group_start(struct mk_group *g, struct mk_fault *reterr)
     return 0;
 }
 
+static void watch_witness(struct mk_group *g, struct mk_witness *w)
+{
+    g->witness_watch.changed = evidence_changed;
+    if (w != NULL)
+        mk_witness_watch(w, &g->witness_watch);
+}
+
 int mk_group_open(struct mk_env *e, struct mk_net *net, struct mk_store *store,
                   struct mk_group **ret, const struct mk_group_options *o, struct mk_fault *reterr)
 {
@@ -329,6 +352,7 @@ int mk_group_open(struct mk_env *e, struct mk_net *net, struct mk_store *store,
         mk_group_close(g);
         return rv;
     }
+    watch_witness(g, o->witness);
     *ret = g;
     return 0;
 }
@@ -338,6 +362,7 @@ void mk_group_close(struct mk_group *g)
     if (g == NULL)
         return;
     mk_net_unwatch(&g->net_watch);
+    mk_witness_unwatch(&g->witness_watch);
     mk_hub_leave(g);
     g->state = MK_GROUP_FAILED; /* nothing new is taken */
     g->stopped = true;

@@ -13,6 +13,7 @@
 
 #include "net/net.h"
 #include "store/store.h"
+#include "witness/witness.h"
 #include <mosaik/machine.h>
 #include <mosaik/outcome.h>
 #include <mosaik/ticket.h>
@@ -36,6 +37,7 @@ struct mk_group_options {
     const struct mk_acl_composition *acl; /* copied */
     struct mk_id own_issuer;              /* zero without */
     struct mk_issuers *issuers;           /* borrowed; may be NULL */
+    struct mk_witness *witness;           /* borrowed; NULL: no quotes are verified */
     const struct mk_bytes *tickets;       /* what we show to other members; copied */
     size_t n_tickets;
     bool found;                         /* started with --found */

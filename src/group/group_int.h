@@ -64,6 +64,7 @@ struct mk_member {
     bool founded;     /* it says */
     bool given;       /* it was given the Founding on this conversation */
     bool refused;     /* by a clause: ours or its */
+    bool rejudge;     /* what is known of its quote changed */
     uint64_t raft_id; /* that it named on the link; 0: not known */
     uint64_t highest_signed;
     bool reported;    /* highest_signed, since we opened */
@@ -197,6 +198,8 @@ void mk_exec_plain(struct mk_exec_conv *x, uint64_t id, unsigned step, struct mk
 void mk_exec_certified(struct mk_group *g, unsigned surface); /* a newer certificate is there */
 void mk_exec_said(struct mk_waiter *w, const char *why);      /* step 0 */
 void mk_exec_close(struct mk_group *g);
+/** What is known of a peer changed: its conversations are judged again in the next turn. */
+void mk_exec_rejudge(struct mk_group *g, const struct mk_peer *peer);
 void mk_exec_turn(struct mk_group *g); /* expiries, and memory of those that ended */
 uint64_t mk_exec_deadline(const struct mk_group *g);
 
@@ -332,6 +335,7 @@ struct mk_group {
     struct mk_hub *hub;
     struct mk_list of_hub;
     struct mk_net_watch net_watch;
+    struct mk_witness_watch witness_watch;
     struct mk_task turn;
     struct mk_timer timer;
     uint64_t timer_ns; /* what it is set to */

@@ -293,6 +293,7 @@ static void lookups_free(struct mk_lookups *l)
     mk_later_cancel(&l->task);
     mk_timer_stop(&l->timer);
     mk_list_del(&l->node);
+    mk_chooser_done(&l->chooser);
     l->client->n_lookups--;
     mk_free(l);
 }
@@ -323,8 +324,11 @@ static void lookups_advance(struct mk_lookups *l)
     struct mk_client *c = l->client;
     uint64_t now = mk_now(c->env);
     struct mk_link *link;
+    char detail[MK_REASON_MAX];
     bool waiting = false;
 
+    if (l->conv != NULL && !mk_chooser_still(&l->chooser, &l->peer, detail))
+        drop_member(l, MK_CLOSE_EXPIRED, detail, /* lied= */ false);
     end_late(l);
     if (c->closed)
         return; /* by a callback; it freed l */
@@ -403,7 +407,8 @@ static struct mk_lookups *lookups_of(struct mk_client *c, const struct mk_id *su
     mk_list_init(&l->gets);
     l->task.cb = lookups_task_cb;
     l->timer.cb = lookups_timer_cb;
-    mk_chooser_init(&l->chooser, c->env, c->net, c->memory, c->chooser.report);
+    mk_chooser_init(&l->chooser, c->env, c->net, c->memory, &c->component, c->chooser.report,
+                    &l->task);
     mk_list_add_tail(&c->lookups, &l->node);
     c->n_lookups++;
     return l;

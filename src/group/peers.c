@@ -28,20 +28,22 @@ static void keep_tickets(struct mk_member *m, const struct mk_wire_tickets *t)
         m->tickets[i] = MK_BYTES(mk_arena_copy(&m->tickets_mem, t->v[i].p, t->v[i].n), t->v[i].n);
 }
 
-static bool judge(struct mk_member *m)
+/* 0, or the close code that refuses it. */
+static unsigned judge(struct mk_member *m)
 {
     struct mk_group *g = m->g;
     struct mk_bearer b = {.peer = m->peer, .tickets = m->tickets, .n_tickets = m->n_tickets};
     struct mk_verdict v;
 
+    m->rejudge = false;
     mk_gate_judge(&g->gate, &v, &b, MK_SCOPE_COMMITTEE, mk_wall_ms(g->env));
     m->expires_ms = v.expires_ms;
-    m->refused = !v.admitted;
+    m->refused = !v.admitted && !v.pending;
     if (v.admitted)
-        return true;
+        return 0;
     m->clause = v.clause;
     snprintf(m->detail, sizeof m->detail, "%s", v.reason);
-    return false;
+    return v.pending ? MK_CLOSE_NOT_READY : MK_CLOSE_REFUSED;
 }
 
 /* 0, or the close code that refuses it. */
@@ -50,6 +52,7 @@ static unsigned check_hello(struct mk_member *m, const struct mk_member_hello *h
 {
     struct mk_group *g = m->g;
     char ours[MK_ID_HEX], theirs[MK_ID_HEX];
+    unsigned close;
 
     if (!mk_id_eq(&h->machine, &g->machine_id)) {
         snprintf(m->detail, sizeof m->detail, "machine %.16s, ours is %s version %u (%.16s)",
@@ -59,11 +62,10 @@ static unsigned check_hello(struct mk_member *m, const struct mk_member_hello *h
         return MK_CLOSE_OTHER_VERSION;
     }
     keep_tickets(m, &h->tickets);
-    if (!judge(m)) {
+    close = judge(m);
+    if (close != 0)
         snprintf(detail, MK_REASON_MAX, "%s", m->detail);
-        return MK_CLOSE_REFUSED;
-    }
-    return 0;
+    return close;
 }
 
 /* --- up and down ---------------------------------------------------------------------- */
@@ -421,7 +423,7 @@ static void member_turn(struct mk_group *g, struct mk_member *m)
         mk_member_drop(m, MK_CLOSE_CONFLICT, m->detail);
         return;
     }
-    if (m->up && m->expires_ms <= mk_wall_ms(g->env) && !judge(m)) {
+    if (m->up && (m->rejudge || m->expires_ms <= mk_wall_ms(g->env)) && judge(m) != 0) {
         mk_member_drop(m, MK_CLOSE_EXPIRED, m->detail);
         return;
     }
@@ -430,7 +432,7 @@ static void member_turn(struct mk_group *g, struct mk_member *m)
     if (m->retry_ns > mk_now(g->env) || g->state == MK_GROUP_FAILED)
         return;
     l = mk_net_link(g->net, &m->peer);
-    if (l != NULL)
+    if (l != NULL && mk_gate_prepare(&g->gate, &m->peer, MK_SCOPE_COMMITTEE))
         member_open(m, l);
 }
 

@@ -103,6 +103,23 @@ static void serve_expiry_cb(struct mk_timer *t)
     arm_expiry(s);
 }
 
+void mk_serve_rejudge(struct mk_serve *s, const struct mk_peer *peer)
+{
+    bool any = false;
+
+    mk_list_each(at, &s->readers)
+    {
+        struct mk_serve_reader *r = mk_container_of(at, struct mk_serve_reader, node);
+
+        if (!mk_peer_eq(&r->bearer.peer, peer))
+            continue;
+        r->expires_ms = 0;
+        any = true;
+    }
+    if (any)
+        arm_expiry(s);
+}
+
 static void keep_bearer(struct mk_serve_reader *r, const struct mk_peer *peer,
                         const struct mk_wire_tickets *tickets)
 {
@@ -157,7 +174,7 @@ unsigned mk_serve_accept(struct mk_serve *s, struct mk_conv *c,
     s->host->judge(s->host, &verdict, &bearer);
     if (!verdict.admitted) {
         snprintf(detail, MK_REASON_MAX, "%.250s", verdict.reason);
-        return MK_CLOSE_REFUSED;
+        return verdict.pending ? MK_CLOSE_NOT_READY : MK_CLOSE_REFUSED;
     }
     if (s->n_readers >= MK_SERVE_READERS_MAX) {
         snprintf(detail, MK_REASON_MAX, "%u readers are served already", s->n_readers);

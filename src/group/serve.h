@@ -48,6 +48,8 @@ int mk_serve_open(struct mk_env *e, struct mk_serve **ret,
 /** Closes every reader's conversation with MK_CLOSE_SHUTDOWN. NULL is fine. */
 void mk_serve_close(struct mk_serve *s);
 
+/** What is known of a peer changed: its readers are judged again, in their own turn. */
+void mk_serve_rejudge(struct mk_serve *s, const struct mk_peer *peer);
 /** Decides on a conversation under "surface" whose first message named our deployment: 0 and c is
  * kept, or a close code with detail. As mk_service.accept; hello is lent for the call. */
 unsigned mk_serve_accept(struct mk_serve *s, struct mk_conv *c,

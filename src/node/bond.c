@@ -136,7 +136,9 @@ static void adopt(struct mk_bond *b, const struct mk_deployment *d)
         (struct mk_component){.deployment = d != NULL ? d->deployment : b->reference.deployment,
                               .stable_id = b->reference.stable_id,
                               .tickets = n->tickets,
-                              .n_tickets = n->n_tickets};
+                              .n_tickets = n->n_tickets,
+                              .acl = b->reference.acl,
+                              .witness = n->witness};
     mk_datum_copy(&b->component.roster, &mk_roster_type, roster, &b->deployed);
     b->memory = mk_bond_recall(n->env, &b->component.deployment);
     if (b->memory == NULL)
@@ -243,6 +245,12 @@ static void copy_reference(struct mk_bond *b, const struct mk_reference *r)
     for (size_t i = 0; i < r->n_addresses; i++)
         addresses[i] = mk_arena_str(&b->arena, r->addresses[i]);
     b->reference.addresses = addresses;
+    if (r->acl != NULL) {
+        struct mk_acl_composition *acl = mk_arena_take(&b->arena, sizeof *acl);
+
+        mk_datum_copy(acl, &mk_acl_composition_type, r->acl, &b->arena);
+        b->reference.acl = acl;
+    }
     if (r->has_version0)
         mk_datum_copy(&b->reference.roster, &mk_roster_type, &r->roster, &b->arena);
 }

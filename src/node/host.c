@@ -180,6 +180,7 @@ static int open_group(struct mk_host *h, const struct mk_component_options *o,
                                  .acl = o->acl,
                                  .own_issuer = o->own_issuer,
                                  .issuers = o->issuers,
+                                 .witness = net->witness,
                                  .tickets = net->tickets,
                                  .n_tickets = net->n_tickets,
                                  .found = o->found};

@@ -68,6 +68,31 @@ void mk_network_offer(struct mk_network *n, const struct mk_id *surfaces, size_t
     offer(&n->streams);
 }
 
+/* A quote was judged, or counts no longer. */
+static void evidence_changed(struct mk_witness_watch *w, const struct mk_peer *peer)
+{
+    struct mk_network *n = mk_container_of(w, struct mk_network, evidence);
+
+    (void)peer;
+    mk_streams_rejudge(&n->streams);
+}
+
+static int open_witness(struct mk_network *n, const struct mk_witness_options *o,
+                        struct mk_fault *reterr)
+{
+    int rv;
+
+    if (o == NULL)
+        return 0;
+    rv = mk_witness_open(n->env, n->net, &n->witness, o, reterr);
+    if (rv != 0)
+        return rv;
+    n->evidence.changed = evidence_changed;
+    mk_witness_watch(n->witness, &n->evidence);
+    n->streams.attestation = mk_witness_attestation(n->witness);
+    return 0;
+}
+
 static void take_key(struct mk_network *n, const struct mk_key *key)
 {
     uint8_t seed[32];
@@ -149,6 +174,10 @@ int mk_network_open(struct mk_env *e, struct mk_network **ret, const struct mk_n
     rv = mk_streams_open(&n->streams, e, n->net, n->discovery, n->tickets, n->n_tickets);
     MK_ASSERT(rv == 0); /* nobody else serves it */
     n->streams.changed = offer;
+
+    rv = open_witness(n, o->witness, reterr);
+    if (rv != 0)
+        goto err_streams;
     n->links = (struct mk_net_watch){.up = links_up, .down = links_down};
     mk_net_watch(n->net, &n->links);
     n->records = (struct mk_discovery_watch){.changed = records_changed};
@@ -156,6 +185,8 @@ int mk_network_open(struct mk_env *e, struct mk_network **ret, const struct mk_n
     *ret = n;
     return 0;
 
+err_streams:
+    mk_streams_done(&n->streams);
 err_discovery:
     mk_discovery_close(n->discovery);
 err_net:
@@ -174,6 +205,7 @@ void mk_network_close(struct mk_network *n)
     mk_bond_end_all(n);
     n->streams.changed = NULL; /* the departure says it all */
     mk_streams_done(&n->streams);
+    mk_witness_close(n->witness);
     mk_discovery_unwatch(&n->records);
     mk_net_unwatch(&n->links);
     mk_discovery_close(n->discovery);
@@ -188,6 +220,11 @@ void mk_network_close(struct mk_network *n)
 const struct mk_peer *mk_network_peer(const struct mk_network *n)
 {
     return &n->key.peer;
+}
+
+const struct mk_witness *mk_network_witness(const struct mk_network *n)
+{
+    return n->witness;
 }
 
 uint16_t mk_network_port(const struct mk_network *n)

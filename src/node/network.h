@@ -9,6 +9,7 @@
 #include "group/client.h"
 #include "net/net.h"
 #include "streams/streams.h"
+#include "witness/witness.h"
 #include <mosaik/network.h>
 
 #define MK_HOST_PORT_MAX 256u /* bytes of "host:port" */
@@ -27,6 +28,8 @@ struct mk_network {
     struct mk_streams streams;
     struct mk_id *surfaces, *deployments; /* what the node's hosts offer */
     size_t n_surfaces, n_deployments;
+    struct mk_witness *witness; /* NULL: none */
+    struct mk_witness_watch evidence;
     struct mk_net_watch links;
     struct mk_discovery_watch records;
 };

@@ -126,6 +126,65 @@ static json_t *links_of(const struct mk_node *n)
     return list;
 }
 
+static const char *evidence_name(const struct mk_evidence *e)
+{
+    return e->state == MK_EVIDENCE_GOOD      ? mk_attestation_level_name((uint8_t)e->level)
+           : e->state == MK_EVIDENCE_PENDING ? "pending"
+                                             : "refused";
+}
+
+static json_t *attested_of(const struct mk_witness *w)
+{
+    const struct mk_evidence *e;
+    json_t *list = json_array();
+    struct mk_peer peer;
+
+    for (unsigned i = 0; mk_witness_peer(w, i, &peer, &e); i++) {
+        json_t *o = json_object();
+
+        json_object_set_new(o, "peer", hex_of(peer.b, sizeof peer.b));
+        json_object_set_new(o, "quote", json_string(evidence_name(e)));
+        json_object_set_new(o, "reason", json_string(e->reason));
+        if (e->state == MK_EVIDENCE_GOOD) {
+            char hex[2 * sizeof e->measured.mr_td.b + 1];
+
+            mk_hex(hex, e->measured.mr_td.b, sizeof e->measured.mr_td.b);
+            json_object_set_new(o, "mr_td", json_string(hex));
+            put_u64(o, "expires_ms", e->expires_ms);
+        }
+        json_array_append_new(list, o);
+    }
+    return list;
+}
+
+/* What we show, and whom we believe: an emulator on either side is said aloud. */
+static json_t *attestation_of(const struct mk_witness *w)
+{
+    struct mk_witness_status st;
+    json_t *o;
+
+    if (w == NULL)
+        return json_null();
+    mk_witness_status(w, &st);
+    o = json_object();
+    json_object_set_new(o, "source", json_string(mk_quote_source_name(st.source)));
+    json_object_set_new(o, "root",
+                        json_string(!st.verifies ? "none"
+                                    : st.intel   ? "intel"
+                                                 : "NOT INTEL"));
+    json_object_set_new(
+        o, "emulated", json_boolean(st.source == MK_SOURCE_EMULATOR || (st.verifies && !st.intel)));
+    if (st.collateral_expires_s != UINT64_MAX)
+        put_u64(o, "collateral_expires_ms", st.collateral_expires_s * 1000);
+    else
+        json_object_set_new(o, "collateral_expires_ms", json_null());
+    put_u64(o, "verifications", st.verifications);
+    put_u64(o, "quotes", st.quotes);
+    json_object_set_new(o, "fault", json_string(st.fault));
+    json_object_set_new(o, "peers", attested_of(w));
+    return o;
+}
+
 void mk_node_status(struct mk_node *n, struct mk_buf *json)
 {
     struct mk_net_stats st;
@@ -139,6 +198,7 @@ void mk_node_status(struct mk_node *n, struct mk_buf *json)
         json_array_append_new(components, component_of(mk_container_of(p, struct mk_host, node)));
     json_object_set_new(o, "components", components);
     json_object_set_new(o, "links", links_of(n));
+    json_object_set_new(o, "attestation", attestation_of(n->network->witness));
     put_u64(o, "known_peers", mk_discovery_size(n->network->discovery));
     put_u64(o, "bytes_in", st.bytes_in);
     put_u64(o, "bytes_out", st.bytes_out);

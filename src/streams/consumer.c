@@ -163,7 +163,7 @@ static bool take_shown(struct mk_consumer *c, const struct mk_stream_tickets *ti
     mk_shown_done(&c->shown);
     mk_shown_init(&c->shown, &c->options.producer, tickets);
     if (mk_judge(&c->judge, &c->shown, MK_SCOPE_WRITE, mk_wall_ms(e), reason) != 0) {
-        end(c, MK_CLOSE_REFUSED, reason);
+        end(c, c->shown.pending ? MK_CLOSE_NOT_READY : MK_CLOSE_REFUSED, reason);
         return false;
     }
     if (c->shown.expires_ms != UINT64_MAX)
@@ -414,7 +414,7 @@ int mk_streams_consume(struct mk_streams *s, struct mk_consumer **ret,
     c->expiry.cb = expiry_cb;
     c->resume.cb = resume_cb;
     snprintf(c->why, sizeof c->why, "no link to the producer yet");
-    mk_judge_init(&c->judge, o->acl, &o->stable_id, &o->own_issuer, o->issuers);
+    mk_judge_init(&c->judge, o->acl, &o->stable_id, &o->own_issuer, o->issuers, s->attestation);
     mk_list_init(&c->held);
     mk_list_add_tail(&s->consumers, &c->node);
     mk_discovery_want(s->discovery, &o->producer, o->address);

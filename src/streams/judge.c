@@ -8,7 +8,7 @@
 
 void mk_judge_init(struct mk_judge *j, const struct mk_acl_composition *acl,
                    const struct mk_id *stable_id, const struct mk_id *own_issuer,
-                   struct mk_issuers *issuers)
+                   struct mk_issuers *issuers, struct mk_attestation *attestation)
 {
     static const struct mk_acl_composition open = {0};
     struct mk_buf b = {0};
@@ -17,7 +17,8 @@ void mk_judge_init(struct mk_judge *j, const struct mk_acl_composition *acl,
     *j = (struct mk_judge){.gate = {.acl = &j->acl,
                                     .stable_id = *stable_id,
                                     .own_issuer = *own_issuer,
-                                    .issuers = issuers}};
+                                    .issuers = issuers,
+                                    .attestation = attestation}};
     mk_encode(&b, &mk_acl_composition_type, acl != NULL ? acl : &open);
     rv = mk_decode(&j->acl, &mk_acl_composition_type,
                    MK_BYTES(mk_arena_copy(&j->arena, b.p, b.n), b.n), &j->arena, NULL);
@@ -54,6 +55,7 @@ int mk_judge(const struct mk_judge *j, struct mk_shown *s, enum mk_scope scope, 
     struct mk_verdict v;
 
     mk_gate_judge(&j->gate, &v, &s->bearer, scope, now_ms);
+    s->pending = v.pending;
     if (v.admitted) {
         s->expires_ms = v.expires_ms;
         return 0;

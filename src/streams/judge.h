@@ -14,7 +14,7 @@ struct mk_judge {
 /** acl is copied; NULL: OPEN. j must stay in place. */
 void mk_judge_init(struct mk_judge *j, const struct mk_acl_composition *acl,
                    const struct mk_id *stable_id, const struct mk_id *own_issuer,
-                   struct mk_issuers *issuers);
+                   struct mk_issuers *issuers, struct mk_attestation *attestation);
 void mk_judge_done(struct mk_judge *j);
 
 /** What the other side shows, kept to be judged again. */
@@ -22,12 +22,13 @@ struct mk_shown {
     struct mk_bearer bearer;
     struct mk_arena arena;
     uint64_t expires_ms; /* UINT64_MAX: never */
+    bool pending;        /* refused for now only: a quote is on its way */
 };
 /** Copies. */
 void mk_shown_init(struct mk_shown *s, const struct mk_peer *peer,
                    const struct mk_stream_tickets *tickets);
 void mk_shown_done(struct mk_shown *s);
-/** 0, and s->expires_ms; MK_EREFUSED with the clause in reason. */
+/** 0, and s->expires_ms; MK_EREFUSED with the clause in reason, and s->pending. */
 int mk_judge(const struct mk_judge *j, struct mk_shown *s, enum mk_scope scope, uint64_t now_ms,
              char reason[256]);
 /** When to look whether the wall clock has come to expires_ms: in a second at the latest,

@@ -156,7 +156,7 @@ int mk_streams_produce(struct mk_streams *s, struct mk_producer **ret,
     p->streams = s;
     p->options = *o;
     set_limits(p);
-    mk_judge_init(&p->judge, o->acl, &o->stable_id, &o->own_issuer, o->issuers);
+    mk_judge_init(&p->judge, o->acl, &o->stable_id, &o->own_issuer, o->issuers, s->attestation);
     while (p->run == 0)
         mk_entropy(s->env, &p->run, sizeof p->run);
     mk_ring_init(&p->ring, p->options.retain_items, p->options.retain_bytes);

@@ -6,6 +6,7 @@
 #include "discovery/discovery.h"
 #include "net/net.h"
 #include "streams/wire.h"
+#include <mosaik/ticket.h>
 
 struct mk_streams {
     struct mk_env *env;
@@ -13,6 +14,7 @@ struct mk_streams {
     struct mk_discovery *discovery;
     const struct mk_bytes *tickets; /* ours, borrowed: what consumers show */
     size_t n_tickets;
+    struct mk_attestation *attestation; /* borrowed; NULL: no quotes are verified */
     struct mk_list producers, consumers, gathers;
     struct mk_service service;
     struct mk_net_watch links;
@@ -25,7 +27,7 @@ int mk_streams_open(struct mk_streams *s, struct mk_env *e, struct mk_net *net,
 /** Closes what is still open. */
 void mk_streams_done(struct mk_streams *s);
 
-/** Revocations came: every subscriber and every producer is judged again, now. */
+/** Revocations came, or what is known of a quote changed: every subscriber and every producer is judged again, now. */
 void mk_streams_rejudge(struct mk_streams *s);
 
 /* As in <mosaik/stream.h>. */

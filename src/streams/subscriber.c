@@ -197,10 +197,12 @@ unsigned mk_producer_subscribe(struct mk_producer *p, struct mk_conv *c,
     s->conv = c;
     mk_shown_init(&s->shown, mk_link_peer(c->link), &hello->tickets);
     if (mk_judge(&p->judge, &s->shown, MK_SCOPE_READ, wall, detail) != 0) {
+        bool pending = s->shown.pending;
+
         mk_shown_done(&s->shown);
         mk_free(s);
-        p->stats.refused++;
-        return MK_CLOSE_REFUSED;
+        p->stats.refused += pending ? 0 : 1;
+        return pending ? MK_CLOSE_NOT_READY : MK_CLOSE_REFUSED;
     }
     s->stats.peer = *mk_link_peer(c->link);
     s->stats.since_ms = wall;

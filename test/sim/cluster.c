@@ -44,6 +44,7 @@ static int open_group(struct process *p, struct mk_fault *f)
         .key = &c->keys[p->i],
         .machine = toy_new(),
         .acl = c->o.acl != NULL ? c->o.acl : &open_acl,
+        .witness = p->witness,
         .found = !c->o.unfounded,
         .join = p->i >= c->roster.peers.n,
         .snapshot_entries = c->o.snapshot_entries,
@@ -56,6 +57,16 @@ static int open_group(struct process *p, struct mk_fault *f)
     if (c->o.tickets != NULL)
         o.n_tickets = c->o.tickets(c->o.tickets_arg, c, p->i, tickets);
     return mk_group_open(p->env, p->net, p->store, &p->group, &o, f);
+}
+
+static int open_witness(struct process *p, struct mk_fault *f)
+{
+    struct mk_witness_options o = {0};
+
+    if (p->c->o.attest == NULL)
+        return 0;
+    p->c->o.attest(p->c->o.attest_arg, p->i, &o);
+    return mk_witness_open(p->env, p->net, &p->witness, &o, f);
 }
 
 static const char *own_address(const struct process *p)
@@ -92,7 +103,8 @@ static void *process_boot(struct mk_env *e, unsigned node, void *arg)
     if (mk_store_open(e, &p->store, &(struct mk_store_options){0}, &f) != 0 ||
         mk_net_open(e, &p->net,
                     &(struct mk_net_options){&p->c->keys[p->i], MK_UNIVERSE, !p->c->o.tls}) != 0 ||
-        mk_net_listen(p->net, own_address(p), &f) != 0 || open_group(p, &f) != 0) {
+        mk_net_listen(p->net, own_address(p), &f) != 0 || open_witness(p, &f) != 0 ||
+        open_group(p, &f) != 0) {
         snprintf(p->failed, sizeof p->failed, "%s", f.text);
         return p;
     }
@@ -105,6 +117,7 @@ static void process_destroy(void *state)
     struct process *p = state;
 
     mk_group_close(p->group);
+    mk_witness_close(p->witness);
     for (unsigned i = 0; i < p->c->n && p->net != NULL; i++)
         if (p->dials[i].impl != NULL)
             mk_net_undial(&p->dials[i]);

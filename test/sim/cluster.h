@@ -24,6 +24,7 @@
 
 #include "group/group.h"
 #include "group/wire.h"
+#include "witness/witness.h"
 #include "world.h"
 
 #define CLUSTER_MEMBERS_MAX 5u
@@ -49,6 +50,9 @@ struct cluster_options {
      * nothing. */
     size_t (*tickets)(void *arg, struct cluster *c, unsigned member, struct mk_bytes *ret);
     void *tickets_arg;
+    /** What member i shows and believes of quotes; NULL: nothing. */
+    void (*attest)(void *arg, unsigned i, struct mk_witness_options *ret);
+    void *attest_arg;
 };
 
 /** A member's process: everything hangs on its env and dies with it. */
@@ -58,7 +62,8 @@ struct process {
     struct mk_env *env;
     struct mk_store *store;
     struct mk_net *net;
-    struct mk_group *group; /* NULL: it could not open */
+    struct mk_witness *witness; /* NULL: without attest */
+    struct mk_group *group;     /* NULL: it could not open */
     struct mk_dial dials[CLUSTER_MEMBERS_MAX];
     char failed[MK_FAULT_MAX];
     uint64_t checked; /* applied index that was checked last */

@@ -1,0 +1,591 @@
+/* A committee that requires TDX, in the simulated world: three peers with emulated quotes under
+ * their own root, and every way in which a quote is not good enough; then one verifier against a
+ * prover that cheats. The checkers of cluster.h run after every event. */
+#include "cluster.h"
+
+#include <mosaik/emulator.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "witness/wire.h"
+
+#include <cmocka.h>
+
+#define MINUTE 60000u
+
+/* --- what the members show and believe ----------------------------------------------- */
+
+struct bed {
+    struct mk_acl_clause clauses[2];
+    struct mk_acl_composition acl;
+    struct mk_measurements measured[3]; /* of each member */
+    struct mk_emulator *emulators[3];
+    struct mk_buf root, collateral;
+    bool intel;     /* they believe Intel's root, not the emulator's */
+    bool blind[3];  /* shows quotes, and verifies none */
+    bool published; /* what member 0 measures is a published build */
+    struct cluster *c;
+};
+
+static void fill(struct mk_b48 *r, uint8_t n)
+{
+    memset(r->b, n, sizeof r->b);
+}
+
+static uint64_t wall_s(struct cluster *c)
+{
+    return mk_wall_ms(world_node(c->w, 0)) / 1000;
+}
+
+static void make_emulator(struct bed *b, unsigned i)
+{
+    uint8_t seed[32] = "an authority for all";
+
+    mk_emulator_free(b->emulators[i]);
+    assert_int_equal(mk_emulator_new(&b->emulators[i], seed, &b->measured[i], NULL), 0);
+}
+
+static int load(void *arg, struct mk_collateral_put *p, struct mk_fault *reterr)
+{
+    struct bed *b = arg;
+
+    (void)reterr;
+    if (b->collateral.n > 0)
+        p->put(p, mk_buf_bytes(&b->collateral));
+    return 0;
+}
+
+static void attest(void *arg, unsigned i, struct mk_witness_options *ret)
+{
+    struct bed *b = arg;
+
+    *ret = (struct mk_witness_options){
+        .source = MK_SOURCE_EMULATOR,
+        .emulator = b->emulators[i],
+        .verifies = !b->blind[i],
+        .root = b->intel ? MK_BYTES(NULL, 0) : mk_buf_bytes(&b->root),
+        .published = b->measured,
+        .n_published = b->published ? 1 : 0,
+        .load = load,
+        .load_arg = b,
+    };
+}
+
+static struct bed *bed_new(uint32_t tag)
+{
+    struct bed *b = mk_alloc(sizeof *b);
+
+    for (unsigned i = 0; i < 3; i++) {
+        fill(&b->measured[i].mr_td, 1);
+        make_emulator(b, i);
+    }
+    mk_emulator_root(b->emulators[0], &b->root);
+    b->clauses[0].tag = tag;
+    b->clauses[0].u.require_tdx.measurements = b->measured[0];
+    b->acl.clauses = (struct mk_acl_clauses){b->clauses, 1};
+    return b;
+}
+
+/* Unix time at which the simulated world begins. */
+static uint64_t world_begins_s(uint64_t seed)
+{
+    struct world *w = world_new(seed);
+    uint64_t now_s = mk_wall_ms(world_node(w, 0)) / 1000;
+
+    world_free(w);
+    return now_s;
+}
+
+/* The collateral that the members load from now on. */
+static void renew(struct bed *b, uint64_t until_s)
+{
+    mk_buf_clear(&b->collateral);
+    assert_int_equal(
+        mk_emulator_collateral(b->emulators[0], until_s - 86400, until_s, &b->collateral, NULL), 0);
+}
+
+static void start(struct bed *b, const struct cluster_options *with)
+{
+    struct cluster_options o = *with;
+
+    if (b->collateral.n == 0)
+        renew(b, world_begins_s(o.seed) + 86400);
+    o.acl = &b->acl;
+    o.attest = attest;
+    o.attest_arg = b;
+    b->c = cluster_new(&o);
+    world_hash_bytes(b->c->w, false); /* ECDSA draws numbers of OpenSSL's own */
+}
+
+static void bed_free(struct bed *b)
+{
+    cluster_free(b->c);
+    for (unsigned i = 0; i < 3; i++)
+        mk_emulator_free(b->emulators[i]);
+    mk_buf_done(&b->root);
+    mk_buf_done(&b->collateral);
+    mk_free(b);
+}
+
+static const char *detail(struct bed *b, unsigned of, unsigned about)
+{
+    static char text[MK_REASON_MAX];
+    struct mk_peer peer;
+    uint64_t match;
+    bool linked;
+
+    text[0] = '\0';
+    mk_group_member(cluster_group(b->c, of), about, &peer, &linked, &match, text);
+    return text;
+}
+
+/* Somebody refused `about`, and said this. */
+static bool told(struct bed *b, unsigned about, const char *what)
+{
+    for (unsigned i = 0; i < b->c->n; i++)
+        if (i != about && strstr(detail(b, i, about), what) != NULL)
+            return true;
+    return false;
+}
+
+static void says(struct bed *b, unsigned about, const char *what)
+{
+    if (told(b, about, what))
+        return;
+    for (unsigned i = 0; i < b->c->n; i++)
+        print_message("of %u: %s\n", i, detail(b, i, about));
+    fail_msg("nobody said \"%s\" of member %u", what, about);
+}
+
+static struct mk_witness_status status(struct bed *b, unsigned i)
+{
+    struct mk_witness_status st;
+
+    mk_witness_status(cluster_process(b->c, i)->witness, &st);
+    return st;
+}
+
+/* --- admitted -------------------------------------------------------------------------- */
+
+static void test_three_emulated_peers_are_admitted(void **state)
+{
+    struct bed *b = bed_new(mk_acl_clause_RequireTdx);
+
+    (void)state;
+    start(b, &(struct cluster_options){.seed = 900});
+    assert_true(cluster_until_ready(b->c, 10000));
+    assert_int_equal(cluster_set(b->c, "a", "1", 3000), 0);
+    assert_true(cluster_until_equal(b->c, 10000));
+    bed_free(b);
+}
+
+static void test_over_tls_the_channel_is_bound_too(void **state)
+{
+    struct bed *b = bed_new(mk_acl_clause_TdxInSet);
+
+    (void)state;
+    b->clauses[0].u.tdx_in_set.set = (struct mk_measurements_set){b->measured, 1};
+    start(b, &(struct cluster_options){.seed = 901, .tls = true});
+    assert_true(cluster_until_ready(b->c, 10000));
+    assert_int_equal(cluster_set(b->c, "a", "1", 3000), 0);
+    bed_free(b);
+}
+
+/* Two bonds a member, two verifications, however long they last and whoever asks. */
+static void test_a_bond_costs_one_verification(void **state)
+{
+    struct bed *b = bed_new(mk_acl_clause_VerifyPeerTdx);
+
+    (void)state;
+    b->clauses[1] = (struct mk_acl_clause){.tag = mk_acl_clause_RequireTdx};
+    b->clauses[1].u.require_tdx.measurements = b->measured[0];
+    b->acl.clauses.n = 2;
+    start(b, &(struct cluster_options){.seed = 902});
+    assert_true(cluster_until_ready(b->c, 10000));
+    world_run(b->c->w, 5 * MINUTE);
+    for (unsigned i = 0; i < 3; i++) {
+        assert_int_equal(status(b, i).verifications, 2);
+        assert_int_equal(status(b, i).quotes, 2);
+    }
+    world_crash(b->c->w, 1); /* a new bond, a new quote */
+    world_restart(b->c->w, 1);
+    world_run(b->c->w, MINUTE);
+    assert_int_equal(status(b, 0).verifications, 3);
+    assert_int_equal(status(b, 1).verifications, 2);
+    assert_true(cluster_until_equal(b->c, 10000));
+    bed_free(b);
+}
+
+/* --- refused ----------------------------------------------------------------------------- */
+
+static void test_the_same_peers_are_refused_under_intels_root(void **state)
+{
+    struct bed *b = bed_new(mk_acl_clause_RequireTdx);
+
+    (void)state;
+    b->intel = true;
+    start(b, &(struct cluster_options){.seed = 910});
+    assert_false(cluster_until_ready(b->c, MINUTE));
+    says(b, 1, "clause 0 RequireTdx: ");
+    bed_free(b);
+}
+
+/* A good committee; then one member comes back as another program. */
+static void test_another_measurement_is_refused(void **state)
+{
+    struct bed *b = bed_new(mk_acl_clause_RequireTdx);
+
+    (void)state;
+    start(b, &(struct cluster_options){.seed = 911});
+    assert_true(cluster_until_ready(b->c, 10000));
+    world_crash(b->c->w, 2);
+    fill(&b->measured[2].mr_td, 2);
+    make_emulator(b, 2);
+    world_restart(b->c->w, 2);
+    world_run(b->c->w, MINUTE);
+    says(b, 2, "clause 0 RequireTdx: the quote's mr_td is not the one wanted");
+    assert_int_equal(cluster_set(b->c, "a", "1", 5000), 0); /* two of three still agree */
+    assert_string_equal(cluster_value(b->c, 2, "a"), "");
+    world_crash(b->c->w, 2);
+    fill(&b->measured[2].mr_td, 1);
+    make_emulator(b, 2);
+    world_restart(b->c->w, 2);
+    assert_true(cluster_until_equal(b->c, 20000));
+    bed_free(b);
+}
+
+static void test_without_collateral_measurements_are_not_enough(void **state)
+{
+    struct bed *b = bed_new(mk_acl_clause_RequireTdx);
+
+    (void)state;
+    mk_buf_put_u8(&b->collateral, ' '); /* something that start() leaves, and no collateral */
+    start(b, &(struct cluster_options){.seed = 912});
+    assert_false(cluster_until_ready(b->c, 10000));
+    says(b, 1, "the quote shows TdxLocal, wanted is TdxRemote");
+    bed_free(b);
+}
+
+/* --- expiry --------------------------------------------------------------------------------- */
+
+static void test_expired_collateral_lets_go_of_bonds(void **state)
+{
+    struct bed *b = bed_new(mk_acl_clause_RequireTdx);
+
+    (void)state;
+    renew(b, world_begins_s(921) + 90);
+    start(b, &(struct cluster_options){.seed = 921});
+    assert_true(cluster_until_ready(b->c, 10000));
+    assert_int_equal(cluster_set(b->c, "a", "1", 3000), 0);
+    world_run(b->c->w, 95000);
+    says(b, 1, "clause 0 RequireTdx: ");
+    says(b, 1, "expired");
+    assert_int_equal(cluster_command(b->c, 0, "set a 2", 3000), MK_ETIMEDOUT);
+    renew(b, wall_s(b->c) + 86400); /* the directory was refreshed: found within a minute */
+    world_run(b->c->w, 70000);
+    assert_true(cluster_until_ready(b->c, 10000));
+    assert_int_equal(cluster_set(b->c, "b", "3", 5000), 0);
+    bed_free(b);
+}
+
+static void test_renewed_in_time_nothing_happens(void **state)
+{
+    struct bed *b = bed_new(mk_acl_clause_RequireTdx);
+    struct mk_group_status before, after;
+
+    (void)state;
+    renew(b, world_begins_s(922) + 200);
+    start(b, &(struct cluster_options){.seed = 922});
+    assert_true(cluster_until_ready(b->c, 10000));
+    cluster_status(b->c, 0, &before);
+    renew(b, wall_s(b->c) + 86400);
+    world_run(b->c->w, 5 * MINUTE);
+    cluster_status(b->c, 0, &after);
+    assert_true(before.term == after.term);
+    assert_int_equal(status(b, 0).verifications, 4); /* each bond twice: collateral moved */
+    assert_int_equal(status(b, 0).quotes, 2);
+    bed_free(b);
+}
+
+/* --- the ladder ---------------------------------------------------------------------------------
+ */
+
+static struct bed *ladder(unsigned level)
+{
+    struct bed *b = bed_new(mk_acl_clause_AttestationFloor);
+
+    memset(&b->clauses[0].u, 0, sizeof b->clauses[0].u);
+    b->clauses[0].u.attestation_floor.level = (uint8_t)level;
+    return b;
+}
+
+static void test_each_level_that_is_shown_is_admitted(void **state)
+{
+    (void)state;
+    for (unsigned level = 0; level <= 4; level++) {
+        struct bed *b = ladder(level);
+
+        b->published = level == 4;
+        if (level == MK_LEVEL_TDX_LOCAL)
+            mk_buf_put_u8(&b->collateral, ' ');
+        start(b, &(struct cluster_options){.seed = 930 + level});
+        assert_true(cluster_until_ready(b->c, 20000));
+        bed_free(b);
+    }
+}
+
+static void test_a_peer_that_judges_nothing_is_no_bidirectional_one(void **state)
+{
+    struct bed *b = ladder(MK_LEVEL_TDX_RA_TLS);
+
+    (void)state;
+    b->blind[1] = true;
+    start(b, &(struct cluster_options){.seed = 940});
+    assert_false(cluster_until_ready(b->c, MINUTE));
+    says(b, 1, "wanted is TdxRaTlsBidirectional: the peer has not judged ours");
+    bed_free(b);
+}
+
+static void test_an_unpublished_build_is_not_reproducible(void **state)
+{
+    struct bed *b = ladder(MK_LEVEL_TDX_REPRODUCIBLE);
+
+    (void)state;
+    start(b, &(struct cluster_options){.seed = 941});
+    assert_false(cluster_until_ready(b->c, 10000));
+    says(b, 2, "not among the published ones");
+    bed_free(b);
+}
+
+/* --- one verifier, one prover that cheats --------------------------------------------------------
+ */
+
+enum cheat { HONEST, OTHER_KEY, OTHER_NONCE, OTHER_VERIFIER, REPLAY, NOISE, TWICE, SILENT, CHEATS };
+
+struct duel {
+    struct world *w;
+    struct mk_key keys[2]; /* verifier, prover */
+    struct mk_emulator *emulator;
+    struct mk_buf root, collateral, kept; /* kept: a quote that was good once */
+    enum cheat cheat;
+    unsigned asked;
+    /* node 0 */
+    struct mk_net *net;
+    struct mk_witness *witness;
+    struct mk_dial dial;
+    /* node 1 */
+    struct mk_env *env;
+    struct mk_net *rogue;
+    struct mk_service service;
+};
+
+static int duel_load(void *arg, struct mk_collateral_put *p, struct mk_fault *reterr)
+{
+    struct duel *d = arg;
+
+    (void)reterr;
+    p->put(p, mk_buf_bytes(&d->collateral));
+    return 0;
+}
+
+static void *verifier_boot(struct mk_env *e, unsigned node, void *arg)
+{
+    struct duel *d = arg;
+    struct mk_witness_options o = {
+        .verifies = true, .root = mk_buf_bytes(&d->root), .load = duel_load, .load_arg = d};
+
+    (void)node;
+    mk_env_vouch(e, &d->keys[0].peer);
+    assert_int_equal(
+        mk_net_open(e, &d->net, &(struct mk_net_options){&d->keys[0], MK_UNIVERSE, true}), 0);
+    assert_int_equal(mk_witness_open(e, d->net, &d->witness, &o, NULL), 0);
+    mk_net_dial(d->net, &d->dial, &d->keys[1].peer, "n1:7000");
+    return d;
+}
+
+static void verifier_destroy(void *state)
+{
+    struct duel *d = state;
+
+    mk_witness_close(d->witness);
+    mk_net_undial(&d->dial);
+    mk_net_close(d->net);
+}
+
+static void rogue_message(struct mk_conv *c, struct mk_bytes m)
+{
+    (void)c; /* how it was judged */
+    (void)m;
+}
+
+static void rogue_closed(struct mk_conv *c, unsigned close, const char *detail)
+{
+    (void)c;
+    (void)close;
+    (void)detail;
+}
+
+static const struct mk_conv_cbs rogue_cbs = {.message = rogue_message, .closed = rogue_closed};
+
+static void rogue_quote(struct duel *d, const struct mk_quote_ask *ask, struct mk_buf *ret)
+{
+    struct mk_peer prover = d->keys[1].peer, verifier = d->keys[0].peer;
+    uint8_t nonce[32], channel[32] = {0}, data[64];
+
+    memcpy(nonce, ask->nonce.b, sizeof nonce);
+    nonce[31] ^= d->cheat == OTHER_NONCE;
+    prover.b[0] ^= d->cheat == OTHER_KEY;
+    verifier.b[0] ^= d->cheat == OTHER_VERIFIER;
+    mk_quote_bond_data(&prover, &verifier, nonce, channel, data);
+    if (d->cheat == NOISE)
+        mk_buf_put_str(ret, "this is no quote");
+    else if (d->cheat == REPLAY)
+        mk_buf_put(ret, d->kept.p, d->kept.n);
+    else
+        assert_int_equal(mk_emulator_quote(d->emulator, data, ret, NULL), 0);
+    if (d->cheat == HONEST)
+        mk_buf_put(&d->kept, ret->p, ret->n);
+}
+
+static unsigned rogue_accept(struct mk_service *s, struct mk_conv *c, struct mk_bytes first,
+                             char text[MK_REASON_MAX])
+{
+    struct duel *d = mk_container_of(s, struct duel, service);
+    struct mk_quote_message m = {.tag = mk_quote_message_Quote};
+    struct mk_buf quote = {0}, bytes = {0};
+    struct mk_arena arena = {0};
+    struct mk_quote_ask ask;
+
+    (void)text;
+    assert_int_equal(mk_decode(&ask, &mk_quote_ask_type, first, &arena, NULL), 0);
+    d->asked++;
+    c->cbs = &rogue_cbs;
+    rogue_quote(d, &ask, &quote);
+    m.u.quote = mk_buf_bytes(&quote);
+    mk_encode(&bytes, &mk_quote_message_type, &m);
+    for (unsigned i = 0; d->cheat != SILENT && i < (d->cheat == TWICE ? 2u : 1u); i++)
+        assert_int_equal(mk_conv_send(c, mk_buf_bytes(&bytes)), 0);
+    mk_buf_done(&quote);
+    mk_buf_done(&bytes);
+    mk_arena_done(&arena);
+    return 0;
+}
+
+static void *rogue_boot(struct mk_env *e, unsigned node, void *arg)
+{
+    struct duel *d = arg;
+
+    (void)node;
+    mk_env_vouch(e, &d->keys[1].peer);
+    assert_int_equal(
+        mk_net_open(e, &d->rogue, &(struct mk_net_options){&d->keys[1], MK_UNIVERSE, true}), 0);
+    d->service = (struct mk_service){.proto = "quote", .accept = rogue_accept};
+    assert_int_equal(mk_net_serve(d->rogue, &d->service), 0);
+    assert_int_equal(mk_net_listen(d->rogue, "n1:7000", NULL), 0);
+    return d;
+}
+
+static void rogue_destroy(void *state)
+{
+    mk_net_close(((struct duel *)state)->rogue);
+}
+
+static const struct mk_evidence *look(struct duel *d)
+{
+    struct mk_attestation *a = mk_witness_attestation(d->witness);
+
+    return a->evidence(a, &d->keys[1].peer);
+}
+
+static bool is_linked(void *arg)
+{
+    struct duel *d = arg;
+
+    return mk_net_link(d->net, &d->keys[1].peer) != NULL;
+}
+
+static bool is_judged(void *arg)
+{
+    const struct mk_evidence *e = look(arg);
+
+    return e != NULL && e->state != MK_EVIDENCE_PENDING;
+}
+
+static void verdict(struct duel *d, enum cheat cheat, const char *reason)
+{
+    d->cheat = cheat;
+    world_break(d->w, 0, 1); /* a new link */
+    world_run(d->w, 2000);
+    assert_true(world_run_until(d->w, is_linked, d, 20000));
+    assert_true(world_run_until(d->w, is_judged, d, 20000));
+    if (reason == NULL) {
+        assert_int_equal(look(d)->state, MK_EVIDENCE_GOOD);
+        return;
+    }
+    assert_int_equal(look(d)->state, MK_EVIDENCE_BAD);
+    if (strstr(look(d)->reason, reason) == NULL)
+        fail_msg("expected \"%s\" in \"%s\"", reason, look(d)->reason);
+}
+
+static void test_a_quote_for_anything_else_is_refused(void **state)
+{
+    static const struct world_program verifier = {verifier_boot, verifier_destroy},
+                                      rogue = {rogue_boot, rogue_destroy};
+    struct duel d = {.w = world_new(950)};
+    struct mk_measurements m = {0};
+    uint8_t seed[32] = {7};
+    uint64_t now_s = mk_wall_ms(world_node(d.w, 2)) / 1000;
+
+    (void)state;
+    world_hash_bytes(d.w, false);
+    for (unsigned i = 0; i < 2; i++) {
+        seed[1] = (uint8_t)i;
+        mk_key_from_seed(&d.keys[i], seed);
+    }
+    assert_int_equal(mk_emulator_new(&d.emulator, seed, &m, NULL), 0);
+    mk_emulator_root(d.emulator, &d.root);
+    assert_int_equal(
+        mk_emulator_collateral(d.emulator, now_s - 9, now_s + 86400, &d.collateral, NULL), 0);
+    world_boot(d.w, 1, &rogue, &d);
+    world_boot(d.w, 0, &verifier, &d);
+
+    verdict(&d, HONEST, NULL);
+    verdict(&d, OTHER_KEY, "another key");
+    verdict(&d, OTHER_NONCE, "another nonce");
+    verdict(&d, OTHER_VERIFIER, "its report data is not of this bond");
+    verdict(&d, REPLAY, "its report data is not of this bond");
+    verdict(&d, NOISE, "");
+    verdict(&d, SILENT, "it showed no quote within 15 s");
+    d.asked = 0;
+    verdict(&d, HONEST, NULL);
+    world_run(d.w, MINUTE);
+    assert_int_equal(d.asked, 1); /* judged once a bond, however often it is looked at */
+    verdict(&d, TWICE, "its answer is malformed");
+    world_free(d.w);
+    mk_emulator_free(d.emulator);
+    mk_buf_done(&d.root);
+    mk_buf_done(&d.collateral);
+    mk_buf_done(&d.kept);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_three_emulated_peers_are_admitted),
+        cmocka_unit_test(test_over_tls_the_channel_is_bound_too),
+        cmocka_unit_test(test_a_bond_costs_one_verification),
+        cmocka_unit_test(test_the_same_peers_are_refused_under_intels_root),
+        cmocka_unit_test(test_another_measurement_is_refused),
+        cmocka_unit_test(test_without_collateral_measurements_are_not_enough),
+        cmocka_unit_test(test_expired_collateral_lets_go_of_bonds),
+        cmocka_unit_test(test_renewed_in_time_nothing_happens),
+        cmocka_unit_test(test_each_level_that_is_shown_is_admitted),
+        cmocka_unit_test(test_a_peer_that_judges_nothing_is_no_bidirectional_one),
+        cmocka_unit_test(test_an_unpublished_build_is_not_reproducible),
+        cmocka_unit_test(test_a_quote_for_anything_else_is_refused),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
