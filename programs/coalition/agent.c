@@ -26,7 +26,8 @@ static int open_network(struct agent *a, const struct mk_bytes *tickets, size_t 
     struct mk_network_options o = {.key = a->has_key ? &a->key : NULL,
                                    .hints = hints,
                                    .tickets = tickets,
-                                   .n_tickets = n_tickets};
+                                   .n_tickets = n_tickets,
+                                   .witness = a->attests ? &a->attest.options : NULL};
 
     for (size_t i = 0; i < a->file.peers.n; i++)
         hints[o.n_hints++] = a->file.peers.v[i].address;
@@ -78,6 +79,10 @@ int agent_open(struct agent *a, const char *path, const struct reach *r)
         rv = load_key(&a->key, r->key, &fault);
         a->has_key = rv == 0;
     }
+    if (rv == 0 && r->attest != NULL) {
+        rv = attest_load(&a->attest, r->attest, &fault);
+        a->attests = rv == 0;
+    }
     if (rv == 0)
         rv = mk_loop_open(&a->loop, NULL, &fault);
     if (rv == 0)
@@ -89,6 +94,7 @@ void agent_close(struct agent *a)
 {
     mk_network_close(a->net);
     mk_loop_free(a->loop);
+    attest_done(&a->attest);
     mk_key_done(&a->key);
     coa_coalition_file_done(&a->file);
     mk_arena_done(&a->arena);

@@ -3,6 +3,7 @@
 #ifndef PROGRAMS_AGENT_H
 #define PROGRAMS_AGENT_H
 
+#include "attest.h"
 #include "program.h"
 
 #include <coalition/bind.h>
@@ -16,6 +17,8 @@ struct agent {
     struct mk_network *net;
     struct mk_key key;
     bool has_key;
+    struct attest attest; /* empty without --attest */
+    bool attests;
     struct mk_arena arena;
 };
 

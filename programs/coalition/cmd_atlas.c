@@ -25,6 +25,7 @@ static const struct argp_option options[] = {
     {"status", OPT_STATUS, "S", 0, "Publish: Active, Retiring or Retired", 0},
     {"successor", OPT_SUCCESSOR, "ID", 0, "Publish: the successor's stable id", 0},
     OPTION_TICKET,
+    OPTION_ATTEST,
     OPTION_AGE,
     OPTION_TIMEOUT("Seconds (10)"),
     OPTION_JSON("Print one JSON object"),

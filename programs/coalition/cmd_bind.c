@@ -24,6 +24,7 @@ struct input {
 static const struct argp_option options[] = {
     OPTION_KEY,
     OPTION_TICKET,
+    OPTION_ATTEST,
     {"write", 'w', NULL, 0, "Ask for admission to write, too", 0},
     OPTION_TIMEOUT("Seconds for each component (10)"),
     OPTION_JSON("Print one JSON object"),

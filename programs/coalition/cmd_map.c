@@ -19,6 +19,7 @@ static const struct argp_option options[] = {
     OPTION_KEY,
     OPTION_AGE,
     OPTION_TICKET,
+    OPTION_ATTEST,
     OPTION_TIMEOUT("Seconds (10)"),
     OPTION_JSON("Print JSON: one object, or one a change"),
     {0}};

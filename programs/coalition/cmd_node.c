@@ -1,4 +1,5 @@
 /* cmd_node.c - `coalition node CONFIG`: one node in the foreground. */
+#include "attest.h"
 #include "components.h"
 #include "program.h"
 
@@ -25,6 +26,7 @@ struct running {
     struct mk_env *loop;
     struct mk_node *node;
     struct mk_issuer_book *book;
+    struct attest attest; /* empty without [attest] */
     bool found;
     struct component_use use; /* what is done with each component */
     bool drives;              /* components get their drivers */
@@ -288,6 +290,12 @@ static int open_node(struct running *r, struct mk_fault *fault)
         if (rv != 0)
             return rv;
     }
+    if (r->file.attest != NULL) {
+        rv = attest_open(&r->attest, r->file.attest, r->config, fault);
+        if (rv != 0)
+            return rv;
+        o.witness = &r->attest.options;
+    }
     rv = load_key(&r->key, beside(r, r->file.key), fault);
     if (rv == 0)
         rv = mk_loop_open(&r->loop, beside(r, r->file.dir), fault);
@@ -320,6 +328,7 @@ static int run_node(struct running *r)
         mk_loop_turn(r->loop, 0); /* what closing left for the end of a turn */
     mk_loop_free(r->loop);
     mk_issuer_book_free(r->book);
+    attest_done(&r->attest);
     mk_key_done(&r->key);
     if (rv == 0 && r->failed.text[0] != '\0')
         return complain(STATUS_CHECK, "%s", r->failed.text);

@@ -96,6 +96,27 @@ static json_t *object_of(const struct mk_status_answer *a)
     return o;
 }
 
+/* What an emulator proves is nothing, and nobody shall overlook that it is on. */
+static void print_attestation(const json_t *a)
+{
+    const json_t *p;
+    size_t i;
+
+    if (!json_is_object(a))
+        return;
+    if (json_is_true(json_object_get(a, "emulated")))
+        printf(
+            "  !!! TDX IS EMULATED OR UNDER A ROOT THAT IS NOT INTEL'S: QUOTES HERE PROVE NOTHING "
+            "!!!\n");
+    printf("  quotes           source %s, root %s%s%s\n", text_of(a, "source"), text_of(a, "root"),
+           text_of(a, "fault")[0] != '\0' ? "; " : "", text_of(a, "fault"));
+    json_array_foreach(json_object_get(a, "peers"), i, p)
+    {
+        printf("    %.16s %s%s%s\n", text_of(p, "peer"), text_of(p, "quote"),
+               text_of(p, "reason")[0] != '\0' ? ": " : "", text_of(p, "reason"));
+    }
+}
+
 static void print_node(const json_t *o)
 {
     const json_t *c;
@@ -106,6 +127,7 @@ static void print_node(const json_t *o)
                                                       : text_of(o, "address"),
            json_object_get(o, "error") != NULL ? ": " : "",
            json_object_get(o, "error") != NULL ? text_of(o, "error") : "");
+    print_attestation(json_object_get(o, "attestation"));
     json_array_foreach(json_object_get(o, "components"), i, c) print_component(c);
 }
 

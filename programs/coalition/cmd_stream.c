@@ -33,6 +33,7 @@ static const struct argp_option options[] = {
     {"listen", OPT_LISTEN, "HOST:PORT", 0, "Publish: where subscribers reach us (127.0.0.1:0)", 0},
     OPTION_KEY,
     OPTION_TICKET,
+    OPTION_ATTEST,
     OPTION_TIMEOUT("Seconds to wait for the next item (10)"),
     OPTION_JSON("Print one JSON object an item"),
     {0}};

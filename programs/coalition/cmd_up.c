@@ -158,12 +158,16 @@ static void say_ready(struct up *u)
 static int run(struct up *u)
 {
     struct agent a;
+    struct reach r = {0};
+    char attest[PATH_MAX + 16];
     int rv;
 
+    snprintf(attest, sizeof attest, "%s/attest.toml", u->emulator);
+    r.attest = u->emulator[0] != '\0' ? attest : NULL;
     u->started_ms = monotonic_ms();
     rv = up_start_members(u);
     if (rv == 0)
-        rv = agent_open(&a, up_below(u, "local.toml"), NULL);
+        rv = agent_open(&a, up_below(u, "local.toml"), &r);
     if (rv == 0) {
         rv = publish_cards(u, &a);
         if (rv == 0)
@@ -186,11 +190,17 @@ static int run(struct up *u)
  * ------------------------------------------------------------------------------------------------------------
  */
 
+enum { OPTION_EMULATOR = 2048 };
+
 static const struct argp_option options[] = {
     {"with", 'w', "FILE", 0, "An organism file to run too; may be repeated", 0},
     {"source", 's', "NAME=SOURCE", 0,
      "Where an organism reads: - (standard input), file:PATH or exec:COMMAND; by its name", 0},
     {"dir", 'd', "DIR", 0, "Where everything is kept (coalition-<instance name>)", 0},
+    {"tdx-emulator", OPTION_EMULATOR, "DIR", 0,
+     "Development: members show emulated TDX quotes, which prove nothing; DIR is made when it is "
+     "not there (`coalition emulator`)",
+     0},
     {"json", 'j', NULL, 0, "Print one JSON object an event", 0},
     {0}};
 
@@ -208,6 +218,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         if (in->n_sources == WITH_MAX || strchr(arg, '=') == NULL || strchr(arg, '\'') != NULL)
             wrong_usage(state, "--source: NAME=SOURCE is wanted, without single quotes");
         in->sources[in->n_sources++] = arg;
+        return 0;
+    case OPTION_EMULATOR:
+        in->emulator = arg;
         return 0;
     case 'd':
         in->dir = arg;

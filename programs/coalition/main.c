@@ -27,6 +27,7 @@ static const struct command commands[] = {
     {"handshake", "a page and a JSON file for integrators", cmd_handshake},
     {"replay", "recompute a component from its log", cmd_replay},
     {"check", "judge foreign data: quotes, event logs, histories", cmd_check},
+    {"emulator", "a TDX emulator, for development", cmd_emulator},
 };
 
 static void print_help(void)

@@ -135,6 +135,9 @@ error_t parse_reach(int key, char *arg, struct argp_state *state, struct reach *
     case 'k':
         r->key = arg;
         return 0;
+    case OPTION_ATTEST_KEY:
+        r->attest = arg;
+        return 0;
     case OPTION_TICKET_KEY:
         if (r->n_tickets == MK_TICKETS_MAX)
             wrong_usage(state, "--ticket: at most %u", MK_TICKETS_MAX);

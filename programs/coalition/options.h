@@ -43,13 +43,14 @@ error_t parse_words(int key, char *arg, struct argp_state *state, struct words *
 
 /** Who reaches out, with what, and for how long. */
 struct reach {
-    const char *key; /* a path; NULL: a fresh key */
+    const char *key;    /* a path; NULL: a fresh key */
+    const char *attest; /* a path; NULL: no quotes are shown or judged */
     const char *tickets[MK_TICKETS_MAX];
     unsigned n_tickets;
     uint32_t timeout_ms;
     uint64_t max_age_ms;
 };
-enum { OPTION_TICKET_KEY = 1024, OPTION_AGE_KEY };
+enum { OPTION_TICKET_KEY = 1024, OPTION_AGE_KEY, OPTION_ATTEST_KEY };
 #define OPTION_KEY                                               \
     {                                                            \
         "key", 'k', "FILE", 0, "Our key; a fresh one without", 0 \
@@ -57,6 +58,10 @@ enum { OPTION_TICKET_KEY = 1024, OPTION_AGE_KEY };
 #define OPTION_TICKET                                                                  \
     {                                                                                  \
         "ticket", OPTION_TICKET_KEY, "FILE", 0, "A ticket to show; may be repeated", 0 \
+    }
+#define OPTION_ATTEST                                                                             \
+    {                                                                                             \
+        "attest", OPTION_ATTEST_KEY, "FILE", 0, "TDX quotes: what we show and whom we believe", 0 \
     }
 #define OPTION_AGE                                                                          \
     {                                                                                       \

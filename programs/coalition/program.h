@@ -53,6 +53,7 @@ int cmd_stream(int argc, char **argv);
 int cmd_map(int argc, char **argv);
 int cmd_replay(int argc, char **argv);
 int cmd_check(int argc, char **argv);
+int cmd_emulator(int argc, char **argv);
 
 /** Prints one line on standard error and returns status. */
 int complain(enum status status, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

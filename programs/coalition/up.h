@@ -21,6 +21,7 @@ struct up_input {
     const char *file, *dir;
     const char *with[WITH_MAX], *sources[WITH_MAX];
     unsigned n_with, n_sources;
+    const char *emulator; /* a TDX emulator's directory; NULL: none */
     bool json;
 };
 
@@ -50,6 +51,7 @@ struct up {
     char operator_hex[MK_ID_HEX];
     struct children children;
     bool fresh;
+    char emulator[PATH_MAX]; /* absolute; "" without */
     uint64_t started_ms, first_card_ms;
     struct mk_arena arena;
 };

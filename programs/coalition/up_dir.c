@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -78,6 +79,40 @@ static int take_over(struct up *u)
     return rv;
 }
 
+/** Which emulator the members use: for a new directory the one of --tdx-emulator, made when it is
+ * not there; else what the directory was laid out with. */
+static int find_emulator(struct up *u)
+{
+    struct mk_buf b = {0};
+    struct mk_fault fault = {{0}};
+    struct mk_measurements m;
+    int rv = 0;
+
+    if (!u->fresh) {
+        if (read_file(up_below(u, "tdx-emulator"), &b, NULL) == 0)
+            snprintf(u->emulator, sizeof u->emulator, "%.*s", (int)strcspn((const char *)b.p, "\n"),
+                     (const char *)b.p);
+        else if (u->in.emulator != NULL)
+            rv = complain(STATUS_USAGE,
+                          "%s: it was laid out without --tdx-emulator; use another --dir", u->dir);
+        mk_buf_done(&b);
+        return rv;
+    }
+    if (u->in.emulator == NULL)
+        return 0;
+    if (!emulator_is_there(u->in.emulator))
+        rv = emulator_lay_out(u->in.emulator, NULL, EMULATOR_DAYS * 86400u, &m, &fault);
+    if (rv != 0)
+        return complain_of(rv, &fault);
+    if (realpath(u->in.emulator, u->emulator) == NULL || strchr(u->emulator, '\'') != NULL)
+        return complain(STATUS_USAGE, "%s: its path cannot be used", u->in.emulator);
+    mk_buf_printf(&b, "%s\n", u->emulator);
+    if (write_file(up_below(u, "tdx-emulator"), mk_buf_bytes(&b), 0600, &fault) != 0)
+        rv = complain(STATUS_CHECK, "%s", fault.text);
+    mk_buf_done(&b);
+    return rv;
+}
+
 /** One `up` a directory: a second one would start the same members over and over. */
 static int hold_directory(struct up *u)
 {
@@ -110,6 +145,8 @@ int up_open_directory(struct up *u)
             b.n >= 64 ? (snprintf(other, sizeof other, "%.64s", (const char *)b.p), other) : "?",
             mk_id_hex(&u->ids.coalition_id, hex));
     mk_buf_done(&b);
+    if (rv == 0)
+        rv = find_emulator(u);
     if (rv != 0)
         return rv;
     return u->fresh ? up_lay_out(u) : take_over(u);

@@ -5,6 +5,7 @@
  *   DIR/local.toml           the file an integrator on this machine binds through
  *   DIR/<organism>.toml      organism files that it names
  *   DIR/<component>-<n>/     a member: node.toml, node.key, its state, its log
+ *   DIR/tdx-emulator         with --tdx-emulator: where it is
  *   DIR/<component>.deployment   the signed Deployment that nodes spread */
 #include "deployment.h"
 #include "emit.h"
@@ -77,6 +78,12 @@ static int lay_out_members(struct up *u, struct part *p)
             mk_buf_printf(
                 &b, "components = [{ file = \"../%s\", deployment = \"../%s\", source = '%s' }]\n",
                 p->file_name, p->record, p->source);
+        if (u->emulator[0] != '\0')
+            mk_buf_printf(&b,
+                          "\n[attest] # an emulator: it proves nothing\nsource = \"emulator\"\n"
+                          "emulator = '%s'\nroot = '%s/root.pem'\ncollateral = "
+                          "'%s/collateral'\n",
+                          u->emulator, u->emulator, u->emulator);
         mk_buf_clear(&path);
         mk_buf_printf(&path, "%s/node.toml%c", up_below(u, name), 0);
         if (rv == 0)

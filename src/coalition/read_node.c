@@ -86,6 +86,7 @@ static const struct field node_fields[] = {
     {"peers", read_contacts, offsetof(struct coa_node_file, peers), false, 0, 0},
     {"components", read_components, 0, true, 0, 0},
     {"anchor", read_anchor, 0, false, 0, 0},
+    {"attest", read_attest, 0, false, 0, 0},
 };
 
 int coa_node_file_parse(struct coa_node_file *ret, const char *name, struct mk_bytes bytes,

@@ -79,6 +79,7 @@ field_read read_committee;    /* struct coa_contacts, sorted, 1 to 15 */
 field_read read_contacts;     /* struct coa_contacts, in order */
 field_read read_acl;          /* struct mk_acl_composition, by r->own */
 field_read read_publish;      /* struct coa_publish */
+field_read read_attest;       /* into a struct coa_node_file */
 
 /** An array of ids, sorted here, distinct, not empty. */
 int read_id_set(struct reader *r, const struct toml_node *n, size_t limit, struct mk_id **ret,

@@ -67,12 +67,6 @@ int mk_streams_open(struct mk_streams *s, struct mk_env *e, struct mk_net *net,
     return 0;
 }
 
-void mk_streams_rejudge(struct mk_streams *s, const struct mk_peer *peer)
-{
-    mk_list_each(p, &s->producers) mk_producer_rejudge(p, peer);
-    mk_list_each(c, &s->consumers) mk_consumer_rejudge(c, peer);
-}
-
 void mk_streams_done(struct mk_streams *s)
 {
     while (!mk_list_empty(&s->gathers))

@@ -27,7 +27,8 @@ int mk_streams_open(struct mk_streams *s, struct mk_env *e, struct mk_net *net,
 /** Closes what is still open. */
 void mk_streams_done(struct mk_streams *s);
 
-/** Revocations came, or what is known of a quote changed: every subscriber and every producer is judged again, now. */
+/** Revocations came, or what is known of a quote changed: every subscriber and every producer is
+ * judged again, now. */
 void mk_streams_rejudge(struct mk_streams *s);
 
 /* As in <mosaik/stream.h>. */
