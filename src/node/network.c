@@ -174,7 +174,6 @@ int mk_network_open(struct mk_env *e, struct mk_network **ret, const struct mk_n
     rv = mk_streams_open(&n->streams, e, n->net, n->discovery, n->tickets, n->n_tickets);
     MK_ASSERT(rv == 0); /* nobody else serves it */
     n->streams.changed = offer;
-
     rv = open_witness(n, o->witness, reterr);
     if (rv != 0)
         goto err_streams;
