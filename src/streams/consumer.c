@@ -4,6 +4,8 @@
  *                          |                    |
  *                          '-- we refuse -------'-- what the producer showed has ended
  *
+ * A producer that accepts and says nothing is given up after BEGIN_MS.
+ *
  * After each reconnection it resumes after the last item it delivered; the producer says
  * what of that is gone, or that it began anew. The pause doubles from 200 ms to 5 s as long
  * as no subscription comes about, so that one who is refused does not ask all the time.
@@ -25,6 +27,7 @@
 
 #define AGAIN_MIN_MS 200u
 #define AGAIN_MAX_MS 5000u
+#define BEGIN_MS 10000u /* for the producer's first message */
 
 struct held {
     struct mk_list node;
@@ -48,7 +51,7 @@ struct mk_consumer {
     uint64_t last;   /* delivered, or told lost */
     struct mk_list held;
     bool ending; /* the conversation has ended; the user is told when held is empty */
-    struct mk_timer again, expiry;
+    struct mk_timer again, asked, expiry;
     bool anew; /* judged again, whether its time has come or not */
     uint32_t again_ms;
     struct mk_task resume;
@@ -103,6 +106,7 @@ static void ended(struct mk_consumer *c, unsigned close, const char *detail)
     c->stats.refusals += is_refusal(close) ? 1 : 0;
     drop_held(c);
     mk_timer_stop(&c->expiry);
+    mk_timer_stop(&c->asked);
     mk_timer_start(e, &c->again, mk_now(e) + c->again_ms * MK_MS);
     c->again_ms = 2 * c->again_ms < AGAIN_MAX_MS ? 2 * c->again_ms : AGAIN_MAX_MS;
     if (c->cbs.state != NULL)
@@ -181,6 +185,7 @@ static bool take_begin(struct mk_consumer *c, const struct mk_stream_begin *b)
         return false;
     if (!take_shown(c, &b->tickets))
         return true;
+    mk_timer_stop(&c->asked);
     if (restarted)
         c->stats.newest = 0;
     c->run = b->run;
@@ -375,6 +380,8 @@ static void subscribe(struct mk_consumer *c)
     if (mk_conv_open(l, &c->conv, "stream", mk_buf_bytes(&b), &conv_cbs, c) != 0) {
         c->conv = NULL; /* the link is full, or ends */
         mk_timer_start(s->env, &c->again, mk_now(s->env) + AGAIN_MIN_MS * MK_MS);
+    } else {
+        mk_timer_start(s->env, &c->asked, mk_now(s->env) + BEGIN_MS * MK_MS);
     }
     mk_buf_done(&b);
 }
@@ -385,6 +392,15 @@ void mk_consumer_link_up(struct mk_list *node, struct mk_link *l)
 
     if (mk_peer_eq(mk_link_peer(l), &c->options.producer) && !c->again.armed && !c->ending)
         subscribe(c);
+}
+
+static void asked_cb(struct mk_timer *t)
+{
+    struct mk_consumer *c = mk_container_of(t, struct mk_consumer, asked);
+
+    enter(c);
+    end(c, MK_CLOSE_IDLE, "the producer did not answer the subscription");
+    leave(c);
 }
 
 static void again_cb(struct mk_timer *t)
@@ -411,6 +427,7 @@ int mk_streams_consume(struct mk_streams *s, struct mk_consumer **ret,
     c->last = o->after < UINT64_MAX ? o->after : UINT64_MAX - 1;
     c->again_ms = AGAIN_MIN_MS;
     c->again.cb = again_cb;
+    c->asked.cb = asked_cb;
     c->expiry.cb = expiry_cb;
     c->resume.cb = resume_cb;
     snprintf(c->why, sizeof c->why, "no link to the producer yet");
@@ -430,6 +447,7 @@ void mk_consumer_close(struct mk_consumer *c)
     enter(c);
     c->closed = true;
     mk_timer_stop(&c->again);
+    mk_timer_stop(&c->asked);
     mk_timer_stop(&c->expiry);
     mk_later_cancel(&c->resume);
     if (c->conv != NULL)

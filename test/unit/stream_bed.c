@@ -128,7 +128,7 @@ static void taker_item(struct mk_consumer *c, uint64_t seq, struct mk_bytes item
     taker_advance(t, seq, seq);
     assert_true(item.n >= sizeof said);
     memcpy(&said, item.p, sizeof said);
-    assert_int_equal(said, seq);
+    assert_true(t->loose || said == seq);
     t->n_items++;
     t->bytes += item.n;
     if (seq == t->pause_at)

@@ -42,6 +42,7 @@ struct bed_taker {
     /* What it does with itself from inside a callback. */
     uint64_t pause_at, close_at; /* seq; 0: never */
     bool close_on_lost, close_on_state;
+    bool loose;    /* what items say is not looked at */
     uint64_t wait; /* for the conditions below */
 };
 
