@@ -16,4 +16,10 @@ int coa_module_reference(const struct coa_coalition_file *f, const struct coa_co
 void coa_organism_binding(const struct coa_coalition_file *f, size_t i, struct mk_reference *ret,
                           struct mk_arena *arena);
 
+/** Puts into the book what the file says of issuers: the coalition's own with its first roster, and
+ * those that clauses name with a committee beside them. For mk_network_issuers(), before the loop
+ * runs. 0; MK_ECONFLICT, MK_ELIMIT, MK_EINVALID as mk_issuer_book_add. */
+int coa_know_issuers(const struct coa_coalition_file *f, const struct coa_coalition_ids *ids,
+                     struct mk_issuer_book *book, struct mk_fault *reterr);
+
 #endif

@@ -22,6 +22,7 @@
 
 struct mk_network;
 struct mk_bond;
+struct mk_issuer_book;
 
 struct mk_network_options {
     const struct mk_key *key;     /* borrowed; NULL: a fresh one, forgotten at the end */
@@ -30,7 +31,7 @@ struct mk_network_options {
     const char *advertise;        /* where others reach us; NULL: what listen says */
     const struct mk_str *hints;   /* "<peer hex>@host:port": cold-start contacts; copied */
     size_t n_hints;
-    const struct mk_bytes *tickets; /* shown wherever we bind; copied */
+    const struct mk_bytes *tickets; /* shown wherever we bind, and in our entry; copied */
     size_t n_tickets;
     const struct mk_witness_options *witness; /* quotes (witness.h); NULL: none shown or judged */
     bool vouched;                             /* simulated world only */
@@ -44,6 +45,15 @@ const struct mk_peer *mk_network_peer(const struct mk_network *n);
 const struct mk_witness *mk_network_witness(const struct mk_network *n);
 uint16_t mk_network_port(const struct mk_network *n); /* listened on; 0 when not */
 int mk_network_hint(struct mk_network *n, struct mk_str hint, struct mk_fault *reterr);
+
+/** The issuers this agent knows: their rosters are put there by who may say so (a file:
+ * coa_know_issuers() in <coalition/bind.h>), their lists of revoked tickets come by discovery.
+ * Gates of this agent's components and producers judge by it. Lent until the network closes. */
+struct mk_issuer_book *mk_network_issuers(struct mk_network *n);
+/** Takes a list of revocations (pc(SignedRevocations), <mosaik/issuers.h>) and spreads it. 0, also
+ * when it is known; MK_EREFUSED (issuer unknown, old, from the future), MK_ESIGNATURE,
+ * MK_EMALFORMED, MK_ELIMIT. */
+int mk_network_revoke(struct mk_network *n, struct mk_bytes list, struct mk_fault *reterr);
 
 /* --- what a configuration knows of a component ------------------------------------------ */
 

@@ -81,8 +81,8 @@ struct mk_component_options {
     size_t n_addresses;
     const struct mk_founding *founding; /* operators; its raft_ids are ignored; NULL: none */
     const struct mk_acl_composition *acl;
-    struct mk_id own_issuer; /* zero: none */
-    struct mk_issuers *issuers;
+    struct mk_id own_issuer;    /* zero: none */
+    struct mk_issuers *issuers; /* NULL: the book of the node's network */
     struct mk_machine *machine; /* taken */
     struct mk_driver *driver;   /* taken; NULL: none */
     struct mk_bytes record;     /* pc(Deployment) to spread; empty: none */

@@ -47,12 +47,12 @@ struct mk_producer_options {
     const struct mk_acl_composition
         *acl;                /* who may subscribe, when it holds GateReaders; copied; NULL: OPEN */
     struct mk_id own_issuer; /* for the clause RecogniseOwnIssuer; zero: none */
-    struct mk_issuers *issuers;
-    uint32_t retain_items;    /* 0: 65,536 */
-    uint32_t retain_bytes;    /* 0: 16 MiB; at least one item of the largest size */
-    uint32_t retain_ms;       /* older items are dropped; 0: at no age */
-    uint32_t subscribers_max; /* 0: 1,024; above it the newest is refused, BUSY */
-    uint32_t online_at;       /* subscribers with which it counts as online; 0: 1 */
+    struct mk_issuers *issuers; /* NULL: the network's own book */
+    uint32_t retain_items;      /* 0: 65,536 */
+    uint32_t retain_bytes;      /* 0: 16 MiB; at least one item of the largest size */
+    uint32_t retain_ms;         /* older items are dropped; 0: at no age */
+    uint32_t subscribers_max;   /* 0: 1,024; above it the newest is refused, BUSY */
+    uint32_t online_at;         /* subscribers with which it counts as online; 0: 1 */
     enum mk_slow slow;
 };
 /** 0; MK_EEXISTS: this network handle has a producer of that surface. */
@@ -146,7 +146,7 @@ struct mk_consumer_options {
     struct mk_id stable_id;               /* of the producer's component: its tickets' aud */
     const struct mk_acl_composition *acl; /* what the producer must show; copied; NULL: OPEN */
     struct mk_id own_issuer;
-    struct mk_issuers *issuers;
+    struct mk_issuers *issuers; /* NULL: the network's own book */
 };
 int mk_consumer_open(struct mk_network *n, struct mk_consumer **ret,
                      const struct mk_consumer_options *o, const struct mk_consumer_cbs *cbs,

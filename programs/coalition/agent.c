@@ -4,6 +4,7 @@
 
 #include "atlas/atlas.h"
 #include "price-feed/price_feed.h"
+#include <mosaik/node.h>
 
 #include <stdio.h>
 #include <string.h>
@@ -87,6 +88,8 @@ int agent_open(struct agent *a, const char *path, const struct reach *r)
         rv = mk_loop_open(&a->loop, NULL, &fault);
     if (rv == 0)
         rv = open_network(a, shown, r->n_tickets, &fault);
+    if (rv == 0)
+        rv = coa_know_issuers(&a->file, &a->ids, mk_network_issuers(a->net), &fault);
     return rv != 0 ? complain_of(rv, &fault) : 0;
 }
 
@@ -198,6 +201,32 @@ int agent_bond(struct agent *a, const char *name, uint32_t timeout_ms,
     if (rv == 0)
         rv = mk_bond_wait(*ret, timeout_ms, &fault);
     return rv != 0 ? complain_of(rv, &fault) : 0;
+}
+
+static bool known(const struct mk_status_answer *v, size_t n, struct mk_str address)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (mk_str_eq(v[i].address, address))
+            return true;
+    }
+    return false;
+}
+
+size_t agent_members(struct agent *a, struct mk_status_answer **ret)
+{
+    struct component *v;
+    size_t n_components = agent_components(a, &v), most = 0, n = 0;
+
+    for (size_t i = 0; i < n_components; i++)
+        most += v[i].reference.n_addresses;
+    *ret = mk_arena_take(&a->arena, (most + 1) * sizeof **ret);
+    for (size_t i = 0; i < n_components; i++) {
+        for (size_t k = 0; k < v[i].reference.n_addresses; k++) {
+            if (!known(*ret, n, v[i].reference.addresses[k]))
+                (*ret)[n++] = (struct mk_status_answer){.address = v[i].reference.addresses[k]};
+        }
+    }
+    return n;
 }
 
 uint64_t deadline_in(uint32_t ms)

@@ -43,6 +43,9 @@ struct component {
 };
 /** All of them: shipped modules, then organisms. */
 size_t agent_components(struct agent *a, struct component **ret);
+/** Every committee member that the file names, each once: whom mk_node_ask_all() may ask. */
+struct mk_status_answer;
+size_t agent_members(struct agent *a, struct mk_status_answer **ret);
 /** A status, after a complaint that names what there is. */
 int agent_find(struct agent *a, const char *name, struct component *ret);
 /** Finds, binds, waits. */

@@ -5,7 +5,7 @@
 
 #include "atlas/atlas.h"
 #include "price-feed/price_feed.h"
-#include <mosaik/issuers.h>
+#include <coalition/bind.h>
 #include <mosaik/loop.h>
 #include <mosaik/node.h>
 
@@ -25,7 +25,6 @@ struct running {
     struct mk_key key;
     struct mk_env *loop;
     struct mk_node *node;
-    struct mk_issuer_book *book;
     struct attest attest; /* empty without [attest] */
     bool found;
     struct component_use use; /* what is done with each component */
@@ -127,24 +126,20 @@ static struct mk_founding atlas_founding(struct running *r, const struct coa_coa
     return founding;
 }
 
-static void know_issuers(struct running *r, const struct coa_coalition_file *f,
-                         const struct coa_coalition_ids *ids)
+/** A machine for the module that the node file names; kind and first roster. */
+static int open_module(struct running *r, const struct coa_node_component *nc,
+                       const struct coa_coalition_file *f, const struct coa_coalition_ids *ids,
+                       enum coa_module_kind *ret_kind, struct mk_roster *ret_roster,
+                       struct mk_machine **ret, struct mk_fault *fault)
 {
-    struct mk_roster roster;
-
-    if (f->config.ticket_issuer != NULL &&
-        coa_first_roster(f, ids, COA_ANCHOR_ISSUER, &roster, &r->arena))
-        mk_issuer_book_add(r->book, &ids->tickets_root, &roster, NULL);
-    for (size_t i = 0; i < f->foreign.n; i++) {
-        const struct coa_foreign_issuer *x = &f->foreign.v[i];
-        struct mk_peer *peers = mk_arena_take(&r->arena, (x->committee.n + 1) * sizeof *peers);
-
-        for (size_t k = 0; k < x->committee.n; k++)
-            peers[k] = x->committee.v[k].peer;
-        roster = (struct mk_roster){.epoch = 1, .peers = {peers, x->committee.n}};
-        if (x->committee.n > 0)
-            mk_issuer_book_add(r->book, &x->root, &roster, NULL);
-    }
+    if (coa_module_kind_of(ret_kind, nc->component) != 0 || *ret_kind != COA_ATLAS)
+        return mk_fault(fault, MK_ENOTSUP, "%s: component \"%.*s\": this build runs atlas alone",
+                        r->config, (int)nc->component.n, nc->component.p);
+    if (f->config.atlas == NULL || !coa_first_roster(f, ids, COA_ATLAS, ret_roster, &r->arena))
+        return mk_fault(fault, MK_EINVALID,
+                        "%s: the coalition file ships no atlas, or states no committee for it",
+                        r->config);
+    return atlas_machine_new(ret, f->config.atlas->body.content, fault);
 }
 
 static int add_module(struct running *r, const struct coa_node_component *nc,
@@ -160,16 +155,10 @@ static int add_module(struct running *r, const struct coa_node_component *nc,
     if (rv != 0)
         return MK_EMALFORMED;
     coa_coalition_derive(&f->config, &ids, NULL);
-    know_issuers(r, f, &ids);
-    if (coa_module_kind_of(&kind, nc->component) != 0 || kind != COA_ATLAS)
-        rv = mk_fault(fault, MK_ENOTSUP, "%s: component \"%.*s\": this build runs atlas alone",
-                      r->config, (int)nc->component.n, nc->component.p);
-    else if (f->config.atlas == NULL || !coa_first_roster(f, &ids, COA_ATLAS, &roster, &r->arena))
-        rv = mk_fault(fault, MK_EINVALID,
-                      "%s: the coalition file ships no atlas, or states no committee for it",
-                      r->config);
-    else
-        rv = atlas_machine_new(&o->machine, f->config.atlas->body.content, fault);
+    if (r->node != NULL)
+        rv = coa_know_issuers(f, &ids, mk_network_issuers(mk_node_network(r->node)), fault);
+    if (rv == 0)
+        rv = open_module(r, nc, f, &ids, &kind, &roster, &o->machine, fault);
     if (rv == 0) {
         founding = atlas_founding(r, f, &roster);
         o->label = nc->component;
@@ -232,8 +221,7 @@ static int add_components(struct running *r, struct mk_fault *fault)
 {
     for (size_t i = 0; i < r->file.n_components; i++) {
         const struct coa_node_component *nc = &r->file.components[i];
-        struct mk_component_options o = {.found = r->found,
-                                         .issuers = mk_issuer_book_issuers(r->book)};
+        struct mk_component_options o = {.found = r->found};
         int rv = 0;
 
         if (nc->deployment.p != NULL)
@@ -260,9 +248,7 @@ int each_component(const char *config, const struct coa_node_file *file, struct 
     struct running r = {.file = *file, .config = config, .use = u};
     int rv;
 
-    r.book = mk_issuer_book_new();
     rv = add_components(&r, fault);
-    mk_issuer_book_free(r.book);
     mk_arena_done(&r.arena);
     return rv;
 }
@@ -310,7 +296,6 @@ static int run_node(struct running *r)
     char hex[MK_ID_HEX];
     int rv;
 
-    r->book = mk_issuer_book_new();
     r->use = (struct component_use){add_to_node, r};
     r->drives = true;
     rv = open_node(r, &fault);
@@ -327,7 +312,6 @@ static int run_node(struct running *r)
     if (r->loop != NULL)
         mk_loop_turn(r->loop, 0); /* what closing left for the end of a turn */
     mk_loop_free(r->loop);
-    mk_issuer_book_free(r->book);
     attest_done(&r->attest);
     mk_key_done(&r->key);
     if (rv == 0 && r->failed.text[0] != '\0')

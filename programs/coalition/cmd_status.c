@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define NEAR_MS (72ll * 3600000) /* a ticket that ends within three days is told of */
+
 struct input {
     const char *file, *node;
     uint32_t timeout_ms;
@@ -63,6 +65,28 @@ static long long number_of(const json_t *o, const char *key)
     return (long long)json_integer_value(json_object_get(o, key));
 }
 
+static const char *and_why(const json_t *c)
+{
+    return text_of(c, "why")[0] != '\0' ? "; " : "";
+}
+
+static void print_bonds(const json_t *c)
+{
+    const json_t *bonds = json_object_get(c, "bonds"), *r, *m;
+    size_t i;
+
+    printf("    %lld members, %lld clients, %lld readers bound\n", number_of(bonds, "members"),
+           number_of(bonds, "clients"), number_of(bonds, "readers"));
+    json_array_foreach(json_object_get(bonds, "refused"), i, r)
+        printf("    refused (%lld): %s\n", number_of(r, "count"), text_of(r, "reason"));
+    json_array_foreach(json_object_get(c, "members"), i, m)
+    {
+        if (number_of(m, "lag") > 0)
+            printf("    member %.16s is %lld entries behind\n", text_of(m, "peer"),
+                   number_of(m, "lag"));
+    }
+}
+
 static void print_component(const json_t *c)
 {
     const json_t *s;
@@ -70,13 +94,41 @@ static void print_component(const json_t *c)
 
     printf("  %-16s %-10s term %lld, commit %lld, applied %lld, epoch %lld%s%s\n",
            text_of(c, "component"), text_of(c, "state"), number_of(c, "term"),
-           number_of(c, "commit"), number_of(c, "applied"), number_of(c, "epoch"),
-           text_of(c, "why")[0] != '\0' ? "; " : "", text_of(c, "why"));
+           number_of(c, "commit"), number_of(c, "applied"), number_of(c, "epoch"), and_why(c),
+           text_of(c, "why"));
     json_array_foreach(json_object_get(c, "surfaces"), i, s)
     {
         printf("    %-6s %-14s %lld commits, certified to %lld by %lld members\n",
                text_of(s, "kind"), text_of(s, "name"), number_of(s, "index"),
                number_of(s, "certified_index"), number_of(s, "signatures"));
+    }
+    print_bonds(c);
+}
+
+/** What will refuse somebody soon, or does not refuse whom it should. */
+static void print_admission(const json_t *node)
+{
+    const json_t *o;
+    size_t i;
+
+    json_array_foreach(json_object_get(node, "issuers"), i, o)
+    {
+        if (json_is_true(json_object_get(o, "fresh")))
+            printf("  issuer %.16s: tickets revoked: %lld\n", text_of(o, "root"),
+                   number_of(o, "revoked"));
+        else
+            printf("  issuer %.16s: no fresh revocation list, so each ticket counts until it "
+                   "expires\n",
+                   text_of(o, "root"));
+    }
+    json_array_foreach(json_object_get(node, "tickets"), i, o)
+    {
+        long long left = number_of(o, "expires_ms") - number_of(node, "unix_ms");
+
+        if (number_of(o, "expires_ms") > 0 && left <= 0)
+            printf("  ticket %s has expired\n", text_of(o, "jti"));
+        else if (number_of(o, "expires_ms") > 0 && left < NEAR_MS)
+            printf("  ticket %s expires in %lld hours\n", text_of(o, "jti"), left / 3600000);
     }
 }
 
@@ -129,33 +181,7 @@ static void print_node(const json_t *o)
            json_object_get(o, "error") != NULL ? text_of(o, "error") : "");
     print_attestation(json_object_get(o, "attestation"));
     json_array_foreach(json_object_get(o, "components"), i, c) print_component(c);
-}
-
-static bool known(const struct mk_status_answer *v, size_t n, struct mk_str address)
-{
-    for (size_t i = 0; i < n; i++) {
-        if (mk_str_eq(v[i].address, address))
-            return true;
-    }
-    return false;
-}
-
-/** Every member that the file names, each once. */
-static size_t members_of(struct agent *a, struct mk_status_answer **ret)
-{
-    struct component *v;
-    size_t n_components = agent_components(a, &v), most = 0, n = 0;
-
-    for (size_t i = 0; i < n_components; i++)
-        most += v[i].reference.n_addresses;
-    *ret = mk_arena_take(&a->arena, (most + 1) * sizeof **ret);
-    for (size_t i = 0; i < n_components; i++) {
-        for (size_t k = 0; k < v[i].reference.n_addresses; k++) {
-            if (!known(*ret, n, v[i].reference.addresses[k]))
-                (*ret)[n++] = (struct mk_status_answer){.address = v[i].reference.addresses[k]};
-        }
-    }
-    return n;
+    print_admission(o);
 }
 
 static void ask(struct mk_network *net, struct mk_status_answer *v, size_t n, uint32_t timeout_ms,
@@ -171,7 +197,7 @@ static void ask(struct mk_network *net, struct mk_status_answer *v, size_t n, ui
 static void ask_all(struct agent *a, const struct input *in, json_t *nodes)
 {
     struct mk_status_answer *v;
-    size_t n = members_of(a, &v);
+    size_t n = agent_members(a, &v);
 
     ask(a->net, v, n, in->timeout_ms, nodes);
 }

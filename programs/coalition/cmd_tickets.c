@@ -1,11 +1,12 @@
-/* cmd_tickets.c - `coalition tickets issue`, `coalition tickets show`
+/* cmd_tickets.c - `coalition tickets issue`, `tickets revoke` (revoke.c), `tickets show`
  * (spec/services.md, "Ticket issuer").
  *
  * An issuer is a roster of signers. Here its members come together with their key files:
  * each signs the same claims, a majority makes the ticket, and the ticket is judged as a
  * component would judge it before it is handed out. `show` reads any ticket; with the
  * issuer's coalition file it also says whether the ticket holds. */
-#include "program.h"
+#include "issuer.h"
+#include "revoke.h"
 
 #include <mosaik/issuers.h>
 #include <mosaik/ticket.h>
@@ -24,6 +25,7 @@ struct input {
     unsigned n_keys;
     const char *sub, *aud, *scope, *out;
     const char *issuer; /* show: the coalition file to judge by */
+    struct revoke revoke;
     uint64_t days, from;
     bool json;
 };
@@ -38,17 +40,26 @@ enum {
     OPT_FROM = 'f',
     OPT_OUT = 'o',
     OPT_ISSUER = 'i',
+    OPT_JTI = 'r',
+    OPT_LIST = 'l',
+    OPT_OFFLINE = 'n',
 };
 
 static const struct argp_option options[] = {
-    {"key", OPT_KEY, "FILE", 0, "issue: the key of a member of the issuer's roster; repeat it", 0},
+    {"key", OPT_KEY, "FILE", 0,
+     "issue, revoke: the key of a member of the issuer's roster; repeat it", 0},
     {"sub", OPT_SUB, "PEER", 0, "issue: the bearer's peer id", 0},
     {"aud", OPT_AUD, "ID", 0,
      "issue: the component's stable id, or the kind of a module that FILE ships", 0},
     {"scope", OPT_SCOPE, "SCOPE", 0, "issue: read, write, or \"read write\" (default)", 0},
     {"days", OPT_DAYS, "N", 0, "issue: how long it holds, 1 to 90 (default: 30)", 0},
     {"from", OPT_FROM, "UNIX_SECONDS", 0, "issue: when it begins to hold (default: now)", 0},
-    {"output", OPT_OUT, "OUT", 0, "issue: write the ticket to a file", 0},
+    {"output", OPT_OUT, "OUT", 0, "issue: write the ticket to a file; revoke: the list", 0},
+    {"jti", OPT_JTI, "HEX", 0, "revoke: the ticket's jti, as issue and show print it; repeat it",
+     0},
+    {"list", OPT_LIST, "FILE", 0, "revoke: an earlier list, whose tickets stay revoked", 0},
+    {"offline", OPT_OFFLINE, NULL, 0, "revoke: do not spread the list, only write it", 0},
+    {"timeout", 't', "S", 0, "revoke: seconds until a node must have the list (10)", 0},
     {"issuer", OPT_ISSUER, "FILE", 0, "show: judge the ticket by this coalition file's issuer", 0},
     {"json", OPT_JSON, NULL, 0, "Print one JSON object", 0},
     {0}};
@@ -58,19 +69,28 @@ static bool is_issue(const struct input *in)
     return strcmp(in->verb, "issue") == 0;
 }
 
+static bool is_revoke(const struct input *in)
+{
+    return strcmp(in->verb, "revoke") == 0;
+}
+
 static void check_input(struct argp_state *state, const struct input *in)
 {
-    if (in->verb == NULL || (!is_issue(in) && strcmp(in->verb, "show") != 0))
-        wrong_usage(state, "`issue FILE` or `show TICKET` is expected");
+    if (in->verb == NULL || (!is_issue(in) && !is_revoke(in) && strcmp(in->verb, "show") != 0))
+        wrong_usage(state, "`issue FILE`, `revoke FILE` or `show TICKET` is expected");
     if (in->file == NULL)
         wrong_usage(state, "FILE is missing");
-    if (!is_issue(in))
+    if (!is_issue(in) && !is_revoke(in))
         return;
     if (in->n_keys == 0)
         wrong_usage(state, "--key is missing");
-    if (in->sub == NULL)
+    if (is_revoke(in) && in->revoke.n_jti == 0 && in->revoke.list == NULL)
+        wrong_usage(state, "--jti is missing");
+    if (is_revoke(in) && in->revoke.offline && in->out == NULL)
+        wrong_usage(state, "--offline wants --output: where else would the list go?");
+    if (is_issue(in) && in->sub == NULL)
         wrong_usage(state, "--sub is missing");
-    if (in->aud == NULL)
+    if (is_issue(in) && in->aud == NULL)
         wrong_usage(state, "--aud is missing");
 }
 
@@ -118,6 +138,23 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case OPT_DAYS:
     case OPT_FROM:
         return parse_number(key, arg, state);
+    case OPT_JTI:
+        if (in->revoke.n_jti == REVOKE_MAX || strlen(arg) != 32 ||
+            mk_unhex(in->revoke.jti[in->revoke.n_jti].b, 16, arg, 32) != 0)
+            wrong_usage(state, "--jti is \"%s\"; it must be 32 hex digits, at most %u times", arg,
+                        REVOKE_MAX);
+        in->revoke.n_jti++;
+        return 0;
+    case OPT_LIST:
+        in->revoke.list = arg;
+        return 0;
+    case OPT_OFFLINE:
+        in->revoke.offline = true;
+        return 0;
+    case 't':
+        if (parse_timeout(&in->revoke.timeout_ms, arg) != 0)
+            wrong_usage(state, "--timeout: seconds are wanted");
+        return 0;
     case ARGP_KEY_ARG:
         if (in->verb == NULL)
             in->verb = arg;
@@ -132,41 +169,6 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     default:
         return ARGP_ERR_UNKNOWN;
     }
-}
-
-/* --- the issuer ------------------------------------------------------------------------ */
-
-struct issuer {
-    struct coa_coalition_file f;
-    struct coa_coalition_ids ids;
-    struct mk_roster roster;
-    struct mk_arena arena;
-};
-
-static int issuer_open(struct issuer *i, const char *path)
-{
-    int status = load_coalition(&i->f, path);
-
-    i->arena = (struct mk_arena){0};
-    if (status != 0)
-        return status;
-    coa_coalition_derive(&i->f.config, &i->ids, NULL);
-    if (i->f.config.ticket_issuer == NULL)
-        status = complain(STATUS_CHECK, "%s: it ships no ticket issuer", path);
-    else if (!coa_first_roster(&i->f, &i->ids, COA_ANCHOR_ISSUER, &i->roster, &i->arena))
-        status = complain(STATUS_USAGE,
-                          "%s: ticket_issuer has no committee; its roster must be stated", path);
-    if (status != 0) {
-        mk_arena_done(&i->arena);
-        coa_coalition_file_done(&i->f);
-    }
-    return status;
-}
-
-static void issuer_done(struct issuer *i)
-{
-    mk_arena_done(&i->arena);
-    coa_coalition_file_done(&i->f);
 }
 
 /* As a component would: the roster, the signatures, the times. */
@@ -239,57 +241,6 @@ static int take_claims(struct mk_claims *ret, const struct input *in, const stru
     return 0;
 }
 
-static bool in_roster(const struct mk_roster *r, const struct mk_peer *peer)
-{
-    for (size_t i = 0; i < r->peers.n; i++) {
-        if (mk_peer_eq(&r->peers.v[i], peer))
-            return true;
-    }
-    return false;
-}
-
-static int sign_one(struct mk_peer_signature *ret, const char *path, const struct issuer *i,
-                    struct mk_bytes claims)
-{
-    struct mk_fault fault = {{0}};
-    struct mk_key key;
-    char hex[MK_ID_HEX];
-    int rv = load_key(&key, path, &fault);
-
-    if (rv != 0)
-        return complain_of(rv, &fault);
-    ret->peer = key.peer;
-    if (in_roster(&i->roster, &key.peer))
-        mk_ticket_sign(&key, &i->ids.tickets_root, i->roster.epoch, claims, &ret->signature);
-    else
-        rv = complain(STATUS_CHECK, "%s: %s is not on the issuer's roster", path,
-                      mk_peer_hex(&key.peer, hex));
-    mk_key_done(&key);
-    return rv;
-}
-
-static int sign_all(struct mk_peer_signature *shares, const struct input *in,
-                    const struct issuer *i, struct mk_bytes claims)
-{
-    size_t majority = i->roster.peers.n / 2 + 1;
-
-    for (unsigned k = 0; k < in->n_keys; k++) {
-        int status = sign_one(&shares[k], in->keys[k], i, claims);
-
-        if (status != 0)
-            return status;
-        for (unsigned j = 0; j < k; j++) {
-            if (mk_peer_eq(&shares[j].peer, &shares[k].peer))
-                return complain(STATUS_USAGE, "%s and %s are the same key; each signer counts once",
-                                in->keys[j], in->keys[k]);
-        }
-    }
-    if (in->n_keys >= majority)
-        return 0;
-    return complain(STATUS_CHECK, "%u of %zu signers; a majority of the issuer's roster is %zu",
-                    in->n_keys, i->roster.peers.n, majority);
-}
-
 static json_t *json_claims(const struct mk_claims *c)
 {
     struct mk_buf text = {0};
@@ -342,6 +293,12 @@ static int hand_out(const struct input *in, const struct mk_claims *c, struct mk
     return STATUS_DONE;
 }
 
+static void sign_ticket(const struct mk_key *key, const struct issuer *i, struct mk_bytes claims,
+                        struct mk_signature *ret)
+{
+    mk_ticket_sign(key, &i->ids.tickets_root, i->roster.epoch, claims, ret);
+}
+
 static int issue_by(const struct input *in, const struct issuer *i)
 {
     struct mk_peer_signature shares[MK_ROSTER_MAX];
@@ -353,7 +310,7 @@ static int issue_by(const struct input *in, const struct issuer *i)
     if (status != 0)
         return status;
     mk_claims_format(&c, &claims);
-    status = sign_all(shares, in, i, mk_buf_bytes(&claims));
+    status = issuer_sign(i, shares, in->keys, in->n_keys, sign_ticket, mk_buf_bytes(&claims));
     if (status == 0) {
         rv = mk_ticket_build(&ticket, &i->ids.tickets_root, i->roster.epoch, mk_buf_bytes(&claims),
                              shares, in->n_keys, &fault);
@@ -483,18 +440,28 @@ static int show(const struct input *in)
 
 int cmd_tickets(int argc, char **argv)
 {
-    static const struct argp argp = {
-        options,
-        parse,
-        "issue FILE\nshow TICKET",
-        "Issue a ticket with the key files of a majority of the issuer's roster, or show what one "
-        "says.\vFILE is the coalition file that ships the issuer and states its committee. The "
-        "bearer must possess the key of --sub.",
-        NULL,
-        NULL,
-        NULL};
-    struct input in = {0};
+    static const struct argp argp = {options,
+                                     parse,
+                                     "issue FILE\nrevoke FILE\nshow TICKET",
+                                     "Issue a ticket with the key files of a majority of the "
+                                     "issuer's roster, revoke some, or show "
+                                     "what one says.\vFILE is the coalition file that ships the "
+                                     "issuer and states its committee. The "
+                                     "bearer must possess the key of --sub.",
+                                     NULL,
+                                     NULL,
+                                     NULL};
+    struct input in = {.revoke.timeout_ms = TIMEOUT_MS_DEFAULT};
 
     parse_options(&argp, argc, argv, &in);
-    return is_issue(&in) ? issue(&in) : show(&in);
+    if (is_issue(&in))
+        return issue(&in);
+    if (!is_revoke(&in))
+        return show(&in);
+    in.revoke.file = in.file;
+    in.revoke.keys = in.keys;
+    in.revoke.n_keys = in.n_keys;
+    in.revoke.out = in.out;
+    in.revoke.json = in.json;
+    return revoke(&in.revoke);
 }

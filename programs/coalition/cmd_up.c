@@ -127,17 +127,21 @@ static void say_ready(struct up *u)
 {
     const char *local = up_below(u, "local.toml");
     json_t *e = up_event("ready"), *roles;
-    struct mk_buf advice = {0}, absent = {0};
+    struct mk_buf advice = {0}, absent = {0}, as = {0};
     char hex[MK_ID_HEX];
     uint64_t ms = monotonic_ms() - u->started_ms;
 
     mk_id_hex(&u->ids.coalition_id, hex);
     roles = absent_of(u, &absent);
+    if (up_issues(u))
+        mk_buf_printf(&as, " --key %s --ticket %s", up_below(u, "operator.key"),
+                      up_below(u, "operator.ticket"));
+    mk_buf_put_u8(&as, 0);
     mk_buf_printf(&advice, "  coalition status %s\n", local);
     if (absent.n == 0)
-        mk_buf_printf(&advice, "  coalition bind %s\n", local);
+        mk_buf_printf(&advice, "  coalition bind %s%s\n", local, (const char *)as.p);
     if (u->file.config.atlas != NULL)
-        mk_buf_printf(&advice, "  coalition atlas list %s\n", local);
+        mk_buf_printf(&advice, "  coalition atlas list %s%s\n", local, (const char *)as.p);
     if (absent.n > 0)
         mk_buf_printf(
             &advice,
@@ -153,6 +157,7 @@ static void say_ready(struct up *u)
            (int)advice.n, (const char *)advice.p);
     mk_buf_done(&advice);
     mk_buf_done(&absent);
+    mk_buf_done(&as);
 }
 
 static int run(struct up *u)
@@ -164,6 +169,10 @@ static int run(struct up *u)
 
     snprintf(attest, sizeof attest, "%s/attest.toml", u->emulator);
     r.attest = u->emulator[0] != '\0' ? attest : NULL;
+    if (up_issues(u)) { /* a gated Atlas takes cards from who shows a ticket */
+        r.key = up_below(u, "operator.key");
+        r.tickets[r.n_tickets++] = up_below(u, "operator.ticket");
+    }
     u->started_ms = monotonic_ms();
     rv = up_start_members(u);
     if (rv == 0)

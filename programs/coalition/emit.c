@@ -251,6 +251,7 @@ void emit_coalition(struct mk_buf *out, const struct emit_coalition *e)
         mk_buf_put_str(out, "\n[ticket_issuer]\n");
         put_key_text(out, "name", c->ticket_issuer->name);
         put_acl(out, &c->ticket_issuer->acl);
+        put_anchors(out, &e->issuer);
     }
 }
 

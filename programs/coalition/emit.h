@@ -19,7 +19,7 @@ struct emit_coalition {
     const struct mk_str *peers; /* cold-start hints */
     size_t n_peers;
     const struct emit_component *organisms; /* as config->organisms; NULL: none */
-    struct emit_component atlas;
+    struct emit_component atlas, issuer;
 };
 
 void emit_coalition(struct mk_buf *out, const struct emit_coalition *e);

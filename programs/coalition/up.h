@@ -3,6 +3,7 @@
  *   cmd_up.c      the options; running: from the first start to Ctrl-C
  *   up_parts.c    what is to run: Atlas and the organisms of --with
  *   up_lay_out.c  a new directory: keys, node files, Deployments, local.toml
+ *   up_tickets.c  tickets for the members and the operator, where the file ships an issuer
  *   up_dir.c      whose directory it is; one that is there already is taken over
  *   up_members.c  the processes, and what is said of them */
 #ifndef PROGRAMS_UP_H
@@ -76,6 +77,10 @@ int up_open_directory(struct up *u);
 int up_make_dir(const char *path);
 /** A new directory, whole; coalition.id comes last. */
 int up_lay_out(struct up *u);
+/** Does the file ship an issuer, whose roster the Atlas members are? */
+bool up_issues(const struct up *u);
+/** A ticket to write to Atlas for each of its members and for the operator, anew at each start. */
+int up_issue_tickets(struct up *u);
 /** Starts every member. */
 int up_start_members(struct up *u);
 /** Starts again what ended, and says so. */

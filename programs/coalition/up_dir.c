@@ -149,5 +149,6 @@ int up_open_directory(struct up *u)
         rv = find_emulator(u);
     if (rv != 0)
         return rv;
-    return u->fresh ? up_lay_out(u) : take_over(u);
+    rv = u->fresh ? up_lay_out(u) : take_over(u);
+    return rv != 0 ? rv : up_issue_tickets(u);
 }

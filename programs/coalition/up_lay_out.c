@@ -69,6 +69,8 @@ static int lay_out_members(struct up *u, struct part *p)
                  mk_peer_hex(&key.peer, hex), port);
         mk_key_done(&key);
         mk_buf_printf(&b, "key = \"node.key\"\nlisten = \"127.0.0.1:%u\"\ndir = \"state\"\n", port);
+        if (up_issues(u) && p->organism == NULL)
+            mk_buf_put_str(&b, "tickets = [\"ticket\"]\n");
         if (p->organism == NULL)
             mk_buf_printf(&b,
                           "components = [{ file = \"../local.toml\", component = \"%s\", "
@@ -153,9 +155,9 @@ static int write_local(struct up *u)
     e.peers = u->parts[0].list;
     e.n_peers = u->parts[0].n;
     if (u->parts[0].organism == NULL)
-        e.atlas = (struct emit_component){.operator_ = u->operator_hex,
-                                          .committee = u->parts[0].list,
-                                          .n_committee = u->parts[0].n};
+        e.issuer = e.atlas = (struct emit_component){.operator_ = u->operator_hex,
+                                                     .committee = u->parts[0].list,
+                                                     .n_committee = u->parts[0].n};
     emit_coalition(&b, &e);
     rv = put_file(up_below(u, "local.toml"), &b);
     mk_buf_done(&b);

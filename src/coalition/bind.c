@@ -1,5 +1,6 @@
 /* bind.c - what a file knows of a component, as a reference. */
 #include <coalition/bind.h>
+#include <mosaik/issuers.h>
 
 static void put_addresses(struct mk_reference *ret, const struct coa_contacts *c,
                           struct mk_arena *arena)
@@ -70,4 +71,26 @@ void coa_organism_binding(const struct coa_coalition_file *f, size_t i, struct m
     }
     put_addresses(&r, committee, arena);
     *ret = r;
+}
+
+int coa_know_issuers(const struct coa_coalition_file *f, const struct coa_coalition_ids *ids,
+                     struct mk_issuer_book *book, struct mk_fault *reterr)
+{
+    struct mk_arena arena = {0};
+    struct mk_roster roster;
+    int rv = 0;
+
+    if (f->config.ticket_issuer != NULL &&
+        coa_first_roster(f, ids, COA_ANCHOR_ISSUER, &roster, &arena))
+        rv = mk_issuer_book_add(book, &ids->tickets_root, &roster, reterr);
+    for (size_t i = 0; rv == 0 && i < f->foreign.n; i++) {
+        const struct coa_foreign_issuer *x = &f->foreign.v[i];
+
+        if (x->committee.n == 0)
+            continue;
+        roster = roster_of(&x->committee, &MK_ZERO_ID, &arena);
+        rv = mk_issuer_book_add(book, &x->root, &roster, reterr);
+    }
+    mk_arena_done(&arena);
+    return rv;
 }

@@ -165,10 +165,12 @@ static int discovery_life(struct mk_discovery *d, const struct mk_record_head *h
 {
     uint64_t wall_ms = mk_wall_ms(d->env);
 
-    if (head->kind != MK_RECORD_PEER)
+    if (head->kind == MK_RECORD_DEPLOYMENT)
         return 0;
     if (wall_ms >= head->expires_ms)
-        return mk_fault(reterr, MK_EREFUSED, "an entry that has expired");
+        return mk_fault(reterr, MK_EREFUSED, "a record that has expired");
+    if (head->kind == MK_RECORD_REVOCATIONS)
+        return 0; /* the book judges the rest */
     if (head->expires_ms - wall_ms > MK_DISCOVERY_LIFE_MAX_MS)
         return mk_fault(reterr, MK_EREFUSED, "an entry that wants to live too long");
     return 0;
@@ -186,6 +188,41 @@ static int discovery_judged(int rv, struct mk_fault *reterr)
     return rv;
 }
 
+/* A list of revocations: the book verifies and takes it, the table keeps it for others. */
+static int discovery_take_list(struct mk_discovery *d, const struct mk_record_head *head,
+                               struct mk_bytes bytes, const struct mk_peer *source,
+                               struct mk_fault *reterr)
+{
+    int rv;
+
+    if (d->issuers == NULL || !mk_issuer_book_knows(d->issuers, &head->root))
+        return mk_fault(reterr, MK_EREFUSED, "revocations of an issuer that is not known here");
+    rv = mk_catalog_judge(&d->table, head, source, true);
+    if (rv != 0)
+        return discovery_judged(rv, reterr);
+    rv = mk_issuer_book_verify(d->issuers, bytes, reterr);
+    if (rv == 0)
+        rv = mk_issuer_book_revoke(d->issuers, bytes, mk_wall_ms(d->env), reterr);
+    if (rv == MK_ECONFLICT)
+        rv = MK_EREFUSED; /* the issuer's doing, not the sender's */
+    if (rv != 0 && rv != MK_EEXISTS)
+        return rv;
+    rv = mk_catalog_put(&d->table, head, bytes, source, true);
+    MK_ASSERT(rv == 0); /* as it was judged */
+    mk_discovery_note(d);
+    return 0;
+}
+
+int mk_discovery_revoke(struct mk_discovery *d, struct mk_bytes list, struct mk_fault *reterr)
+{
+    struct mk_record_head head;
+    int rv = mk_record_read(&head, MK_RECORD_REVOCATIONS, list, &d->network, reterr);
+
+    if (rv == 0)
+        rv = discovery_life(d, &head, reterr);
+    return rv != 0 ? rv : discovery_take_list(d, &head, list, &d->self, reterr);
+}
+
 int mk_discovery_take(struct mk_discovery *d, enum mk_record_kind kind, struct mk_bytes bytes,
                       const struct mk_peer *source, struct mk_fault *reterr)
 {
@@ -199,6 +236,8 @@ int mk_discovery_take(struct mk_discovery *d, enum mk_record_kind kind, struct m
         return rv;
     if (kind == MK_RECORD_PEER && mk_peer_eq(&head.signer, &d->self))
         return discovery_echo(d, &head, bytes);
+    if (kind == MK_RECORD_REVOCATIONS)
+        return discovery_take_list(d, &head, bytes, source, reterr);
     needed = mk_discovery_needs(d, &head);
     rv = mk_catalog_judge(&d->table, &head, source, needed);
     if (rv != 0 && rv != MK_ECONFLICT)
@@ -333,6 +372,7 @@ static int discovery_options(struct mk_discovery *d, const struct mk_discovery_o
     d->key = o->key;
     d->self = o->key->peer;
     d->observe_only = o->observe_only;
+    d->issuers = o->issuers;
     d->life_ms = o->life_ms != 0 ? o->life_ms : MK_DISCOVERY_LIFE_MS;
     return 0;
 }
@@ -351,12 +391,14 @@ static void discovery_free(struct mk_discovery *d)
 int mk_discovery_open(struct mk_env *e, struct mk_net *net, struct mk_discovery **ret,
                       const struct mk_discovery_options *o)
 {
+    static const size_t max[MK_RECORD_KINDS] = {
+        MK_DISCOVERY_ENTRIES_MAX, MK_DISCOVERY_DEPLOYMENTS_MAX, MK_DISCOVERY_LISTS_MAX};
     struct mk_discovery *d = mk_alloc(sizeof *d);
     int rv = discovery_options(d, o);
 
     d->env = e;
     d->net = net;
-    mk_catalog_init(&d->table, MK_DISCOVERY_ENTRIES_MAX, MK_DISCOVERY_DEPLOYMENTS_MAX);
+    mk_catalog_init(&d->table, max);
     mk_list_init(&d->gossips);
     mk_list_init(&d->contacts);
     mk_list_init(&d->watchers);
@@ -533,6 +575,17 @@ int mk_discovery_conflict(struct mk_discovery *d, struct mk_bytes ret[2],
         return MK_ENOTFOUND;
     ret[0] = mk_buf_bytes(&r->bytes);
     ret[1] = mk_buf_bytes(&r->rival);
+    return 0;
+}
+
+int mk_discovery_list(struct mk_discovery *d, struct mk_bytes *ret, const struct mk_id *root)
+{
+    const struct mk_record_key key = mk_record_revocations_key(root);
+    const struct mk_record *r = mk_catalog_find(&d->table, &key);
+
+    if (r == NULL)
+        return MK_ENOTFOUND;
+    *ret = mk_buf_bytes(&r->bytes);
     return 0;
 }
 

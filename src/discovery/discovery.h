@@ -1,7 +1,9 @@
 /* discovery.h - who is where: signed peer entries and Deployment records, spread
  * among the peers that a node knows. No registry: an entry is believed because
  * its peer signed it, a Deployment because its operator did; one hint is enough
- * to find the rest.
+ * to find the rest. With them go the issuers' lists of revoked tickets, among those who know
+ * the issuer's roster: a list is believed because a majority of that roster signed it, and
+ * who does not know the roster neither keeps nor passes it on.
  *
  *   PeerEntry{network, peer, version, addresses, surfaces, deployments, tickets,
  *             expires_ms, signature}
@@ -22,6 +24,7 @@
 #include <mosaik/records.h>
 
 struct mk_discovery;
+struct mk_issuer_book;
 
 #define MK_DISCOVERY_ENTRIES_MAX 16384u
 #define MK_DISCOVERY_DEPLOYMENTS_MAX 4096u
@@ -35,6 +38,7 @@ struct mk_discovery;
 #define MK_DISCOVERY_BURST 4096u                  /* and at once */
 #define MK_DISCOVERY_DEGREE 3u                    /* neighbours to gossip with, of our choice */
 #define MK_DISCOVERY_HINTS_MAX 64u                /* first contacts */
+#define MK_DISCOVERY_LISTS_MAX 256u               /* revocation lists, one an issuer */
 #define MK_ENTRY_ADDRESSES_MAX 8u
 #define MK_ENTRY_ADDRESS_MAX 255u /* bytes of "host:port" */
 #define MK_ENTRY_IDS_MAX 96u      /* surfaces; deployments */
@@ -70,8 +74,9 @@ struct mk_discovery_options {
     const struct mk_key *key;     /* borrowed */
     const char *const *addresses; /* "host:port" others reach us at; copied */
     size_t n_addresses;
-    uint32_t life_ms;  /* 0: the default */
-    bool observe_only; /* never publish an entry of our own (a reader) */
+    uint32_t life_ms;               /* 0: the default */
+    bool observe_only;              /* never publish an entry of our own (a reader) */
+    struct mk_issuer_book *issuers; /* borrowed: judges and takes revocations; NULL: takes none */
 };
 /** 0; MK_EEXISTS: this net has one already; MK_EINVALID: an address that is none,
  * or too many. */
@@ -99,6 +104,14 @@ int mk_discovery_show(struct mk_discovery *d, const struct mk_bytes *tickets, si
  * there is no room; MK_EMALFORMED; MK_ESIGNATURE. */
 int mk_discovery_publish(struct mk_discovery *d, struct mk_bytes deployment,
                          struct mk_fault *reterr);
+
+/** Takes an issuer's list of revocations (pc(SignedRevocations)) into the book and spreads it.
+ * As mk_issuer_book_revoke; MK_EREFUSED also without a book. Rosters are to be in the book before
+ * lists come: one that came too early comes again with the next conversation. */
+int mk_discovery_revoke(struct mk_discovery *d, struct mk_bytes list, struct mk_fault *reterr);
+
+/** The newest list of an issuer as it came; lent until the loop is entered again. MK_ENOTFOUND. */
+int mk_discovery_list(struct mk_discovery *d, struct mk_bytes *ret, const struct mk_id *root);
 
 /** Peers whose fresh entry names this deployment, without us; calls cb for each, in
  * order of peer. What cb gets is lent for its call. */

@@ -13,6 +13,7 @@
 
 #include "base/assert.h"
 #include "discovery/table.h"
+#include <mosaik/issuers.h>
 
 /* The messages of a conversation. The first one (of the side that opens it) is
  * u8 version || network; the others begin with their type:
@@ -21,7 +22,7 @@
  *            my digest before and the key that ends this one" (with last: the end).
  *   DONE     nothing: your digest was answered, send the next
  *   RECORDS  u8 kind || varint length || bytes, again and again */
-#define GOSSIP_VERSION 1u
+#define GOSSIP_VERSION 2u /* 2: with lists of revocations */
 #define GOSSIP_DIGEST 1u
 #define GOSSIP_DONE 2u
 #define GOSSIP_RECORDS 3u
@@ -33,7 +34,7 @@
 #define GOSSIP_EXPELLED_NS (60 * MK_S) /* the same, because of what the other side sent */
 #define GOSSIP_PAUSES_MAX 1024u
 
-_Static_assert(GOSSIP_BATCH_MAX + MK_DISCOVERY_DEPLOYMENT_MAX + 64 <= MK_NET_MESSAGE_MAX,
+_Static_assert(GOSSIP_BATCH_MAX + MK_REVOCATIONS_BYTES_MAX + 64 <= MK_NET_MESSAGE_MAX,
                "a batch must fit in a message");
 _Static_assert(2 + GOSSIP_ITEMS_MAX * (MK_RECORD_KEY + 16) <= MK_NET_MESSAGE_MAX,
                "a digest must fit in a message");
@@ -101,6 +102,7 @@ struct mk_discovery {
     struct mk_peer self;
     bool observe_only, closing;
     uint32_t life_ms;
+    struct mk_issuer_book *issuers;
 
     /* Our own entry. */
     struct mk_buf addresses[MK_ENTRY_ADDRESSES_MAX]; /* without a 0 */

@@ -219,7 +219,7 @@ static bool gossip_take(struct mk_gossip *g, enum mk_record_kind kind, struct mk
     int rv = mk_discovery_take(g->d, kind, bytes, &g->peer, &fault);
 
     g->d->stats.records_in++;
-    g->tokens -= 1000;
+    g->tokens -= 1000 * (int64_t)(1 + bytes.n / MK_DISCOVERY_ENTRY_MAX); /* long ones cost more */
     if (rv == 0 || rv == MK_EEXISTS)
         return true;
     g->d->stats.refused++;

@@ -2,11 +2,13 @@
  *
  * A record is read before it is verified, because reading is cheap and tells
  * whether the record is news at all; nothing that was read is acted upon before
- * mk_record_verify() said yes. Both kinds end with their signature, so "the
- * encoding without the signature" is the bytes without the last 64. */
+ * mk_record_verify() said yes. Entries and Deployments end with their signature, so "the
+ * encoding without the signature" is the bytes without the last 64. A list of revocations
+ * is signed by a majority of an issuer's roster, which the issuer book knows. */
 #include "discovery/record.h"
 
 #include "base/assert.h"
+#include <mosaik/issuers.h>
 
 #include <string.h>
 
@@ -16,8 +18,7 @@ MK_SEQ_DEFINE(mk_entry_ids, mk_id, MK_ENTRY_IDS_MAX, MK_SEQ_SORTED)
 MK_SEQ_DEFINE(mk_entry_tickets, mk_ticket, MK_ENTRY_TICKETS_MAX, 0)
 MK_STRUCT_DEFINE(mk_peer_entry, "PeerEntry", MK_PEER_ENTRY_TABLE)
 
-static const char *const record_tags[MK_RECORD_KINDS] = {"mosaik.peer-entry.v1",
-                                                         "mosaik.deployment.v1"};
+static const char *const record_tags[] = {"mosaik.peer-entry.v1", "mosaik.deployment.v1"};
 #define RECORD_SIGNATURE sizeof(struct mk_signature)
 
 struct mk_record_key mk_record_peer_key(const struct mk_peer *peer)
@@ -38,6 +39,14 @@ struct mk_record_key mk_record_deployment_key(const struct mk_id *stable_id,
     return k;
 }
 
+struct mk_record_key mk_record_revocations_key(const struct mk_id *root)
+{
+    struct mk_record_key k = {{MK_RECORD_REVOCATIONS}};
+
+    memcpy(k.b + 1, root->b, sizeof root->b);
+    return k;
+}
+
 int mk_record_key_cmp(const struct mk_record_key *a, const struct mk_record_key *b)
 {
     return memcmp(a->b, b->b, sizeof a->b);
@@ -45,7 +54,10 @@ int mk_record_key_cmp(const struct mk_record_key *a, const struct mk_record_key 
 
 size_t mk_record_max(enum mk_record_kind kind)
 {
-    return kind == MK_RECORD_PEER ? MK_DISCOVERY_ENTRY_MAX : MK_DISCOVERY_DEPLOYMENT_MAX;
+    static const size_t max[MK_RECORD_KINDS] = {MK_DISCOVERY_ENTRY_MAX, MK_DISCOVERY_DEPLOYMENT_MAX,
+                                                MK_REVOCATIONS_BYTES_MAX};
+
+    return max[kind];
 }
 
 bool mk_record_address_valid(struct mk_str address)
@@ -83,6 +95,7 @@ static int record_read_entry(struct mk_record_head *h, struct mk_bytes bytes,
     h->expires_ms = e.expires_ms;
     h->departed =
         e.addresses.n == 0 && e.surfaces.n == 0 && e.deployments.n == 0 && e.tickets.n == 0;
+    h->hash = mk_hash(bytes);
     return 0;
 }
 
@@ -103,7 +116,44 @@ static int record_read_deployment(struct mk_record_head *h, struct mk_bytes byte
     h->version = d.version;
     h->expires_ms = UINT64_MAX;
     h->departed = false;
+    h->hash = mk_hash(bytes);
     return 0;
+}
+
+static int record_read_revocations(struct mk_record_head *h, struct mk_bytes bytes,
+                                   struct mk_arena *arena, struct mk_fault *reterr)
+{
+    struct mk_signed_revocations body;
+    struct mk_ticket_revocations list;
+    int rv = mk_decode(&body, &mk_signed_revocations_type, bytes, arena, reterr);
+
+    if (rv == 0)
+        rv = mk_decode(&list, &mk_ticket_revocations_type, body.list, arena, reterr);
+    if (rv != 0)
+        return rv;
+    if (list.version > UINT64_MAX - MK_REVOCATION_LIFE_MS)
+        return mk_fault(reterr, MK_EMALFORMED, "a revocation list without a time");
+    h->key = mk_record_revocations_key(&list.root);
+    h->root = list.root;
+    h->version = list.version;
+    h->expires_ms = list.version + MK_REVOCATION_LIFE_MS;
+    h->hash = mk_hash(body.list);
+    return 0;
+}
+
+static int record_read_any(struct mk_record_head *h, struct mk_bytes bytes,
+                           const struct mk_id *network, struct mk_arena *arena,
+                           struct mk_fault *reterr)
+{
+    switch (h->kind) {
+    case MK_RECORD_PEER:
+        return record_read_entry(h, bytes, network, arena, reterr);
+    case MK_RECORD_DEPLOYMENT:
+        return record_read_deployment(h, bytes, arena, reterr);
+    case MK_RECORD_REVOCATIONS:
+        return record_read_revocations(h, bytes, arena, reterr);
+    }
+    return MK_EMALFORMED;
 }
 
 int mk_record_read(struct mk_record_head *ret, enum mk_record_kind kind, struct mk_bytes bytes,
@@ -115,12 +165,10 @@ int mk_record_read(struct mk_record_head *ret, enum mk_record_kind kind, struct 
 
     if (bytes.n > mk_record_max(kind))
         return mk_fault(reterr, MK_ELIMIT, "a record over %zu bytes", mk_record_max(kind));
-    rv = kind == MK_RECORD_PEER ? record_read_entry(&h, bytes, network, &arena, reterr)
-                                : record_read_deployment(&h, bytes, &arena, reterr);
+    rv = record_read_any(&h, bytes, network, &arena, reterr);
     mk_arena_done(&arena);
     if (rv != 0)
         return rv;
-    h.hash = mk_hash(bytes);
     *ret = h;
     return 0;
 }
@@ -131,6 +179,7 @@ int mk_record_verify(const struct mk_record_head *head, struct mk_bytes bytes)
     struct mk_signature sig;
     int rv;
 
+    MK_ASSERT(head->kind != MK_RECORD_REVOCATIONS);
     MK_ASSERT(bytes.n > RECORD_SIGNATURE); /* it was read */
     mk_buf_put_str(&message, record_tags[head->kind]);
     mk_buf_put(&message, bytes.p, bytes.n - RECORD_SIGNATURE);

@@ -16,9 +16,10 @@ struct mk_catalog_source {
     size_t n;
 };
 
-void mk_catalog_init(struct mk_catalog *t, size_t max_peers, size_t max_deployments)
+void mk_catalog_init(struct mk_catalog *t, const size_t max[MK_RECORD_KINDS])
 {
-    *t = (struct mk_catalog){.max_kind = {max_peers, max_deployments}};
+    *t = (struct mk_catalog){0};
+    memcpy(t->max_kind, max, sizeof t->max_kind);
     mk_list_init(&t->recent);
 }
 
@@ -28,6 +29,7 @@ const void *mk_record_value(struct mk_record *r)
     const struct mk_type *type = is_peer ? &mk_peer_entry_type : &mk_deployment_type;
     int rv;
 
+    MK_ASSERT(r->head.kind != MK_RECORD_REVOCATIONS); /* the book has read it */
     if (r->value == NULL) {
         r->value = mk_arena_take(&r->arena, type->size);
         rv = mk_decode(r->value, type, mk_buf_bytes(&r->bytes), &r->arena, NULL);
@@ -175,6 +177,8 @@ static int table_judge_known(const struct mk_record *r, const struct mk_record_h
             return MK_EEXISTS;
         if (head->kind == MK_RECORD_DEPLOYMENT)
             return MK_ECONFLICT;
+        if (head->kind == MK_RECORD_REVOCATIONS)
+            return MK_EEXISTS; /* the one that came first stands: the book holds it too */
         /* Two entries of one version: all nodes keep the same one of them. */
         return mk_id_cmp(&head->hash, &r->head.hash) > 0 ? 0 : MK_EEXISTS;
     }

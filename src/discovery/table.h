@@ -1,7 +1,7 @@
 /* table.h - the records that a node holds: sorted by key for digests and look-ups,
  * and in the order of their last change for passing them on.
  *
- *   v:      [peer a][peer b][peer c] ... [deployment x][deployment y]     by key
+ *   v:      [peer a][peer b] ... [deployment x][deployment y] ... [revocations of z]     by key
  *   recent: b(seq 7) - x(seq 9) - a(seq 12)                               by seq
  *
  * Who brought a record counts against his share: one source may hold half of the
@@ -41,8 +41,8 @@ struct mk_catalog {
     uint64_t seq; /* of the last change */
 };
 
-/** max_...: how many of each kind it holds. */
-void mk_catalog_init(struct mk_catalog *t, size_t max_peers, size_t max_deployments);
+/** max: how many of each kind it holds. */
+void mk_catalog_init(struct mk_catalog *t, const size_t max[MK_RECORD_KINDS]);
 void mk_catalog_done(struct mk_catalog *t);
 
 struct mk_record *mk_catalog_find(const struct mk_catalog *t, const struct mk_record_key *key);

@@ -32,11 +32,10 @@ static unsigned judge(struct mk_exec_conv *x, char detail[MK_REASON_MAX])
 {
     struct mk_group *g = x->g;
     struct mk_bearer b = {*mk_link_peer(x->conv->link), x->tickets, x->n_tickets};
-    uint64_t now = mk_wall_ms(g->env);
     struct mk_verdict write, read;
 
-    mk_gate_judge(&g->gate, &write, &b, MK_SCOPE_WRITE, now);
-    mk_gate_judge(&g->gate, &read, &b, MK_SCOPE_READ, now);
+    mk_group_judge(g, &write, &b, MK_SCOPE_WRITE);
+    mk_group_judge(g, &read, &b, MK_SCOPE_READ);
     x->may_write = write.admitted;
     x->may_read = read.admitted;
     x->expires_ms = write.admitted ? write.expires_ms : UINT64_MAX;
@@ -130,7 +129,7 @@ void mk_exec_rejudge(struct mk_group *g, const struct mk_peer *peer)
     {
         struct mk_exec_conv *x = mk_container_of(n, struct mk_exec_conv, node);
 
-        if (x->conv == NULL || !mk_peer_eq(mk_link_peer(x->conv->link), peer))
+        if (x->conv == NULL || (peer != NULL && !mk_peer_eq(mk_link_peer(x->conv->link), peer)))
             continue;
         x->expires_ms = 0;
         g->exec_expires_ms = 0;

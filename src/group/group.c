@@ -165,7 +165,7 @@ static void host_judge(struct mk_serve_host *h, struct mk_verdict *ret,
 {
     struct mk_group *g = mk_container_of(h, struct mk_group, serve_host);
 
-    mk_gate_judge(&g->gate, ret, bearer, MK_SCOPE_READ, mk_wall_ms(g->env));
+    mk_group_judge(g, ret, bearer, MK_SCOPE_READ);
 }
 
 static uint64_t host_epoch(struct mk_serve_host *h)

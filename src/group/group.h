@@ -102,6 +102,20 @@ const struct mk_roster_change *mk_group_change(const struct mk_group *g, uint64_
 /** Every peer of the roster votes, nobody else does, and the roster is certified. */
 bool mk_group_settled(const struct mk_group *g);
 
+#define MK_REFUSALS_MAX 8u /* clauses that are told apart */
+struct mk_refusal {
+    unsigned clause;  /* index in the ACL */
+    uint64_t count;   /* since the start: peers, clients and readers it refused */
+    char reason[256]; /* the last one's */
+};
+/** The i-th clause that refused somebody; false past the last. */
+bool mk_group_refusal(const struct mk_group *g, unsigned i, struct mk_refusal *ret);
+/** When the first admission that is held now ends; unix ms, UINT64_MAX: none does. */
+uint64_t mk_group_expires_ms(const struct mk_group *g);
+/** Revocations came: whoever is admitted (members, clients, readers) is judged again at the end of
+ * this turn, and closed with the clause that refuses it. */
+void mk_group_rejudge(struct mk_group *g);
+
 /** Something of the status changed (role, leader, commit, certificate). */
 struct mk_group_watch {
     void (*changed)(struct mk_group_watch *w);

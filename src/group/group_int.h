@@ -111,6 +111,10 @@ struct mk_member *mk_peers_slot(struct mk_group *g, const struct mk_peer *peer);
 struct mk_member *mk_member_of_peer(struct mk_group *g, const struct mk_peer *peer);
 struct mk_member *mk_member_leader(struct mk_group *g); /* NULL: not known, or ourselves */
 /** When the members next need a turn, ns; UINT64_MAX: not. */
+/** The gate's verdict now; a refusal is remembered. */
+void mk_group_judge(struct mk_group *g, struct mk_verdict *ret, const struct mk_bearer *b,
+                    enum mk_scope scope);
+void mk_peers_rejudge(struct mk_group *g);
 uint64_t mk_peers_deadline(const struct mk_group *g);
 
 /* --- commands on their way --------------------------------------------------------------- */
@@ -348,6 +352,8 @@ struct mk_group {
     const struct mk_key *key;
     struct mk_acl_composition acl;
     struct mk_gate gate;
+    struct mk_refusal refusals[MK_REFUSALS_MAX]; /* admission.c */
+    unsigned n_refusals;
     struct mk_bytes *tickets;
     size_t n_tickets;
     bool found;

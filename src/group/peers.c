@@ -36,7 +36,7 @@ static unsigned judge(struct mk_member *m)
     struct mk_verdict v;
 
     m->rejudge = false;
-    mk_gate_judge(&g->gate, &v, &b, MK_SCOPE_COMMITTEE, mk_wall_ms(g->env));
+    mk_group_judge(g, &v, &b, MK_SCOPE_COMMITTEE);
     m->expires_ms = v.expires_ms;
     m->refused = !v.admitted && !v.pending;
     if (v.admitted)
@@ -441,6 +441,12 @@ void mk_peers_turn(struct mk_group *g)
     for (unsigned i = 0; i < g->n_members; i++)
         if (i != g->self)
             member_turn(g, g->members[i]);
+}
+
+void mk_peers_rejudge(struct mk_group *g)
+{
+    for (unsigned i = 0; i < g->n_members; i++)
+        g->members[i]->rejudge = true;
 }
 
 void mk_peers_link_changed(struct mk_group *g, const struct mk_peer *peer)

@@ -61,17 +61,24 @@ void mk_serve_wake(struct mk_serve *s)
 
 /* --- admission ------------------------------------------------------------------------ */
 
-static void arm_expiry(struct mk_serve *s)
+uint64_t mk_serve_expires_ms(const struct mk_serve *s)
 {
-    uint64_t first = UINT64_MAX, wall = mk_wall_ms(s->env), wait;
+    uint64_t first = UINT64_MAX;
 
     mk_list_each(at, &s->readers)
     {
-        struct mk_serve_reader *r = mk_container_of(at, struct mk_serve_reader, node);
+        const struct mk_serve_reader *r = mk_container_of(at, struct mk_serve_reader, node);
 
         if (r->expires_ms < first)
             first = r->expires_ms;
     }
+    return first;
+}
+
+static void arm_expiry(struct mk_serve *s)
+{
+    uint64_t first = mk_serve_expires_ms(s), wall = mk_wall_ms(s->env), wait;
+
     mk_timer_stop(&s->expiry);
     if (first == UINT64_MAX)
         return;
@@ -81,17 +88,15 @@ static void arm_expiry(struct mk_serve *s)
     mk_timer_start(s->env, &s->expiry, mk_now(s->env) + (wait + 1) * MK_MS);
 }
 
-static void serve_expiry_cb(struct mk_timer *t)
+/* Readers whose admission ends by until_ms. */
+static void judge_again(struct mk_serve *s, uint64_t until_ms)
 {
-    struct mk_serve *s = mk_container_of(t, struct mk_serve, expiry);
-    uint64_t wall = mk_wall_ms(s->env);
-
     mk_list_each(at, &s->readers)
     {
         struct mk_serve_reader *r = mk_container_of(at, struct mk_serve_reader, node);
         struct mk_verdict verdict;
 
-        if (r->expires_ms > wall)
+        if (r->expires_ms > until_ms)
             continue;
         s->host->judge(s->host, &verdict, &r->bearer);
         r->expires_ms = verdict.expires_ms;
@@ -103,21 +108,23 @@ static void serve_expiry_cb(struct mk_timer *t)
     arm_expiry(s);
 }
 
+static void serve_expiry_cb(struct mk_timer *t)
+{
+    struct mk_serve *s = mk_container_of(t, struct mk_serve, expiry);
+
+    judge_again(s, mk_wall_ms(s->env));
+}
+
 void mk_serve_rejudge(struct mk_serve *s, const struct mk_peer *peer)
 {
-    bool any = false;
-
     mk_list_each(at, &s->readers)
     {
         struct mk_serve_reader *r = mk_container_of(at, struct mk_serve_reader, node);
 
-        if (!mk_peer_eq(&r->bearer.peer, peer))
-            continue;
-        r->expires_ms = 0;
-        any = true;
+        if (peer == NULL || mk_peer_eq(&r->bearer.peer, peer))
+            r->expires_ms = 0;
     }
-    if (any)
-        arm_expiry(s);
+    arm_expiry(s);
 }
 
 static void keep_bearer(struct mk_serve_reader *r, const struct mk_peer *peer,

@@ -48,7 +48,8 @@ int mk_serve_open(struct mk_env *e, struct mk_serve **ret,
 /** Closes every reader's conversation with MK_CLOSE_SHUTDOWN. NULL is fine. */
 void mk_serve_close(struct mk_serve *s);
 
-/** What is known of a peer changed: its readers are judged again, in their own turn. */
+/** What is known of a peer (NULL: of everybody) changed: its readers are judged again, in their own
+ * turn. */
 void mk_serve_rejudge(struct mk_serve *s, const struct mk_peer *peer);
 /** Decides on a conversation under "surface" whose first message named our deployment: 0 and c is
  * kept, or a close code with detail. As mk_service.accept; hello is lent for the call. */
@@ -66,6 +67,9 @@ void mk_serve_replaced(struct mk_serve *s);
 
 /** Every reader is told to find another member: this one is of the committee no more. */
 void mk_serve_dismiss(struct mk_serve *s, const char *detail);
+
+/** When the first reader's admission ends; unix ms, UINT64_MAX: none does. */
+uint64_t mk_serve_expires_ms(const struct mk_serve *s);
 
 unsigned mk_serve_readers(const struct mk_serve *s);
 

@@ -61,7 +61,7 @@ struct mk_conv;
     X(OTHER_DEPLOYMENT, 13, "the peer runs another deployment")            \
     X(OTHER_NETWORK, 14, "the peer is on another network")                 \
     X(OTHER_VERSION, 15, "the peer speaks another schema version")         \
-    X(EXPIRED, 16, "a ticket or quote expired")                            \
+    X(EXPIRED, 16, "the admission ended")                                  \
     X(SLOW, 17, "the reader was too slow")                                 \
     X(RETIRED, 18, "retired")                                              \
     X(DUPLICATE, 19, "a second link to the same peer")                     \

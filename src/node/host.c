@@ -171,19 +171,20 @@ static int open_group(struct mk_host *h, const struct mk_component_options *o,
                       struct mk_fault *reterr)
 {
     struct mk_network *net = h->of->network;
-    struct mk_group_options g = {.deployment = o->deployment,
-                                 .stable_id = o->stable_id,
-                                 .roster = o->roster,
-                                 .founding = o->founding,
-                                 .key = &net->key,
-                                 .machine = o->machine,
-                                 .acl = o->acl,
-                                 .own_issuer = o->own_issuer,
-                                 .issuers = o->issuers,
-                                 .witness = net->witness,
-                                 .tickets = net->tickets,
-                                 .n_tickets = net->n_tickets,
-                                 .found = o->found};
+    struct mk_group_options g = {
+        .deployment = o->deployment,
+        .stable_id = o->stable_id,
+        .roster = o->roster,
+        .founding = o->founding,
+        .key = &net->key,
+        .machine = o->machine,
+        .acl = o->acl,
+        .own_issuer = o->own_issuer,
+        .issuers = o->issuers != NULL ? o->issuers : mk_issuer_book_issuers(net->issuers),
+        .witness = net->witness,
+        .tickets = net->tickets,
+        .n_tickets = net->n_tickets,
+        .found = o->found};
 
     return mk_group_open(h->of->env, net->net, h->of->store, &h->group, &g, reterr);
 }

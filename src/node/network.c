@@ -31,6 +31,7 @@ static void records_changed(struct mk_discovery_watch *w)
 {
     struct mk_network *n = mk_container_of(w, struct mk_network, records);
 
+    mk_network_lists_changed(n);
     mk_list_each(p, &n->bonds) mk_bond_advance(mk_container_of(p, struct mk_bond, node));
 }
 
@@ -115,13 +116,17 @@ static void copy_tickets(struct mk_network *n, const struct mk_bytes *tickets, s
             MK_BYTES(mk_arena_copy(&n->arena, tickets[i].p, tickets[i].n), tickets[i].n);
 }
 
-static int open_discovery(struct mk_network *n, const struct mk_network_options *o)
+static int open_discovery(struct mk_network *n, const struct mk_network_options *o,
+                          struct mk_fault *reterr)
 {
     const char *address = o->advertise != NULL ? o->advertise : o->listen;
     char with_port[MK_HOST_PORT_MAX];
-    struct mk_discovery_options d = {
-        .network = n->universe, .key = &n->key, .observe_only = o->listen == NULL};
+    struct mk_discovery_options d = {.network = n->universe,
+                                     .key = &n->key,
+                                     .observe_only = o->listen == NULL,
+                                     .issuers = n->issuers};
     size_t len;
+    int rv;
 
     if (address != NULL) {
         len = strlen(address);
@@ -134,7 +139,15 @@ static int open_discovery(struct mk_network *n, const struct mk_network_options 
         d.addresses = &address;
         d.n_addresses = 1;
     }
-    return mk_discovery_open(n->env, n->net, &n->discovery, &d);
+    rv = mk_discovery_open(n->env, n->net, &n->discovery, &d);
+    if (rv != 0)
+        return mk_fault(reterr, rv, "cannot open discovery: %s", mk_strerror(rv));
+    /* Too many or too large for an entry is no fault: bonds show them all the same. */
+    rv = mk_discovery_show(n->discovery, n->tickets, n->n_tickets);
+    if (rv == 0 || rv == MK_ELIMIT)
+        return 0;
+    mk_discovery_close(n->discovery);
+    return mk_fault(reterr, rv, "a ticket to show is none: %s", mk_strerror(rv));
 }
 
 int mk_network_open(struct mk_env *e, struct mk_network **ret, const struct mk_network_options *o,
@@ -147,6 +160,7 @@ int mk_network_open(struct mk_env *e, struct mk_network **ret, const struct mk_n
     n->universe = o->universe != NULL ? *o->universe : MK_UNIVERSE;
     mk_list_init(&n->bonds);
     take_key(n, o->key);
+    n->issuers = mk_issuer_book_new();
     copy_tickets(n, o->tickets, o->n_tickets);
 
     rv = mk_net_open(
@@ -161,11 +175,9 @@ int mk_network_open(struct mk_env *e, struct mk_network **ret, const struct mk_n
         if (rv != 0)
             goto err_net;
     }
-    rv = open_discovery(n, o);
-    if (rv != 0) {
-        mk_fault(reterr, rv, "cannot open discovery: %s", mk_strerror(rv));
+    rv = open_discovery(n, o, reterr);
+    if (rv != 0)
         goto err_net;
-    }
     for (size_t i = 0; i < o->n_hints; i++) {
         rv = mk_network_hint(n, o->hints[i], reterr);
         if (rv != 0)
@@ -181,6 +193,7 @@ int mk_network_open(struct mk_env *e, struct mk_network **ret, const struct mk_n
     mk_net_watch(n->net, &n->links);
     n->records = (struct mk_discovery_watch){.changed = records_changed};
     mk_discovery_watch(n->discovery, &n->records);
+    mk_network_lists_recall(n);
     *ret = n;
     return 0;
 
@@ -191,6 +204,7 @@ err_discovery:
 err_net:
     mk_net_close(n->net);
 err_key:
+    mk_issuer_book_free(n->issuers);
     mk_key_done(&n->key);
     mk_arena_done(&n->arena);
     mk_free(n);
@@ -203,12 +217,14 @@ void mk_network_close(struct mk_network *n)
         return;
     mk_bond_end_all(n);
     n->streams.changed = NULL; /* the departure says it all */
+    mk_later_cancel(&n->recall);
     mk_streams_done(&n->streams);
     mk_witness_close(n->witness);
     mk_discovery_unwatch(&n->records);
     mk_net_unwatch(&n->links);
     mk_discovery_close(n->discovery);
     mk_net_close(n->net);
+    mk_issuer_book_free(n->issuers);
     mk_key_done(&n->key);
     mk_arena_done(&n->arena);
     mk_free(n->surfaces);

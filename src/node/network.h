@@ -10,6 +10,7 @@
 #include "net/net.h"
 #include "streams/streams.h"
 #include "witness/witness.h"
+#include <mosaik/issuers.h>
 #include <mosaik/network.h>
 
 #define MK_HOST_PORT_MAX 256u /* bytes of "host:port" */
@@ -21,6 +22,9 @@ struct mk_network {
     struct mk_id universe;
     struct mk_net *net;
     struct mk_discovery *discovery;
+    struct mk_issuer_book *issuers;
+    uint64_t lists_seen; /* of the book's changes: kept, and the streams were judged by them */
+    struct mk_task recall;
     struct mk_bytes *tickets; /* ours, copied */
     size_t n_tickets;
     struct mk_arena arena; /* of the tickets */
@@ -85,6 +89,10 @@ struct mk_reader_memory *mk_bond_recall(struct mk_env *e, const struct mk_id *de
 /** The highest Deployment version ever used for a stable id, durably. */
 uint64_t mk_bond_recall_version(struct mk_env *e, const struct mk_id *stable_id);
 void mk_bond_remember_version(struct mk_env *e, const struct mk_id *stable_id, uint64_t version);
+
+/** Keeps new revocation lists and judges by them; reads those of an earlier run (revocations.c). */
+void mk_network_lists_changed(struct mk_network *n);
+void mk_network_lists_recall(struct mk_network *n);
 
 /** A deep copy of any datum into arena. */
 void mk_datum_copy(void *ret, const struct mk_type *t, const void *value, struct mk_arena *arena);

@@ -37,6 +37,18 @@ void mk_node_component_failed(struct mk_node *n, const char *why)
     failed(n->failed_arg, why);
 }
 
+/** Revoked tickets end bonds that run: each group judges everybody again. */
+static void records_changed(struct mk_discovery_watch *w)
+{
+    struct mk_node *n = mk_container_of(w, struct mk_node, records);
+    uint64_t changes = mk_issuer_book_changes(n->network->issuers);
+
+    if (changes == n->lists_seen)
+        return;
+    n->lists_seen = changes;
+    mk_list_each(p, &n->hosts) mk_group_rejudge(mk_container_of(p, struct mk_host, node)->group);
+}
+
 int mk_node_open(struct mk_env *e, struct mk_node **ret, const struct mk_node_options *o,
                  struct mk_fault *reterr)
 {
@@ -67,6 +79,8 @@ int mk_node_open(struct mk_env *e, struct mk_node **ret, const struct mk_node_op
         goto err_store;
     rv = mk_status_serve(n);
     MK_ASSERT(rv == 0); /* nobody else serves it */
+    n->records.changed = records_changed;
+    mk_discovery_watch(n->network->discovery, &n->records);
     *ret = n;
     return 0;
 
@@ -83,6 +97,7 @@ void mk_node_close(struct mk_node *n)
         return;
     while (!mk_list_empty(&n->hosts))
         mk_host_close(mk_container_of(n->hosts.prev, struct mk_host, node));
+    mk_discovery_unwatch(&n->records);
     mk_net_unserve(&n->status);
     mk_network_close(n->network);
     mk_store_close(n->store, NULL, NULL);

@@ -40,6 +40,8 @@ struct mk_node {
     struct mk_list hosts;
     unsigned n_hosts;
     struct mk_service status; /* protocol "status" */
+    struct mk_discovery_watch records;
+    uint64_t lists_seen; /* of the issuer book's changes: the groups were judged by them */
     void (*log)(void *arg, const char *line);
     void *log_arg;
     void (*failed)(void *arg, const char *why); /* NULL: nobody asks, or it was told */

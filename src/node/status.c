@@ -22,15 +22,21 @@ static json_t *members_of(const struct mk_host *h)
     json_t *list = json_array();
     struct mk_peer peer;
     char detail[MK_REASON_MAX];
+    struct mk_group_status st;
     uint64_t match;
     bool linked;
 
+    mk_group_glance(h->group, &st);
     for (unsigned i = 0; mk_group_member(h->group, i, &peer, &linked, &match, detail); i++) {
         json_t *m = json_object();
 
         json_object_set_new(m, "peer", hex_of(peer.b, sizeof peer.b));
         json_object_set_new(m, "linked", json_boolean(linked));
         put_u64(m, "match", match);
+        if (st.state == MK_GROUP_LEADING)
+            put_u64(m, "lag", st.last > match ? st.last - match : 0);
+        else
+            json_object_set_new(m, "lag", json_null()); /* the leader knows */
         json_object_set_new(m, "detail", json_string(detail));
         json_array_append_new(list, m);
     }
@@ -81,6 +87,26 @@ static void put_driver(json_t *o, const struct mk_host *h)
     json_object_set_new(o, "driver", d != NULL ? d : json_null());
 }
 
+/** What is held by whose admission, and which clause refused how many. */
+static json_t *bonds_of(const struct mk_host *h, const struct mk_group_status *st)
+{
+    json_t *o = json_object(), *refused = json_array();
+    uint64_t expires_ms = mk_group_expires_ms(h->group);
+    struct mk_refusal r;
+
+    put_u64(o, "members", st->links);
+    put_u64(o, "clients", st->clients);
+    put_u64(o, "readers", st->readers);
+    json_object_set_new(o, "expires_ms",
+                        expires_ms == UINT64_MAX ? json_null()
+                                                 : json_integer((json_int_t)expires_ms));
+    for (unsigned i = 0; mk_group_refusal(h->group, i, &r); i++)
+        json_array_append_new(refused, json_pack("{s:i, s:I, s:s}", "clause", (int)r.clause,
+                                                 "count", (json_int_t)r.count, "reason", r.reason));
+    json_object_set_new(o, "refused", refused);
+    return o;
+}
+
 static json_t *component_of(const struct mk_host *h)
 {
     struct mk_group_status st;
@@ -105,6 +131,7 @@ static json_t *component_of(const struct mk_host *h)
     put_u64(o, "readers", st.readers);
     put_u64(o, "clients", st.clients);
     json_object_set_new(o, "why", json_string(st.why));
+    json_object_set_new(o, "bonds", bonds_of(h, &st));
     json_object_set_new(o, "members", members_of(h));
     json_object_set_new(o, "surfaces", surfaces_of(h));
     put_driver(o, h);
@@ -185,6 +212,53 @@ static json_t *attestation_of(const struct mk_witness *w)
     return o;
 }
 
+/** The issuers whose tickets count here, and whether their revocations are known. */
+static json_t *issuers_of(const struct mk_node *n)
+{
+    json_t *list = json_array();
+    struct mk_issuer_state st;
+
+    for (size_t i = 0; mk_issuer_book_state(n->network->issuers, i, &st, mk_wall_ms(n->env)); i++) {
+        json_t *o = json_object();
+
+        json_object_set_new(o, "root", hex_of(st.root.b, 32));
+        put_u64(o, "epoch", st.epoch);
+        put_u64(o, "signers", st.signers);
+        put_u64(o, "list_ms", st.list_version);
+        json_object_set_new(o, "fresh", json_boolean(st.fresh));
+        put_u64(o, "revoked", st.revoked);
+        json_array_append_new(list, o);
+    }
+    return list;
+}
+
+/** The tickets that this node shows; those of issuers with their end. */
+static json_t *tickets_of(const struct mk_node *n)
+{
+    json_t *list = json_array();
+
+    for (size_t i = 0; i < n->network->n_tickets; i++) {
+        struct mk_arena arena = {0};
+        struct mk_signed_ticket body;
+        struct mk_claims claims;
+        struct mk_ticket t;
+        json_t *o = json_object();
+
+        if (mk_decode(&t, &mk_ticket_type, n->network->tickets[i], &arena, NULL) == 0) {
+            json_object_set_new(o, "class", hex_of(t.class.b, 32));
+            if (mk_decode(&body, &mk_signed_ticket_type, t.data, &arena, NULL) == 0 &&
+                mk_claims_parse(&claims, body.claims, NULL) == 0) {
+                json_object_set_new(o, "aud", hex_of(claims.aud.b, 32));
+                json_object_set_new(o, "jti", hex_of(claims.jti, sizeof claims.jti));
+                put_u64(o, "expires_ms", claims.exp * 1000);
+            }
+        }
+        json_array_append_new(list, o);
+        mk_arena_done(&arena);
+    }
+    return list;
+}
+
 void mk_node_status(struct mk_node *n, struct mk_buf *json)
 {
     struct mk_net_stats st;
@@ -199,6 +273,8 @@ void mk_node_status(struct mk_node *n, struct mk_buf *json)
     json_object_set_new(o, "components", components);
     json_object_set_new(o, "links", links_of(n));
     json_object_set_new(o, "attestation", attestation_of(n->network->witness));
+    json_object_set_new(o, "issuers", issuers_of(n));
+    json_object_set_new(o, "tickets", tickets_of(n));
     put_u64(o, "known_peers", mk_discovery_size(n->network->discovery));
     put_u64(o, "bytes_in", st.bytes_in);
     put_u64(o, "bytes_out", st.bytes_out);

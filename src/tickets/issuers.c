@@ -30,6 +30,7 @@ struct mk_issuer_book {
     struct mk_issuers view;
     struct issuer *issuers[MK_ISSUER_ROOTS_MAX];
     size_t n_issuers;
+    uint64_t changes;
 };
 
 static struct issuer *issuers_find(const struct mk_issuer_book *b, const struct mk_id *root)
@@ -41,10 +42,9 @@ static struct issuer *issuers_find(const struct mk_issuer_book *b, const struct 
     return NULL;
 }
 
-static const struct mk_roster *issuers_roster(struct mk_issuers *view, const struct mk_id *root,
-                                              uint64_t epoch)
+static const struct mk_roster *issuers_known(const struct mk_issuer_book *b,
+                                             const struct mk_id *root, uint64_t epoch)
 {
-    struct mk_issuer_book *b = mk_container_of(view, struct mk_issuer_book, view);
     const struct issuer *s = issuers_find(b, root);
 
     for (size_t i = 0; s != NULL && i < s->n_rosters; i++) {
@@ -52,6 +52,12 @@ static const struct mk_roster *issuers_roster(struct mk_issuers *view, const str
             return &s->rosters[i];
     }
     return NULL;
+}
+
+static const struct mk_roster *issuers_roster(struct mk_issuers *view, const struct mk_id *root,
+                                              uint64_t epoch)
+{
+    return issuers_known(mk_container_of(view, struct mk_issuer_book, view), root, epoch);
 }
 
 static int issuers_cmp_jti(const void *a, const void *b)
@@ -207,10 +213,10 @@ static int issuers_version(const struct issuer *s, const struct mk_ticket_revoca
     return 0;
 }
 
-static int issuers_signed(struct mk_issuer_book *b, const struct mk_signed_revocations *body,
+static int issuers_signed(const struct mk_issuer_book *b, const struct mk_signed_revocations *body,
                           const struct mk_ticket_revocations *list, struct mk_fault *reterr)
 {
-    const struct mk_roster *roster = issuers_roster(&b->view, &list->root, list->epoch);
+    const struct mk_roster *roster = issuers_known(b, &list->root, list->epoch);
     struct mk_buf message = {0};
     int rv;
 
@@ -220,7 +226,23 @@ static int issuers_signed(struct mk_issuer_book *b, const struct mk_signed_revoc
     rv = mk_quorum_check(roster, mk_buf_bytes(&message), body->signatures.v, body->signatures.n,
                          reterr);
     mk_buf_done(&message);
-    return rv;
+    return rv == 0 ? 0 : MK_ESIGNATURE; /* the text says which */
+}
+
+/* Reads a list and judges its signatures. What it gives is lent from arena. */
+static int issuers_read(const struct mk_issuer_book *b, struct mk_bytes bytes,
+                        struct mk_arena *arena, struct mk_signed_revocations *ret_body,
+                        struct mk_ticket_revocations *ret, struct mk_fault *reterr)
+{
+    int rv;
+
+    if (bytes.n > MK_REVOCATIONS_BYTES_MAX)
+        return mk_fault(reterr, MK_ELIMIT, "a revocation list over %u bytes",
+                        MK_REVOCATIONS_BYTES_MAX);
+    rv = mk_decode(ret_body, &mk_signed_revocations_type, bytes, arena, reterr);
+    if (rv == 0)
+        rv = mk_decode(ret, &mk_ticket_revocations_type, ret_body->list, arena, reterr);
+    return rv != 0 ? rv : issuers_signed(b, ret_body, ret, reterr);
 }
 
 static void issuers_take(struct issuer *s, const struct mk_ticket_revocations *list,
@@ -235,6 +257,18 @@ static void issuers_take(struct issuer *s, const struct mk_ticket_revocations *l
     s->list_hash = *hash;
 }
 
+int mk_issuer_book_verify(const struct mk_issuer_book *b, struct mk_bytes signed_revocations,
+                          struct mk_fault *reterr)
+{
+    struct mk_arena arena = {0};
+    struct mk_signed_revocations body;
+    struct mk_ticket_revocations list;
+    int rv = issuers_read(b, signed_revocations, &arena, &body, &list, reterr);
+
+    mk_arena_done(&arena);
+    return rv;
+}
+
 int mk_issuer_book_revoke(struct mk_issuer_book *b, struct mk_bytes signed_revocations,
                           uint64_t now_ms, struct mk_fault *reterr)
 {
@@ -243,26 +277,49 @@ int mk_issuer_book_revoke(struct mk_issuer_book *b, struct mk_bytes signed_revoc
     struct mk_ticket_revocations list;
     struct issuer *s = NULL;
     struct mk_id hash;
-    int rv;
+    int rv = issuers_read(b, signed_revocations, &arena, &body, &list, reterr);
 
-    if (signed_revocations.n > MK_REVOCATIONS_BYTES_MAX)
-        return mk_fault(reterr, MK_ELIMIT, "a revocation list over %u bytes",
-                        MK_REVOCATIONS_BYTES_MAX);
-    rv = mk_decode(&body, &mk_signed_revocations_type, signed_revocations, &arena, reterr);
-    if (rv == 0)
-        rv = mk_decode(&list, &mk_ticket_revocations_type, body.list, &arena, reterr);
-    if (rv == 0)
-        rv = issuers_signed(b, &body, &list, reterr);
     if (rv == 0) {
         s = issuers_find(b, &list.root);
         MK_ASSERT(s != NULL); /* it has the roster */
         hash = mk_hash(body.list);
         rv = issuers_version(s, &list, &hash, now_ms, reterr);
     }
-    if (rv == 0)
+    if (rv == 0) {
         issuers_take(s, &list, &hash);
+        b->changes++;
+    }
     mk_arena_done(&arena);
     return rv;
+}
+
+bool mk_issuer_book_knows(const struct mk_issuer_book *b, const struct mk_id *root)
+{
+    return issuers_find(b, root) != NULL;
+}
+
+uint64_t mk_issuer_book_changes(const struct mk_issuer_book *b)
+{
+    return b->changes;
+}
+
+bool mk_issuer_book_state(const struct mk_issuer_book *b, size_t i, struct mk_issuer_state *ret,
+                          uint64_t now_ms)
+{
+    const struct issuer *s;
+    const struct mk_roster *newest;
+
+    if (i >= b->n_issuers)
+        return false;
+    s = b->issuers[i];
+    newest = &s->rosters[s->n_rosters - 1];
+    *ret = (struct mk_issuer_state){.root = s->root,
+                                    .epoch = newest->epoch,
+                                    .signers = (unsigned)newest->peers.n,
+                                    .list_version = s->list_version,
+                                    .fresh = issuers_fresh(s, now_ms),
+                                    .revoked = s->n_jti};
+    return true;
 }
 
 bool mk_issuer_book_is_fresh(const struct mk_issuer_book *b, const struct mk_id *root,

@@ -429,6 +429,144 @@ static void test_flood_does_not_push_out_others(void **state)
                     mk_discovery_size(bed_d(s->b, 0)) + 2);
 }
 
+/* --- lists of revoked tickets --------------------------------------------------------- */
+
+struct issuer_of_one {
+    struct mk_key key;
+    struct mk_id root;
+    struct mk_issuer_book *book;
+};
+
+/** Node 0 knows an issuer of one signer; node 1 knows none. */
+static struct issuer_of_one know_issuer(struct scene *s)
+{
+    struct issuer_of_one i = {.root = mk_id_of_text(MK_STR("an issuer")),
+                              .book = mk_issuer_book_new()};
+    struct mk_roster roster = {.epoch = 1, .peers = {&i.key.peer, 1}};
+
+    bed_key(&i.key, 50);
+    assert_int_equal(mk_issuer_book_add(i.book, &i.root, &roster, NULL), 0);
+    bed_d(s->b, 0)->issuers = i.book;
+    return i;
+}
+
+static void list_of(struct mk_buf *out, const struct issuer_of_one *i, const struct mk_key *signer,
+                    uint64_t version, uint8_t jti)
+{
+    const struct mk_b16 revoked = {{jti}};
+    struct mk_ticket_revocations list = {
+        .root = i->root, .epoch = 1, .version = version, .jti = {&revoked, 1}};
+    struct mk_peer_signature share = {.peer = i->key.peer};
+    struct mk_buf body = {0};
+
+    mk_encode(&body, &mk_ticket_revocations_type, &list);
+    mk_revocations_sign(signer, &i->root, 1, mk_buf_bytes(&body), &share.signature);
+    assert_int_equal(mk_revocations_build(out, mk_buf_bytes(&body), &share, 1, NULL), 0);
+    mk_buf_done(&body);
+}
+
+static void tell_list(struct scene *s, const struct issuer_of_one *i, const struct mk_key *signer,
+                      uint64_t version, uint8_t jti)
+{
+    struct mk_buf bytes = {0};
+
+    list_of(&bytes, i, signer, version, jti);
+    assert_int_equal(bed_rogue_record(s->r, MK_RECORD_REVOCATIONS, mk_buf_bytes(&bytes)), 0);
+    mk_buf_done(&bytes);
+    world_run(s->b->w, 500);
+}
+
+static bool revokes(const struct issuer_of_one *i, uint8_t first, uint64_t now_ms)
+{
+    struct mk_issuers *view = mk_issuer_book_issuers(i->book);
+    const uint8_t jti[16] = {first};
+
+    return view->revoked(view, &i->root, jti, now_ms);
+}
+
+static void forget_issuer(struct scene *s, struct issuer_of_one *i)
+{
+    bed_d(s->b, 0)->issuers = NULL;
+    mk_issuer_book_free(i->book);
+    mk_key_done(&i->key);
+}
+
+static void test_a_list_is_taken_and_kept_for_others(void **state)
+{
+    struct scene *s = *state;
+    struct issuer_of_one i = know_issuer(s);
+    struct mk_bytes list;
+
+    tell_list(s, &i, &i.key, s->wall_ms, 1);
+    assert_true(revokes(&i, 1, s->wall_ms));
+    assert_int_equal(mk_discovery_list(bed_d(s->b, 0), &list, &i.root), 0);
+    tell_list(s, &i, &i.key, s->wall_ms - 1, 2); /* an older one is not news */
+    assert_true(revokes(&i, 1, s->wall_ms));
+    tell_list(s, &i, &i.key, s->wall_ms, 2); /* nor another one of that version */
+    assert_false(revokes(&i, 2, s->wall_ms));
+    tell_list(s, &i, &i.key, s->wall_ms + 1, 2);
+    assert_true(revokes(&i, 2, s->wall_ms));
+    assert_non_null(s->r->conv); /* all of it was honest */
+    assert_int_equal(stats(s).expelled, 0);
+    /* node 1 does not know the issuer: it keeps nothing that it cannot verify */
+    assert_int_equal(mk_discovery_list(bed_d(s->b, 1), &list, &i.root), MK_ENOTFOUND);
+    /* a day after its signing it is gone, here too */
+    world_run(s->b->w, 86400000 + 60000);
+    assert_int_equal(mk_discovery_list(bed_d(s->b, 0), &list, &i.root), MK_ENOTFOUND);
+    forget_issuer(s, &i);
+}
+
+static void test_a_list_of_an_unknown_issuer(void **state)
+{
+    struct scene *s = *state;
+    struct issuer_of_one i = know_issuer(s);
+    struct issuer_of_one other = i;
+    struct mk_bytes list;
+
+    other.root = mk_id_of_text(MK_STR("another issuer"));
+    tell_list(s, &other, &i.key, s->wall_ms, 1);
+    assert_non_null(s->r->conv); /* nobody's fault */
+    assert_int_equal(stats(s).refused, 1);
+    assert_int_equal(mk_discovery_list(bed_d(s->b, 0), &list, &other.root), MK_ENOTFOUND);
+    tell_list(s, &i, &i.key, s->wall_ms + 3600000, 1);  /* from the future */
+    tell_list(s, &i, &i.key, s->wall_ms - 86400001, 1); /* too old */
+    assert_false(revokes(&i, 1, s->wall_ms));
+    assert_int_equal(stats(s).refused, 3);
+    forget_issuer(s, &i);
+}
+
+static void test_a_forged_list(void **state)
+{
+    struct scene *s = *state;
+    struct issuer_of_one i = know_issuer(s);
+
+    tell_list(s, &i, &s->other, s->wall_ms, 1);
+    assert_true(bed_until_closed(s->b, s->r, 2000));
+    assert_int_equal(s->r->last_close, MK_CLOSE_MALFORMED);
+    assert_false(revokes(&i, 1, s->wall_ms));
+    assert_int_equal(stats(s).expelled, 1);
+    forget_issuer(s, &i);
+}
+
+static void test_our_own_list(void **state)
+{
+    struct scene *s = *state;
+    struct issuer_of_one i = know_issuer(s);
+    struct mk_discovery *d = bed_d(s->b, 0);
+    struct mk_buf list = {0}, forged = {0};
+
+    list_of(&list, &i, &i.key, s->wall_ms, 1);
+    list_of(&forged, &i, &s->other, s->wall_ms + 1, 1);
+    assert_int_equal(mk_discovery_revoke(d, mk_buf_bytes(&forged), NULL), MK_ESIGNATURE);
+    assert_int_equal(mk_discovery_revoke(d, mk_buf_bytes(&list), NULL), 0);
+    assert_int_equal(mk_discovery_revoke(d, mk_buf_bytes(&list), NULL), MK_EEXISTS);
+    assert_int_equal(mk_discovery_revoke(bed_d(s->b, 1), mk_buf_bytes(&list), NULL), MK_EREFUSED);
+    assert_int_equal(mk_discovery_revoke(d, MK_BYTES(list.p, list.n - 1), NULL), MK_EMALFORMED);
+    mk_buf_done(&list);
+    mk_buf_done(&forged);
+    forget_issuer(s, &i);
+}
+
 /* --- the table -------------------------------------------------------------------------------- */
 
 struct shelf {
@@ -440,7 +578,7 @@ static int shelf_setup(void **state)
 {
     struct shelf *s = mk_alloc(sizeof *s);
 
-    mk_catalog_init(&s->t, 8, 4);
+    mk_catalog_init(&s->t, (const size_t[]){8, 4, 2});
     s->a = bed_peer(1);
     s->b = bed_peer(2);
     *state = s;
@@ -615,6 +753,10 @@ int main(void)
         SCENE(test_it_may_come_back_after_a_minute),
         SCENE(test_flood_is_throttled),
         SCENE(test_flood_does_not_push_out_others),
+        SCENE(test_a_list_is_taken_and_kept_for_others),
+        SCENE(test_a_list_of_an_unknown_issuer),
+        SCENE(test_a_forged_list),
+        SCENE(test_our_own_list),
         SHELF(test_table_versions),
         SHELF(test_table_share_of_a_source),
         SHELF(test_table_makes_room_for_what_is_needed),

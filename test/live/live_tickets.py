@@ -1,0 +1,161 @@
+#!/usr/bin/env python3
+"""A gated coalition of real processes: tickets issued, shown, revoked.
+
+  live_tickets.py PROGRAM
+
+The file asks readers and writers of Atlas for a ticket of the coalition's own issuer, whose roster
+`up` makes of the Atlas members. A revocation that one node takes must reach all, end the reader that
+runs, name the clause, and outlive a restart of everybody. Speaks TAP.
+"""
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+
+sys.dont_write_bytecode = True
+import live_kills
+from live_kills import MEMBERS, PROGRAM, Up, note, on_term, run, until
+
+GATED = '''schema_version = 1
+instance_name = "gated"
+[[lattice]]
+name = "some.lattice"
+stable_id = "3fec36213c5196c06109ad480c9d6cc989aa2e45913c919d51b1e85ed7caf8c7"
+[atlas]
+instance = "default"
+acl = [{ require = "own-issuer" }, { require = "readers" }]
+[ticket_issuer]
+name = "gated.tickets"
+acl = []
+'''
+CLAUSE = 'clause 0 RecogniseOwnIssuer: '
+
+
+class Bearer:
+    def __init__(self, up, folder, name, *options):
+        self.up, self.key = up, os.path.join(folder, name + '.key')
+        self.ticket = os.path.join(folder, name + '.ticket')
+        status, out, err = run('key', 'new', self.key)
+        assert status == 0, err
+        self.claims = json.loads(checked('tickets', 'issue', up.file, *signers(up), '--sub',
+                                         out.strip(), '--aud', 'atlas', '-o', self.ticket, '--json',
+                                         *options))['claims']
+
+    def list(self, *more):
+        return run('atlas', 'list', self.up.file, '--key', self.key, '--ticket', self.ticket,
+                   '--timeout', '3', *more)
+
+
+def checked(*args):
+    status, out, err = run(*args)
+    assert status == 0, (args, status, err)
+    return out
+
+
+def signers(up, n=2):
+    keys = [os.path.join(up.dir, m, 'node.key') for m in sorted(up.members)][:n]
+    return [word for key in keys for word in ('--key', key)]
+
+
+def nodes(up):
+    return json.loads(checked('status', up.file, '--json'))['nodes']
+
+
+def admitted(up, folder):
+    """a ticket admits; none, or one for reading that writes, is refused by the clause"""
+    assert Bearer(up, folder, 'a').list()[0] == 0
+    status, _, err = run('atlas', 'list', up.file, '--timeout', '3')
+    assert status != 0 and CLAUSE + 'the peer shows no ticket' in err, (status, err)
+    for node in nodes(up):
+        assert [i['fresh'] for i in node['issuers']] == [False], node['issuers']
+        assert len(node['tickets']) == 1 and node['tickets'][0]['expires_ms'] > node['unix_ms']
+        assert all(c['bonds']['members'] == MEMBERS - 1 for c in node['components'])
+    text = checked('status', up.file)
+    assert text.count('no fresh revocation list') == MEMBERS, text
+    assert 'refused (' in text and 'the peer shows no ticket' in text, text
+
+
+def revoked(up, folder):
+    """a revocation ends the reader that runs, at every member, and names the clause"""
+    bearer, other = Bearer(up, folder, 'b'), Bearer(up, folder, 'c')
+    listed = os.path.join(folder, 'list')
+    with subprocess.Popen([PROGRAM, 'map', 'watch', up.file, 'atlas', 'cards', '--key', bearer.key,
+                           '--ticket', bearer.ticket], stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as watch:
+        try:
+            until(lambda: sum(c['readers'] for n in nodes(up) for c in n['components']) == 1,
+                  'the reader to be served')
+            begun = time.monotonic()
+            said = json.loads(checked('tickets', 'revoke', up.file, *signers(up), '--jti',
+                                      bearer.claims['jti'], '-o', listed, '--json'))
+            assert said['revoked'] == 1 and said['nodes'] > 0, said
+            until(lambda: all(i['fresh'] and i['revoked'] == 1 for n in nodes(up)
+                              for i in n['issuers']), 'every node to have the list')
+            until(lambda: sum(c['readers'] for n in nodes(up) for c in n['components']) == 0,
+                  'the reader to be let go')
+            note(f'{time.monotonic() - begun:.2f} s from the command to the last node')
+        finally:
+            watch.kill()
+    status, _, err = bearer.list()
+    assert status != 0 and CLAUSE + 'ticket was revoked by its issuer' in err, (status, err)
+    assert other.list()[0] == 0, 'another ticket still holds'
+
+
+def grows(up, folder):
+    """a later list keeps what the one before revoked, and is refused without a majority"""
+    bearer = Bearer(up, folder, 'd')
+    listed = os.path.join(folder, 'list')
+    status, _, err = run('tickets', 'revoke', up.file, *signers(up, 1), '--jti',
+                         bearer.claims['jti'])
+    assert status == 1 and '1 of 3 signers; a majority' in err, (status, err)
+    said = json.loads(checked('tickets', 'revoke', up.file, *signers(up), '--jti',
+                              bearer.claims['jti'], '--list', listed, '-o', listed, '--json'))
+    assert said['revoked'] == 2, said
+    until(lambda: CLAUSE + 'ticket was revoked' in bearer.list()[2], 'the second to be refused')
+
+
+def outlives(up, folder):
+    """all members killed at once: the list is there when they are back"""
+    up.kill(list(up.members))
+    until(lambda: all('error' not in n and n['issuers'] and n['issuers'][0]['fresh'] and
+                      n['issuers'][0]['revoked'] == 2 for n in nodes(up)),
+          'every node to know the list again')
+    until(lambda: Bearer(up, folder, f'e{time.monotonic_ns()}').list()[0] == 0,
+          'the committee to go on')
+
+
+def main():
+    signal.signal(signal.SIGTERM, on_term)
+    cases = (admitted, revoked, grows, outlives)
+    failed = 0
+    print(f'1..{len(cases)}', flush=True)
+    with tempfile.TemporaryDirectory(prefix='coalition-live-') as folder:
+        live_kills.FILE = os.path.join(folder, 'gated.toml')
+        with open(live_kills.FILE, 'w', encoding='utf-8') as f:
+            f.write(GATED)
+        up = Up(folder)
+        try:
+            up.wait(lambda: up.ready, '`up` to be ready')
+            for number, case in enumerate(cases, 1):
+                try:
+                    case(up, folder)
+                    verdict = 'ok'
+                except Exception:  # reported, and the others go on
+                    verdict, failed = 'not ok', failed + 1
+                    for line in traceback.format_exc().splitlines():
+                        note(line)
+                print(f'{verdict} {number} - {case.__doc__}', flush=True)
+            for member, log in up.logs():
+                assert not re.search(r'Sanitizer|runtime error:|assertion', log, re.I), (member, log)
+        finally:
+            if up.process.poll() is None:
+                up.stop()
+    sys.exit(1 if failed else 0)
+
+
+main()
