@@ -418,13 +418,14 @@ static void test_real_test_pki(void **state)
     static const char *const docs[] = {"pckSignChain.pem", "tcbSignChain.pem",
                                        "rootCaCrl.der",    "intermediateCaCrl.der",
                                        "tcbInfo.json",     "qeIdentity.json"};
-    struct mk_quote_root *intel = mk_quote_root_intel(), *own;
+    struct mk_quote_root *intel, *own;
     struct mk_buf pem = {0}, bytes = {0};
     struct mk_collateral *c;
     char path[200];
 
     (void)state;
     vectors_need("open/tdx/intel-qvl-testpki");
+    intel = mk_quote_root_intel();
     vectors_read("open/tdx/intel-qvl-testpki/trustedRootCaCert.pem", &pem);
     vectors_read("open/tdx/intel-qvl-testpki/quote.dat", &bytes);
     assert_int_equal(mk_quote_root_new(&own, mk_buf_bytes(&pem), NULL), 0);
@@ -448,12 +449,13 @@ static void test_real_test_pki(void **state)
 /* Every bit of a real machine's quote, its certificates too. */
 static void test_real_bits(void **state)
 {
-    struct mk_quote_root *intel = mk_quote_root_intel();
+    struct mk_quote_root *intel;
     struct mk_buf bytes = {0};
     struct mk_quote q;
 
     (void)state;
     vectors_need("open/tdx/quotes");
+    intel = mk_quote_root_intel();
     vectors_read("open/tdx/quotes/phala-tdx.v4.dat", &bytes);
     assert_int_equal(mk_quote_parse(&q, mk_buf_bytes(&bytes), NULL), 0);
     assert_true(q.len < bytes.n);
