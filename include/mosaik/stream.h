@@ -37,6 +37,16 @@
 struct mk_producer;
 struct mk_consumer;
 
+/** A rule of the program's own about the other side, asked after the ACL has admitted it: tags
+ * that it should have, a round trip that it should keep to. rtt_us is 0 while not known (it is
+ * measured when a link comes up). When it does not admit, reason (256 bytes, empty before) may say
+ * why; the other side reads it, after "rule: ". Asked again with the ACL, and when the program
+ * says so. Must not call into streams. */
+struct mk_stream_rule {
+    bool (*admits)(struct mk_stream_rule *r, const struct mk_bearer *b, uint32_t rtt_us,
+                   char reason[256]);
+};
+
 /* --- producers --------------------------------------------------------------------------- */
 
 enum mk_slow { MK_SLOW_CLOSE /* with MK_CLOSE_SLOW */, MK_SLOW_DROP /* and tell which */ };
@@ -47,12 +57,13 @@ struct mk_producer_options {
     const struct mk_acl_composition
         *acl;                /* who may subscribe, when it holds GateReaders; copied; NULL: OPEN */
     struct mk_id own_issuer; /* for the clause RecogniseOwnIssuer; zero: none */
-    struct mk_issuers *issuers; /* NULL: the network's own book */
-    uint32_t retain_items;      /* 0: 65,536 */
-    uint32_t retain_bytes;      /* 0: 16 MiB; at least one item of the largest size */
-    uint32_t retain_ms;         /* older items are dropped; 0: at no age */
-    uint32_t subscribers_max;   /* 0: 1,024; above it the newest is refused, BUSY */
-    uint32_t online_at;         /* subscribers with which it counts as online; 0: 1 */
+    struct mk_issuers *issuers;  /* NULL: the network's own book */
+    struct mk_stream_rule *rule; /* borrowed; NULL: none */
+    uint32_t retain_items;       /* 0: 65,536 */
+    uint32_t retain_bytes;       /* 0: 16 MiB; at least one item of the largest size */
+    uint32_t retain_ms;          /* older items are dropped; 0: at no age */
+    uint32_t subscribers_max;    /* 0: 1,024; above it the newest is refused, BUSY */
+    uint32_t online_at;          /* subscribers with which it counts as online; 0: 1 */
     enum mk_slow slow;
 };
 /** 0; MK_EEXISTS: this network handle has a producer of that surface. */
@@ -94,6 +105,8 @@ struct mk_subscriber_stats {
 /** The i-th subscriber, in the order in which they came; false past the last. */
 bool mk_producer_subscriber(const struct mk_producer *p, unsigned i,
                             struct mk_subscriber_stats *ret);
+/** What the rule or the issuers go by has changed: judges each subscriber now. */
+void mk_producer_judge_again(struct mk_producer *p);
 /** Whether it has as many subscribers as options.online_at asks for. */
 bool mk_producer_is_online(const struct mk_producer *p);
 
@@ -146,7 +159,8 @@ struct mk_consumer_options {
     struct mk_id stable_id;               /* of the producer's component: its tickets' aud */
     const struct mk_acl_composition *acl; /* what the producer must show; copied; NULL: OPEN */
     struct mk_id own_issuer;
-    struct mk_issuers *issuers; /* NULL: the network's own book */
+    struct mk_issuers *issuers;  /* NULL: the network's own book */
+    struct mk_stream_rule *rule; /* borrowed; NULL: none */
 };
 int mk_consumer_open(struct mk_network *n, struct mk_consumer **ret,
                      const struct mk_consumer_options *o, const struct mk_consumer_cbs *cbs,
@@ -157,6 +171,9 @@ const struct mk_peer *mk_consumer_producer(const struct mk_consumer *c);
 /** Stops reading: credit runs out, the producer keeps our cursor. From inside item(), nothing
  * more comes until it goes on. */
 void mk_consumer_pause(struct mk_consumer *c, bool paused);
+
+/** What the rule or the issuers go by has changed: judges the producer, in a later turn. */
+void mk_consumer_judge_again(struct mk_consumer *c);
 
 /** Where it stands: keep it, and open with run and after to go on there another time. */
 struct mk_stream_cursor {

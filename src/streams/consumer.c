@@ -166,7 +166,7 @@ static bool take_shown(struct mk_consumer *c, const struct mk_stream_tickets *ti
 
     mk_shown_done(&c->shown);
     mk_shown_init(&c->shown, &c->options.producer, tickets);
-    if (mk_judge(&c->judge, &c->shown, MK_SCOPE_WRITE, mk_wall_ms(e), reason) != 0) {
+    if (mk_judge(&c->judge, &c->shown, MK_SCOPE_WRITE, mk_wall_ms(e), c->conv->link, reason) != 0) {
         end(c, c->shown.pending ? MK_CLOSE_NOT_READY : MK_CLOSE_REFUSED, reason);
         return false;
     }
@@ -341,7 +341,8 @@ static void expiry_cb(struct mk_timer *t)
     if (!c->subscribed && !c->ending)
         return;
     if ((!c->anew && c->shown.expires_ms > wall) ||
-        mk_judge(&c->judge, &c->shown, MK_SCOPE_WRITE, wall, reason) == 0) {
+        mk_judge(&c->judge, &c->shown, MK_SCOPE_WRITE, wall, c->conv != NULL ? c->conv->link : NULL,
+                 reason) == 0) {
         c->anew = false;
         if (c->shown.expires_ms != UINT64_MAX)
             mk_timer_start(e, &c->expiry, mk_judge_next(e, c->shown.expires_ms));
@@ -353,12 +354,17 @@ static void expiry_cb(struct mk_timer *t)
     leave(c);
 }
 
-void mk_consumer_rejudge_node(struct mk_list *node)
+void mk_consumer_judge_again(struct mk_consumer *c)
 {
-    struct mk_consumer *c = mk_container_of(node, struct mk_consumer, node);
-
+    if (c->closed)
+        return;
     c->anew = true;
     mk_timer_start(c->streams->env, &c->expiry, mk_now(c->streams->env));
+}
+
+void mk_consumer_rejudge_node(struct mk_list *node)
+{
+    mk_consumer_judge_again(mk_container_of(node, struct mk_consumer, node));
 }
 
 /* --- subscribing ------------------------------------------------------------------------------ */
@@ -432,6 +438,7 @@ int mk_streams_consume(struct mk_streams *s, struct mk_consumer **ret,
     c->resume.cb = resume_cb;
     snprintf(c->why, sizeof c->why, "no link to the producer yet");
     mk_judge_init(&c->judge, o->acl, &o->stable_id, &o->own_issuer, o->issuers, s->attestation);
+    c->judge.rule = o->rule;
     mk_list_init(&c->held);
     mk_list_add_tail(&s->consumers, &c->node);
     mk_discovery_want(s->discovery, &o->producer, o->address);

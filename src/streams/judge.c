@@ -50,18 +50,25 @@ void mk_shown_done(struct mk_shown *s)
 }
 
 int mk_judge(const struct mk_judge *j, struct mk_shown *s, enum mk_scope scope, uint64_t now_ms,
-             char reason[256])
+             const struct mk_link *l, char reason[256])
 {
     struct mk_verdict v;
+    char why[256] = "";
 
     mk_gate_judge(&j->gate, &v, &s->bearer, scope, now_ms);
     s->pending = v.pending;
-    if (v.admitted) {
-        s->expires_ms = v.expires_ms;
-        return 0;
+    if (!v.admitted) {
+        snprintf(reason, 256, "%s", v.reason);
+        return MK_EREFUSED;
     }
-    snprintf(reason, 256, "%s", v.reason);
-    return MK_EREFUSED;
+    if (j->rule != NULL &&
+        !j->rule->admits(j->rule, &s->bearer, l != NULL ? mk_link_rtt_us(l) : 0, why)) {
+        why[sizeof why - 1] = 0;
+        snprintf(reason, 256, "rule: %.240s", why[0] != 0 ? why : "the program does not admit it");
+        return MK_EREFUSED;
+    }
+    s->expires_ms = v.expires_ms;
+    return 0;
 }
 
 uint64_t mk_judge_next(struct mk_env *e, uint64_t expires_ms)

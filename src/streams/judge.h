@@ -3,13 +3,14 @@
 #ifndef STREAMS_JUDGE_H
 #define STREAMS_JUDGE_H
 
-#include "env/env.h"
+#include "net/net.h"
 #include "streams/wire.h"
 
 struct mk_judge {
     struct mk_acl_composition acl;
     struct mk_arena arena; /* of acl */
     struct mk_gate gate;
+    struct mk_stream_rule *rule; /* NULL: none; set after mk_judge_init() */
 };
 /** acl is copied; NULL: OPEN. j must stay in place. */
 void mk_judge_init(struct mk_judge *j, const struct mk_acl_composition *acl,
@@ -28,9 +29,10 @@ struct mk_shown {
 void mk_shown_init(struct mk_shown *s, const struct mk_peer *peer,
                    const struct mk_stream_tickets *tickets);
 void mk_shown_done(struct mk_shown *s);
-/** 0, and s->expires_ms; MK_EREFUSED with the clause in reason, and s->pending. */
+/** 0, and s->expires_ms; MK_EREFUSED with the clause in reason, and s->pending. l is the link to
+ * the bearer; NULL when there is none any more. */
 int mk_judge(const struct mk_judge *j, struct mk_shown *s, enum mk_scope scope, uint64_t now_ms,
-             char reason[256]);
+             const struct mk_link *l, char reason[256]);
 /** When to look whether the wall clock has come to expires_ms: in a second at the latest,
  * since it may jump. */
 uint64_t mk_judge_next(struct mk_env *e, uint64_t expires_ms);

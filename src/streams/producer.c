@@ -157,6 +157,7 @@ int mk_streams_produce(struct mk_streams *s, struct mk_producer **ret,
     p->options = *o;
     set_limits(p);
     mk_judge_init(&p->judge, o->acl, &o->stable_id, &o->own_issuer, o->issuers, s->attestation);
+    p->judge.rule = o->rule;
     while (p->run == 0)
         mk_entropy(s->env, &p->run, sizeof p->run);
     mk_ring_init(&p->ring, p->options.retain_items, p->options.retain_bytes);
@@ -202,9 +203,14 @@ void mk_producer_close_node(struct mk_list *node)
     mk_producer_close(mk_container_of(node, struct mk_producer, node));
 }
 
+void mk_producer_judge_again(struct mk_producer *p)
+{
+    mk_producer_judge(p, /* anew= */ true);
+}
+
 void mk_producer_rejudge_node(struct mk_list *node)
 {
-    mk_producer_judge(mk_container_of(node, struct mk_producer, node), /* anew= */ true);
+    mk_producer_judge_again(mk_container_of(node, struct mk_producer, node));
 }
 
 struct mk_producer *mk_streams_find(struct mk_streams *s, const struct mk_id *surface)

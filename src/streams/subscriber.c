@@ -196,7 +196,7 @@ unsigned mk_producer_subscribe(struct mk_producer *p, struct mk_conv *c,
     s->producer = p;
     s->conv = c;
     mk_shown_init(&s->shown, mk_link_peer(c->link), &hello->tickets);
-    if (mk_judge(&p->judge, &s->shown, MK_SCOPE_READ, wall, detail) != 0) {
+    if (mk_judge(&p->judge, &s->shown, MK_SCOPE_READ, wall, c->link, detail) != 0) {
         bool pending = s->shown.pending;
 
         mk_shown_done(&s->shown);
@@ -225,7 +225,7 @@ static bool still_admitted(struct mk_subscriber *s, uint64_t wall, bool anew)
     char reason[256];
 
     if ((!anew && s->shown.expires_ms > wall) ||
-        mk_judge(&p->judge, &s->shown, MK_SCOPE_READ, wall, reason) == 0)
+        mk_judge(&p->judge, &s->shown, MK_SCOPE_READ, wall, s->conv->link, reason) == 0)
         return true;
     p->stats.expired++;
     mk_subscriber_close(s, MK_CLOSE_EXPIRED, reason);

@@ -3,6 +3,7 @@
 #include "stream_bed.h"
 
 #include "node/network.h"
+#include <stdio.h>
 
 #define ITEM 100u
 
@@ -686,6 +687,59 @@ static void test_consumer_refuses_by_clause(void **state)
     bed_free(b);
 }
 
+struct rule {
+    struct mk_stream_rule rule;
+    bool open;
+    uint32_t rtt_us_max; /* 0: any */
+};
+
+static bool rule_admits(struct mk_stream_rule *base, const struct mk_bearer *b, uint32_t rtt_us,
+                        char reason[256])
+{
+    struct rule *r = mk_container_of(base, struct rule, rule);
+
+    (void)b;
+    if (r->open && (r->rtt_us_max == 0 || (rtt_us > 0 && rtt_us <= r->rtt_us_max)))
+        return true;
+    snprintf(reason, 256, r->open ? "too far away" : "not now");
+    return false;
+}
+
+/** A rule of the program's own, on either side: refused with its words, admitted when it changes,
+ * ended when it changes back. */
+static void test_rules(void **state)
+{
+    (void)state;
+    for (unsigned k = 0; k < 2; k++) {
+        bool of_consumer = k == 1;
+        struct rule r = {.rule = {rule_admits}};
+        struct bed *b = bed_new(42 + k);
+        struct mk_producer *p;
+        struct bed_taker *t;
+
+        p = bed_produce(b, 0, (struct mk_producer_options){.rule = of_consumer ? NULL : &r.rule});
+        t = bed_take(b, 1, 0, (struct mk_consumer_options){.rule = of_consumer ? &r.rule : NULL});
+        bed_until_not(t);
+        assert_int_equal(t->close, 12 /* MK_CLOSE_REFUSED */);
+        assert_string_equal(t->detail, "rule: not now");
+        r.open = true;
+        r.rtt_us_max = 5000000;
+        bed_until_subscribed(t);
+        bed_until_last(t, bed_send(b, 0, 10, ITEM));
+        r.rtt_us_max = 1;
+        if (of_consumer)
+            mk_consumer_judge_again(t->c);
+        else
+            mk_producer_judge_again(p);
+        bed_until_not(t);
+        assert_int_equal(t->close, 16 /* MK_CLOSE_EXPIRED: it was admitted before */);
+        assert_string_equal(t->detail, "rule: too far away");
+        world_run(b->w, 10000);
+        assert_false(t->subscribed);
+        bed_free(b);
+    }
+}
+
 /* --- tickets that end -------------------------------------------------------------------- */
 
 struct office {
@@ -968,6 +1022,7 @@ int main(void)
         cmocka_unit_test(test_conditions),
         cmocka_unit_test(test_producer_refuses_by_clause),
         cmocka_unit_test(test_consumer_refuses_by_clause),
+        cmocka_unit_test(test_rules),
         cmocka_unit_test(test_a_ticket_ends),
         cmocka_unit_test(test_a_ticket_is_revoked),
         cmocka_unit_test(test_gather),
