@@ -12,32 +12,32 @@
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <string.h>
+#include <threads.h>
 
-static EVP_PKEY *template_key(void)
+static EVP_PKEY *template;                       /* NULL when OpenSSL has no P-256 */
+static once_flag template_once = ONCE_FLAG_INIT; /* verification runs on the pool's threads */
+
+static void template_make(void)
 {
-    static EVP_PKEY *made;
     OSSL_PARAM params[] = {OSSL_PARAM_construct_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME,
                                                             (char *)(uintptr_t) "prime256v1", 0),
                            OSSL_PARAM_construct_end()};
-    EVP_PKEY_CTX *ctx;
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "EC", NULL);
 
-    if (made != NULL)
-        return made;
-    ctx = EVP_PKEY_CTX_new_from_name(NULL, "EC", NULL);
     if (ctx == NULL || EVP_PKEY_fromdata_init(ctx) != 1 ||
-        EVP_PKEY_fromdata(ctx, &made, EVP_PKEY_KEY_PARAMETERS, params) != 1)
-        made = NULL;
+        EVP_PKEY_fromdata(ctx, &template, EVP_PKEY_KEY_PARAMETERS, params) != 1)
+        template = NULL;
     EVP_PKEY_CTX_free(ctx);
-    return made;
 }
 
 EVP_PKEY *p256_key(const uint8_t xy[64])
 {
     uint8_t point[65] = {4};
-    EVP_PKEY *t = template_key(), *k = EVP_PKEY_new();
+    EVP_PKEY *k = EVP_PKEY_new();
 
+    call_once(&template_once, template_make);
     memcpy(point + 1, xy, 64);
-    if (t == NULL || k == NULL || EVP_PKEY_copy_parameters(k, t) != 1 ||
+    if (template == NULL || k == NULL || EVP_PKEY_copy_parameters(k, template) != 1 ||
         EVP_PKEY_set1_encoded_public_key(k, point, sizeof point) != 1) {
         ERR_clear_error();
         EVP_PKEY_free(k);
