@@ -139,7 +139,8 @@ static const struct mk_evidence *gate_evidence(struct gate_case *c, struct mk_fa
     char when[32];
 
     if (a == NULL) {
-        mk_fault(reterr, MK_EREFUSED, "this node verifies no quotes (no [attest] in its file)");
+        mk_fault(reterr, MK_EREFUSED,
+                 "this node verifies no quotes: its file has no [attest] (a command: no --attest)");
         return NULL;
     }
     e = a->evidence(a, &c->bearer->peer);

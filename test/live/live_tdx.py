@@ -1,0 +1,303 @@
+#!/usr/bin/env python3
+"""A committee that requires TDX, as real processes with emulated quotes.
+
+  live_tdx.py PROGRAM
+
+Everything goes through the program's commands: `coalition emulator`, `up --tdx-emulator`, then
+the members as `coalition node` of their own, each with an [attest] of the test's choice. Only
+processes that this test started are ever signalled. Speaks TAP.
+"""
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import traceback
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
+PROGRAM = os.path.abspath(sys.argv[1])
+EXAMPLES = os.path.join(ROOT, 'examples')
+MEMBERS = ('atlas-1', 'atlas-2', 'atlas-3')
+PATIENCE = 60    # seconds for what should take a few; reached only by a failure
+OTHER = '11' * 48  # a measurement that nobody requires
+
+
+def note(text):
+    print('#', text, flush=True)
+
+
+def until(condition, what, seconds=PATIENCE):
+    """Polls condition() until it gives something true; that."""
+    deadline = time.monotonic() + seconds
+    while True:
+        found = condition()
+        if found:
+            return found
+        assert time.monotonic() < deadline, f'waited {seconds} s for {what}'
+        threading.Event().wait(0.1)
+
+
+def run(*args, timeout=PATIENCE):
+    """(status, standard output, standard error)."""
+    p = subprocess.run([PROGRAM, *args], capture_output=True, text=True, timeout=timeout,
+                       stdin=subprocess.DEVNULL)
+    assert p.returncode >= 0 and 'Sanitizer' not in p.stderr, (args, p.returncode, p.stderr)
+    return p.returncode, p.stdout, p.stderr
+
+
+def emulator(folder, *options):
+    """Makes or renews one; what it measures."""
+    status, out, err = run('emulator', folder, '--json', *options)
+    assert status == 0, err
+    return json.loads(out)['mr_td']
+
+
+class Node:
+    """`coalition node` on one member's directory."""
+
+    def __init__(self, folder):
+        self.log = open(os.path.join(folder, 'test.log'), 'a+', encoding='utf-8')
+        self.process = subprocess.Popen(
+            [PROGRAM, 'node', os.path.join(folder, 'node.toml'), '--found'],
+            stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
+
+    def stop(self):
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        status = self.process.wait(PATIENCE)
+        self.log.seek(0)
+        text = self.log.read()
+        self.log.close()
+        assert status == 0 and 'Sanitizer' not in text, text
+
+
+class Scene:
+    """A coalition whose Atlas requires a measurement of whoever comes and whoever serves."""
+
+    def __init__(self, folder):
+        self.dir = os.path.join(folder, 'state')
+        self.emulator = os.path.join(folder, 'emulator')
+        self.other = os.path.join(folder, 'other')
+        self.file = os.path.join(folder, 'tdx.toml')
+        self.local = os.path.join(self.dir, 'local.toml')
+        self.attest = os.path.join(self.emulator, 'attest.toml')
+        self.nodes = {}
+        self.entry = None
+        self.mr_td = emulator(self.emulator)
+        self.write_file()
+
+    def write_file(self):
+        shutil.copy(os.path.join(EXAMPLES, 'price-feed.toml'), os.path.dirname(self.file))
+        with open(os.path.join(EXAMPLES, 'superchain.toml'), encoding='utf-8') as f:
+            text = f.read()
+        clauses = (f'[{{ require = "tdx", mr_td = "{self.mr_td}" }}, '
+                   f'{{ require = "peer-tdx", mr_td = "{self.mr_td}" }}]')
+        assert text.count('acl       = []') == 1
+        with open(self.file, 'w', encoding='utf-8') as f:
+            f.write(text.replace('acl       = []', f'acl       = {clauses}'))
+
+    def lay_out(self):
+        """`up` founds it, publishes a card for each entry, and is stopped."""
+        p = subprocess.Popen([PROGRAM, 'up', self.file, '--dir', self.dir, '--tdx-emulator',
+                              self.emulator, '--json'], stdin=subprocess.DEVNULL,
+                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        watchdog = threading.Timer(PATIENCE, p.kill)
+        watchdog.start()
+        try:
+            for line in p.stdout:
+                if json.loads(line)['event'] == 'ready':
+                    self.while_up()
+                    p.send_signal(signal.SIGINT)
+            err = p.stderr.read()
+            assert p.wait(PATIENCE) == 0, err
+        finally:
+            watchdog.cancel()
+            if p.poll() is None:
+                p.kill()
+            p.stdout.close()
+            p.stderr.close()
+        assert self.entry is not None, f'it was never ready: {err}'
+
+    def while_up(self):
+        status, out, err = run('atlas', 'list', self.local, '--attest', self.attest, '--json')
+        assert status == 0, err
+        cards = json.loads(out)['cards']
+        assert len(cards) == 4, cards
+        self.entry = cards[0]['stable_id']
+
+    def config(self, member, attest):
+        """Gives a member this [attest]."""
+        path = os.path.join(self.dir, member, 'node.toml')
+        with open(path, encoding='utf-8') as f:
+            text = f.read().split('\n[attest]')[0]
+        with open(path, 'w', encoding='utf-8') as f:
+            f.write(text + '\n[attest]\n' + attest)
+
+    def under(self, emulator_dir, root=None, collateral=None):
+        """An [attest] that shows what one emulator measures, and believes another's root."""
+        root = root or self.emulator
+        return (f"source = \"emulator\"\nemulator = '{emulator_dir}'\nroot = '{root}/root.pem'\n"
+                f"collateral = '{collateral or root}/collateral'\nreload_s = 1\n")
+
+    def start(self, *members):
+        for m in members or MEMBERS:
+            self.nodes[m] = Node(os.path.join(self.dir, m))
+
+    def stop(self, *members):
+        for m in members or list(self.nodes):
+            self.nodes.pop(m).stop()
+
+    def status(self):
+        """What each member that answers says, by the end of its address."""
+        status, out, _ = run('status', self.local, '--json', '--timeout', '3')
+        return [n for n in json.loads(out)['nodes'] if 'error' not in n] if status == 0 else []
+
+    def leads(self):
+        """The nodes, when one leads and says that it waits for nothing."""
+        nodes = self.status()
+        ok = any(c['state'] == 'leading' and c['why'] == '' for n in nodes for c in n['components'])
+        return nodes if ok else None
+
+    def whys(self):
+        """Everything that the members say about each other."""
+        return ' | '.join(m['detail'] for n in self.status() for c in n['components']
+                          for m in c['members'] if m['detail'])
+
+    def publish(self, *options, timeout=10):
+        return run('atlas', 'publish', self.local, '--member', self.entry, '--key',
+                   os.path.join(self.dir, 'operator.key'), '--hint', 'live:1', '--timeout',
+                   str(timeout), *options)
+
+
+# --- the tests, in their order ------------------------------------------------------------
+
+def emulated_peers_are_admitted(s):
+    """Founded, written to, read from: each side showed quotes and judged the other's."""
+    s.lay_out()
+    for m in MEMBERS:
+        s.config(m, s.under(s.emulator))
+    s.start()
+    nodes = until(s.leads, 'a leader')
+    assert len(nodes) == 3
+    for n in nodes:
+        a = n['attestation']
+        good = {p['peer']: p for p in a['peers'] if p['quote'] == 'TdxRaTlsBidirectional'}
+        assert a['emulated'] and a['root'] == 'NOT INTEL' and a['source'] == 'emulator', a
+        assert len(good) >= 2 and all(p['mr_td'] == s.mr_td for p in good.values()), a
+
+
+def status_shouts(s):
+    status, out, err = run('status', s.local)
+    assert status == 0, err
+    assert out.count('QUOTES HERE PROVE NOTHING') == 3, out
+
+
+def a_bond_costs_one_verification(s):
+    """However often a writer comes over one link... and members never verify again."""
+    before = {n['peer']: n['attestation']['verifications'] for n in s.status()}
+    threading.Event().wait(2.5)  # collateral is read again each second: the same one
+    after = {n['peer']: n['attestation']['verifications'] for n in s.status()}
+    assert before == after, (before, after)
+
+
+def who_shows_nothing_writes_nothing(s):
+    status, _, err = s.publish('--attest', s.attest)
+    assert status == 0, err
+    status, _, err = s.publish()
+    assert status != 0 and 'VerifyPeerTdx: this node verifies no quotes' in err, err
+    silent = os.path.join(os.path.dirname(s.file), 'silent.toml')
+    with open(silent, 'w', encoding='utf-8') as f:
+        f.write(f"root = '{s.emulator}/root.pem'\ncollateral = '{s.emulator}/collateral'\n")
+    status, _, err = s.publish('--attest', silent)
+    assert status != 0 and 'RequireTdx: it shows no quote: this node has no source' in err, err
+    status, out, err = run('atlas', 'list', s.local, '--attest', silent)
+    assert status == 0, err  # reading is open; who serves has shown enough
+
+
+def intels_root_refuses_them(s):
+    """A reader, then the committee itself, that believe nobody but Intel."""
+    intel = os.path.join(os.path.dirname(s.file), 'intel.toml')
+    with open(intel, 'w', encoding='utf-8') as f:
+        f.write(f"source = \"emulator\"\nemulator = '{s.emulator}'\n")
+    status, _, err = run('atlas', 'list', s.local, '--attest', intel, '--timeout', '5')
+    assert status != 0 and 'VerifyPeerTdx' in err, err
+    s.stop()
+    for m in MEMBERS:
+        s.config(m, f"source = \"emulator\"\nemulator = '{s.emulator}'\n")
+    s.start()
+    until(lambda: 'RequireTdx' in s.whys(), 'a refusal')
+    assert s.leads() is None
+    assert all(n['attestation']['root'] == 'intel' for n in s.status())
+    s.stop()
+
+
+def another_measurement_is_refused(s):
+    """The same authority, another program: the others go on without it."""
+    shutil.copytree(s.emulator, s.other)
+    emulator(s.other, '--mr-td', OTHER)
+    for m in MEMBERS:
+        s.config(m, s.under(s.emulator))
+    s.config('atlas-3', s.under(s.other, root=s.emulator))
+    s.start()
+    until(s.leads, 'two that agree')
+    until(lambda: "RequireTdx: the quote's mr_td is not the one wanted" in s.whys(), 'a refusal')
+    status, _, err = s.publish('--attest', s.attest)
+    assert status == 0, err
+    s.stop('atlas-3')
+    s.config('atlas-3', s.under(s.emulator))
+    s.start('atlas-3')
+    until(lambda: len(s.leads() or []) == 3 and 'RequireTdx' not in s.whys(), 'all three')
+
+
+def expired_collateral_lets_go(s):
+    """Renewed for twelve seconds only: then nobody is believed, until it is renewed."""
+    emulator(s.emulator, '--valid', '12')
+    until(lambda: 'expired' in s.whys(), 'the bonds to end')
+    whys = s.whys()
+    assert 'RequireTdx' in whys and time.strftime('%Y-%m-', time.gmtime()) in whys, whys
+    status, _, err = s.publish('--attest', s.attest, timeout=3)
+    assert status != 0, 'a committee of nobody committed'
+    emulator(s.emulator)
+    until(s.leads, 'a leader again')
+    status, _, err = s.publish('--attest', s.attest)
+    assert status == 0, err
+    s.stop()
+
+
+TESTS = (emulated_peers_are_admitted, status_shouts, a_bond_costs_one_verification,
+         who_shows_nothing_writes_nothing, intels_root_refuses_them,
+         another_measurement_is_refused, expired_collateral_lets_go)
+
+
+def main():
+    print(f'1..{len(TESTS)}', flush=True)
+    failed = 0
+    with tempfile.TemporaryDirectory(prefix='coalition-tdx-') as folder:
+        s = Scene(folder)
+        try:
+            for i, test in enumerate(TESTS, 1):
+                began = time.monotonic()
+                try:
+                    test(s)
+                    print(f'ok {i} - {test.__name__}', flush=True)
+                except Exception:  # each is said; the rest would only follow from it
+                    failed += 1
+                    for line in traceback.format_exc().splitlines():
+                        note(line)
+                    print(f'not ok {i} - {test.__name__}', flush=True)
+                    break
+                note(f'{time.monotonic() - began:.1f} s')
+        finally:
+            for node in s.nodes.values():
+                if node.process.poll() is None:
+                    node.process.kill()
+                    node.process.wait()
+    sys.exit(failed > 0)
+
+
+main()
