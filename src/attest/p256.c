@@ -9,13 +9,14 @@
 #include "base/assert.h"
 
 #include <openssl/core_names.h>
+#include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <string.h>
-#include <threads.h>
 
-static EVP_PKEY *template;                       /* NULL when OpenSSL has no P-256 */
-static once_flag template_once = ONCE_FLAG_INIT; /* verification runs on the pool's threads */
+static EVP_PKEY *template; /* NULL when OpenSSL has no P-256 */
+static CRYPTO_ONCE template_once =
+    CRYPTO_ONCE_STATIC_INIT; /* verification runs on the pool's threads */
 
 static void template_make(void)
 {
@@ -35,9 +36,9 @@ EVP_PKEY *p256_key(const uint8_t xy[64])
     uint8_t point[65] = {4};
     EVP_PKEY *k = EVP_PKEY_new();
 
-    call_once(&template_once, template_make);
     memcpy(point + 1, xy, 64);
-    if (template == NULL || k == NULL || EVP_PKEY_copy_parameters(k, template) != 1 ||
+    if (CRYPTO_THREAD_run_once(&template_once, template_make) != 1 || template == NULL ||
+        k == NULL || EVP_PKEY_copy_parameters(k, template) != 1 ||
         EVP_PKEY_set1_encoded_public_key(k, point, sizeof point) != 1) {
         ERR_clear_error();
         EVP_PKEY_free(k);
