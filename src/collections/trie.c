@@ -5,9 +5,11 @@
  * of n keys has n leaves and n - 1 branches, whatever the keys are, and a change
  * touches one path. The root that the specification names does have the runs in
  * it: a branch at bit b under a parent at bit p is hashed at b and then lifted,
- * once with ZERO beside it for each bit between. The lifted hash is kept in the
- * node together with the depth it was lifted to, because a change above can put
- * the same (shared) node under another parent.
+ * once with ZERO beside it for each bit between. The lifted hash of a child is kept
+ * in its parent: there the depth is known, whatever other parent the same (shared)
+ * child has in another fork; and who hashes a changed path needs the hashes of all
+ * siblings beside it, which so lie in the nodes that he has in hand anyway, instead
+ * of each being a cache miss. A hash that is not valid is computed when it is asked for.
  *
  * Sharing: a node with one reference may be changed in place; any other is
  * copied first, which gives its children one more reference each, so that they
@@ -26,19 +28,17 @@
 #include <string.h>
 
 #define DEPTH_MAX 256u /* bits of H(key) */
-#define NO_DEPTH UINT16_MAX
 
 struct mk_trie_node {
     uint32_t refs;
     uint16_t bit;    /* branch: where its children part; leaf: DEPTH_MAX */
-    uint16_t lifted; /* the depth that `hash` is the root of; NO_DEPTH: not computed */
-    struct mk_id hash;
+    uint16_t hashed; /* branch: bits 0 and 1: hash[0], hash[1] are valid */
 };
 
 struct branch {
     struct mk_trie_node node;
     struct mk_trie_node *child[2];
-    struct mk_id own; /* hash at its own bit; valid where node.lifted is */
+    struct mk_id hash[2]; /* root of what lies below child[i], seen from depth bit + 1 */
 };
 
 struct leaf {
@@ -97,9 +97,9 @@ static struct mk_bytes leaf_value(const struct leaf *l)
 static struct mk_trie_node *leaf_new(const struct mk_id *path, struct mk_bytes key,
                                      struct mk_bytes value)
 {
-    struct leaf *l = mk_alloc(sizeof *l + key.n + value.n);
+    struct leaf *l = mk_realloc(NULL, sizeof *l + key.n + value.n); /* all of it is set */
 
-    l->node = (struct mk_trie_node){.refs = 1, .bit = DEPTH_MAX, .lifted = NO_DEPTH};
+    l->node = (struct mk_trie_node){.refs = 1, .bit = DEPTH_MAX};
     l->path = *path;
     l->n_key = (uint32_t)key.n;
     l->n_value = (uint32_t)value.n;
@@ -123,25 +123,32 @@ static void unref(struct mk_trie_node *n)
     mk_free(as_branch(n));
 }
 
-/* Makes the branch in *slot ours alone, to be changed; its hash is void then. */
+/* Makes the branch in *slot ours alone, to be changed. */
 static struct branch *own_branch(struct mk_trie_node **slot)
 {
     struct branch *b = as_branch(*slot);
     struct branch *copy;
 
-    if (b->node.refs == 1) {
-        b->node.lifted = NO_DEPTH;
+    if (b->node.refs == 1)
         return b;
-    }
-    copy = mk_alloc(sizeof *copy);
+    copy = mk_realloc(NULL, sizeof *copy);
     *copy = *b;
     copy->node.refs = 1;
-    copy->node.lifted = NO_DEPTH;
     copy->child[0]->refs++;
     copy->child[1]->refs++;
     b->node.refs--;
     *slot = &copy->node;
     return copy;
+}
+
+/* The place of the child that path takes, to be changed: its hash is void then. */
+static struct mk_trie_node **descend(struct mk_trie_node **slot, const struct mk_id *path)
+{
+    struct branch *b = own_branch(slot);
+    unsigned side = bit_at(path, b->node.bit);
+
+    b->node.hashed &= (uint16_t)~(1u << side);
+    return &b->child[side];
 }
 
 /* The leaf that shares the longest path with `path`, as far as branches can tell. */
@@ -182,18 +189,22 @@ int mk_trie_get(const struct mk_trie *t, struct mk_bytes key, struct mk_bytes *r
     return 0;
 }
 
-/* Puts a leaf in the place of the one with the same path. */
-static void replace(struct mk_trie *t, const struct mk_id *path, struct mk_trie_node *fresh)
+/* Gives the leaf with this path another value: in place where nobody shares it. */
+static void replace(struct mk_trie *t, const struct mk_id *path, struct mk_bytes key,
+                    struct mk_bytes value)
 {
     struct mk_trie_node **slot = &t->root;
+    struct leaf *l;
 
-    while (!is_leaf(*slot)) {
-        struct branch *b = own_branch(slot);
-
-        slot = &b->child[bit_at(path, b->node.bit)];
+    while (!is_leaf(*slot))
+        slot = descend(slot, path);
+    l = as_leaf(*slot);
+    if (l->node.refs == 1 && l->n_value == value.n) {
+        memmove(l->bytes + l->n_key, value.p, value.n);
+        return;
     }
-    unref(*slot);
-    *slot = fresh;
+    *slot = leaf_new(path, key, value);
+    unref(&l->node);
 }
 
 /* Puts a leaf beside what stands where its path parts from all others, at bit d. */
@@ -203,13 +214,11 @@ static void insert(struct mk_trie *t, const struct mk_id *path, unsigned d,
     struct mk_trie_node **slot = &t->root;
     struct branch *b;
 
-    while ((*slot)->bit < d) {
-        b = own_branch(slot);
-        slot = &b->child[bit_at(path, b->node.bit)];
-    }
+    while ((*slot)->bit < d)
+        slot = descend(slot, path);
     MK_ASSERT((*slot)->bit > d);
-    b = mk_alloc(sizeof *b);
-    b->node = (struct mk_trie_node){.refs = 1, .bit = (uint16_t)d, .lifted = NO_DEPTH};
+    b = mk_realloc(NULL, sizeof *b);
+    b->node = (struct mk_trie_node){.refs = 1, .bit = (uint16_t)d};
     b->child[bit_at(path, d)] = fresh;
     b->child[!bit_at(path, d)] = *slot;
     *slot = &b->node;
@@ -225,20 +234,22 @@ bool mk_trie_set(struct mk_trie *t, struct mk_bytes key, struct mk_bytes value)
         t->root = leaf_new(&path, key, value);
         t->count = 1;
         t->bytes = key.n + value.n;
+        t->hashed = false;
         return true;
     }
     l = nearest(t, &path);
     d = first_difference(&l->path, &path);
-    if (d < DEPTH_MAX) {
-        insert(t, &path, d, leaf_new(&path, key, value));
-        t->count++;
-        t->bytes += key.n + value.n;
+    if (d == DEPTH_MAX && mk_bytes_eq(leaf_value(l), value))
+        return false;
+    t->hashed = false;
+    if (d == DEPTH_MAX) {
+        t->bytes = t->bytes - l->n_value + value.n;
+        replace(t, &path, key, value);
         return true;
     }
-    if (mk_bytes_eq(leaf_value(l), value))
-        return false;
-    t->bytes = t->bytes - l->n_value + value.n;
-    replace(t, &path, leaf_new(&path, key, value));
+    insert(t, &path, d, leaf_new(&path, key, value));
+    t->count++;
+    t->bytes += key.n + value.n;
     return true;
 }
 
@@ -254,12 +265,12 @@ bool mk_trie_remove(struct mk_trie *t, struct mk_bytes key)
     l = nearest(t, &path);
     if (!mk_id_eq(&l->path, &path))
         return false;
+    t->hashed = false;
     t->count--;
     t->bytes -= (size_t)l->n_key + l->n_value;
     while (!is_leaf(*slot)) {
-        b = own_branch(slot);
         parent = slot;
-        slot = &b->child[bit_at(&path, b->node.bit)];
+        slot = descend(slot, &path);
     }
     if (parent == NULL) {
         unref(t->root);
@@ -305,43 +316,61 @@ static const struct leaf *any_leaf(const struct mk_trie_node *n)
     return as_leaf(n);
 }
 
-/* The root of what lies below n, seen from `depth`. A single leaf has no depth. */
-static const struct mk_id *hash_at(struct mk_trie_node *n, unsigned depth)
+static struct mk_id root_of(const struct mk_trie_node *n, unsigned depth,
+                            const struct mk_id **ret_path);
+
+/* ret_path: as root_of()'s. */
+static const struct mk_id *child_hash(struct branch *b, unsigned side,
+                                      const struct mk_id **ret_path)
 {
-    const struct mk_id *path;
+    if ((b->node.hashed >> side & 1) == 0) {
+        b->hash[side] = root_of(b->child[side], b->node.bit + 1u, ret_path);
+        b->node.hashed |= (uint16_t)(1u << side);
+    }
+    return &b->hash[side];
+}
+
+/* The root of what lies below n, seen from `depth`. A single leaf has no depth. The path of a
+ * leaf that was met on the way goes to *ret_path. */
+static struct mk_id root_of(const struct mk_trie_node *n, unsigned depth,
+                            const struct mk_id **ret_path)
+{
+    const struct mk_id *path = NULL, *zero_side, *one_side;
     struct branch *b;
     struct mk_id h;
 
-    if (n->lifted == depth || (is_leaf(n) && n->lifted != NO_DEPTH))
-        return &n->hash;
     if (is_leaf(n)) {
-        struct leaf *l = as_leaf(n);
-        struct mk_id value = mk_hash(leaf_value(l));
+        const struct leaf *l = as_leaf(n);
 
-        n->hash = hash_tagged("leaf|", &l->path, &value);
-        n->lifted = 0;
-        return &n->hash;
+        h = mk_hash(leaf_value(l));
+        *ret_path = &l->path;
+        return hash_tagged("leaf|", &l->path, &h);
     }
     b = as_branch(n);
     MK_ASSERT(depth <= n->bit);
-    if (n->lifted == NO_DEPTH) {
-        const struct mk_id *zero_side = hash_at(b->child[0], n->bit + 1u);
-        const struct mk_id *one_side = hash_at(b->child[1], n->bit + 1u);
-
-        b->own = hash_node(zero_side, one_side);
-    }
-    h = b->own;
-    path = &any_leaf(n)->path;
+    zero_side = child_hash(b, 0, &path);
+    one_side = child_hash(b, 1, &path);
+    h = hash_node(zero_side, one_side);
+    if (path == NULL && depth < n->bit)
+        path = &any_leaf(n)->path;
     for (unsigned d = n->bit; d > depth; d--)
         h = hash_up(path, d - 1, &h, &MK_ZERO_ID);
-    n->hash = h;
-    n->lifted = (uint16_t)depth;
-    return &n->hash;
+    if (path != NULL)
+        *ret_path = path;
+    return h;
 }
 
 struct mk_id mk_trie_root(struct mk_trie *t)
 {
-    return t->root == NULL ? MK_ZERO_ID : *hash_at(t->root, 0);
+    const struct mk_id *path;
+
+    if (t->root == NULL)
+        return MK_ZERO_ID;
+    if (!t->hashed) {
+        t->hash = root_of(t->root, 0, &path);
+        t->hashed = true;
+    }
+    return t->hash;
 }
 
 /* --- order ----------------------------------------------------------------------- */
@@ -386,6 +415,7 @@ struct siblings {
 static struct leaf *walk(struct mk_trie *t, const struct mk_id *path, struct siblings *s)
 {
     struct mk_trie_node *n = t->root;
+    const struct mk_id *met;
     unsigned d;
 
     if (n == NULL)
@@ -398,14 +428,14 @@ static struct leaf *walk(struct mk_trie *t, const struct mk_id *path, struct sib
         if (d < n->bit) { /* the key would part from a run: it stands alone there */
             while (s->n < d)
                 s->v[s->n++] = MK_ZERO_ID;
-            s->v[s->n] = *hash_at(n, (unsigned)s->n + 1);
+            s->v[s->n] = root_of(n, (unsigned)s->n + 1, &met);
             s->n++;
             return NULL;
         }
         while (s->n < n->bit)
             s->v[s->n++] = MK_ZERO_ID;
         side = bit_at(path, n->bit);
-        s->v[s->n++] = *hash_at(b->child[!side], n->bit + 1u);
+        s->v[s->n++] = *child_hash(b, !side, &met);
         n = b->child[side];
     }
     return as_leaf(n);

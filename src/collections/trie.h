@@ -24,6 +24,8 @@ struct mk_trie {
     struct mk_trie_node *root;
     size_t count;
     size_t bytes; /* of keys and values */
+    bool hashed;  /* hash is the state root */
+    struct mk_id hash;
 };
 
 void mk_trie_done(struct mk_trie *t);

@@ -1,9 +1,17 @@
-/* hash.c - H and hash_many on BLAKE3 (spec/identity.md, "Notation"). */
+/* hash.c - H and hash_many on BLAKE3 (spec/identity.md, "Notation").
+ *
+ * Nearly all that is hashed here is shorter than BLAKE3's chunk of 1,024 bytes (a trie's node has
+ * 69), and a hasher's state of 1.9 KiB costs more than the compression of a block or two. One
+ * chunk needs no such state: it is a chain of the library's compression function over its
+ * blocks, with flags on the first and on the last (BLAKE3 paper, 2.4 and 2.5). */
 #include <mosaik/id.h>
 
 #include "base/assert.h"
+#include "crypto/shorthash.h"
 
 #include <blake3.h>
+#include <blake3_impl.h>
+#include <sodium.h>
 #include <string.h>
 
 _Static_assert(sizeof(blake3_hasher) <= sizeof(struct mk_hasher), "the hasher must fit");
@@ -47,10 +55,34 @@ struct mk_id mk_hasher_end(const struct mk_hasher *h)
     return id;
 }
 
+/* n <= BLAKE3_CHUNK_LEN */
+static struct mk_id hash_chunk(const uint8_t *p, size_t n)
+{
+    uint8_t last[BLAKE3_BLOCK_LEN] = {0}, flags = CHUNK_START;
+    struct mk_id id;
+    uint32_t cv[8];
+
+    memcpy(cv, IV, sizeof cv);
+    for (; n > BLAKE3_BLOCK_LEN; n -= BLAKE3_BLOCK_LEN, p += BLAKE3_BLOCK_LEN) {
+        blake3_compress_in_place(cv, p, BLAKE3_BLOCK_LEN, /* counter= */ 0, flags);
+        flags = 0;
+    }
+    if (n > 0)
+        memcpy(last, p, n);
+    flags |= CHUNK_END | ROOT;
+    blake3_compress_in_place(cv, last, (uint8_t)n, /* counter= */ 0, flags);
+    for (unsigned i = 0; i < 8; i++)
+        for (unsigned k = 0; k < 4; k++)
+            id.b[i * 4 + k] = (uint8_t)(cv[i] >> 8 * k);
+    return id;
+}
+
 struct mk_id mk_hash(struct mk_bytes x)
 {
     struct mk_hasher h;
 
+    if (x.n <= BLAKE3_CHUNK_LEN)
+        return hash_chunk(x.p, x.n);
     mk_hasher_init(&h);
     mk_hasher_put(&h, x.p, x.n);
     return mk_hasher_end(&h);
@@ -76,4 +108,15 @@ struct mk_id mk_derive(const struct mk_id *id, struct mk_str segment)
     mk_hasher_put(&h, id->b, sizeof id->b);
     mk_hasher_put(&h, segment.p, segment.n);
     return mk_hasher_end(&h);
+}
+
+uint64_t mk_shorthash(const uint8_t key[MK_SHORTHASH_KEY], struct mk_bytes x)
+{
+    uint8_t out[crypto_shorthash_BYTES];
+    uint64_t ret = 0;
+
+    crypto_shorthash(out, x.p, x.n, key);
+    for (unsigned i = 0; i < sizeof out; i++)
+        ret |= (uint64_t)out[i] << 8 * i;
+    return ret;
 }

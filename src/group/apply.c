@@ -1,8 +1,11 @@
 /* Committed entries become state, answers, heads: in order, each once.
  *
- * Answers are sent in the turn that applied; signatures come in the next one, so that
- * nobody waits for an ed25519 signature who has not asked for it. A member that is far
- * behind applies in slices, so that its links live meanwhile. */
+ * Answers are sent in the turn that applied; heads and signatures come in the next one, so
+ * that nobody waits for a trie's hashes and an ed25519 signature who has not asked for them.
+ * A member that is far behind applies in slices, so that its links live meanwhile.
+ *
+ * Where consensus had something to write or to say in this turn, applying waits for the
+ * next one: the disk and the other members then work while we do. */
 #include "group/group_int.h"
 #include "group/serve.h"
 
@@ -18,6 +21,7 @@ static void one_entry(struct mk_group *g, uint64_t index, const struct mk_entry 
 {
     struct mk_applied a;
 
+    mk_heads_settle(g);
     if (e->type != MK_ENTRY_COMMAND) {
         mk_state_skip(g->st, index);
         if (e->type == MK_ENTRY_CHANGE) {
@@ -45,6 +49,11 @@ void mk_apply_turn(struct mk_group *g)
 {
     uint64_t index = mk_state_index(g->st), from = index;
 
+    if (g->drove && index < g->commit && !g->apply_waited) {
+        g->apply_waited = true;
+        return; /* founded_deadline() asks for a turn at once */
+    }
+    g->apply_waited = false;
     while (index < g->commit && index - from < APPLY_SLICE) {
         const struct mk_entry *e = mk_consensus_entry(g->raft, index + 1);
 

@@ -123,6 +123,24 @@ struct mk_link *mk_chooser_pick(struct mk_chooser *c)
     return NULL;
 }
 
+bool mk_chooser_prefer(struct mk_chooser *c, const struct mk_peer *peer)
+{
+    const struct mk_peers *peers = newest_peers(c);
+
+    for (size_t i = 0; i < peers->n; i++) {
+        const struct mk_choice *choice;
+
+        if (!mk_peer_eq(&peers->v[i], peer))
+            continue;
+        choice = choice_of(c, peer);
+        if (choice->lied || choice->retry_ns > mk_now(c->env) || mk_net_link(c->net, peer) == NULL)
+            return false;
+        c->turn = (unsigned)i;
+        return true;
+    }
+    return false;
+}
+
 uint64_t mk_chooser_retry_ns(struct mk_chooser *c)
 {
     const struct mk_peers *peers = newest_peers(c);

@@ -39,6 +39,8 @@ void mk_chooser_done(struct mk_chooser *c);
 bool mk_chooser_still(struct mk_chooser *c, const struct mk_peer *peer, char detail[MK_REASON_MAX]);
 /** The link of a member to be used now; NULL: none. */
 struct mk_link *mk_chooser_pick(struct mk_chooser *c);
+/** Picks `peer` from now on, if it could be picked now; false: it could not. */
+bool mk_chooser_prefer(struct mk_chooser *c, const struct mk_peer *peer);
 /** When one that failed may be tried again, ns; UINT64_MAX: only a new link helps. */
 uint64_t mk_chooser_retry_ns(struct mk_chooser *c);
 /** It failed: refused, closed, silent (lied false: tried again later), or lied. Reported. */

@@ -23,6 +23,7 @@
 #define AGAIN_MS 50u   /* "ask again": first after, doubling */
 #define AGAIN_MAX_MS 1000u
 #define SESSION_IDLE_MS 600000u /* well below the hour after which a group forgets it */
+#define MOVE_MS 1000u /* between two moves to whom a member calls the leader */
 #define SAID_MAX 200u
 
 struct session {
@@ -157,7 +158,7 @@ static struct call *call_find(struct mk_client *c, uint64_t id)
     return NULL;
 }
 
-static void lose_member(struct mk_client *c, unsigned close, const char *detail, bool lied)
+static void leave_member(struct mk_client *c)
 {
     c->conv = NULL;
     c->blocked = false;
@@ -168,8 +169,13 @@ static void lose_member(struct mk_client *c, unsigned close, const char *detail,
         k->with_member = false;
         k->again_ns = 0;
     }
-    mk_chooser_failed(&c->chooser, &c->peer, close, detail, lied);
     client_wake(c);
+}
+
+static void lose_member(struct mk_client *c, unsigned close, const char *detail, bool lied)
+{
+    leave_member(c);
+    mk_chooser_failed(&c->chooser, &c->peer, close, detail, lied);
 }
 
 static void drop_member(struct mk_client *c, unsigned close, const char *detail, bool lied)
@@ -246,11 +252,32 @@ static void got_change(struct mk_client *c, struct mk_bytes pc)
     mk_arena_done(&arena);
 }
 
+/* The member passes our commands on: go to the leader itself, with all open calls. Members
+ * that disagree about who leads do not send us round faster than MOVE_MS. */
+static void client_move(struct mk_client *c, struct mk_bytes to)
+{
+    uint64_t now = mk_now(c->env);
+    struct mk_peer leader;
+
+    if (to.n != sizeof leader.b || (c->moved_ns != 0 && now < c->moved_ns + MOVE_MS * MK_MS))
+        return;
+    memcpy(leader.b, to.p, sizeof leader.b);
+    if (mk_peer_eq(&leader, &c->peer) || !mk_chooser_prefer(&c->chooser, &leader))
+        return;
+    c->moved_ns = now;
+    mk_conv_close(c->conv, MK_CLOSE_NONE, "to the leader");
+    leave_member(c);
+}
+
 static void client_answer(struct mk_client *c, const struct mk_exec_answer *a)
 {
     struct call *k = call_find(c, a->id);
 
     c->heard_ns = mk_now(c->env);
+    if (a->step == MK_EXEC_STEP_LEADER) {
+        client_move(c, a->outcome.answer);
+        return;
+    }
     if (k == NULL || !k->with_member)
         return; /* timed out here meanwhile, or answered by another member */
     if (a->step == 3) {

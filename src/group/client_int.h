@@ -36,6 +36,7 @@ struct mk_client {
     struct mk_peer peer; /* the member in use */
     bool blocked;
     uint64_t heard_ns;
+    uint64_t moved_ns;       /* when it last went to the leader on a member's advice */
     struct mk_list calls;    /* oldest first */
     struct mk_list sessions; /* idle ones */
     unsigned n_calls, n_sessions;

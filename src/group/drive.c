@@ -355,9 +355,11 @@ void mk_drive_turn(struct mk_group *g)
         }
     }
     nudge(g);
+    g->drove = false;
     do {
         mk_consensus_effects(g->raft, &fx);
         g->deadline_ms = fx.deadline_ms;
+        g->drove = g->drove || fx.persist_from > 0 || fx.n_messages > 0;
         carry_out(g, &fx);
         if (g->state == MK_GROUP_FAILED)
             return;

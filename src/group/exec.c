@@ -295,6 +295,19 @@ void mk_exec_said(struct mk_waiter *w, const char *why)
     mk_buf_done(&b);
 }
 
+void mk_exec_hint(struct mk_exec_conv *x, const struct mk_peer *leader)
+{
+    struct mk_outcome o = {.answer = MK_BYTES(leader->b, sizeof leader->b)};
+    struct mk_buf b = {0};
+
+    if (mk_peer_eq(&x->hinted, leader))
+        return;
+    x->hinted = *leader;
+    mk_encode(&b, &mk_outcome_type, &o);
+    mk_exec_plain(x, 0, MK_EXEC_STEP_LEADER, mk_buf_bytes(&b));
+    mk_buf_done(&b);
+}
+
 static void waiter_done(struct mk_waiter *w)
 {
     w->client->n_waiting--;

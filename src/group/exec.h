@@ -16,6 +16,7 @@ struct mk_exec_conv {
     uint64_t epoch;      /* the newest that it knows */
     uint64_t expires_ms; /* of its admission; unix */
     char reason[MK_REASON_MAX];
+    struct mk_peer hinted; /* the leader it was told of last */
     struct mk_arena mem;
     struct mk_bytes *tickets;
     size_t n_tickets;

@@ -197,6 +197,8 @@ unsigned mk_exec_accept(struct mk_group *g, struct mk_conv *c, const struct mk_e
 /** Step one; takes w: frees it, or keeps it for step two. */
 void mk_exec_answered(struct mk_group *g, struct mk_waiter *w, struct mk_bytes outcome);
 void mk_exec_unproving(struct mk_group *g, struct mk_waiter *w); /* it waits no more */
+/** Tells a client, once, who leads: its command was passed on. */
+void mk_exec_hint(struct mk_exec_conv *x, const struct mk_peer *leader);
 /** A step one, or an answer of a query, that no waiter stands for. */
 void mk_exec_plain(struct mk_exec_conv *x, uint64_t id, unsigned step, struct mk_bytes outcome);
 void mk_exec_certified(struct mk_group *g, unsigned surface); /* a newer certificate is there */
@@ -248,6 +250,8 @@ void mk_heads_open(struct mk_group *g);
 void mk_heads_close(struct mk_group *g);
 /** The surfaces of the bits are due; called right after the marked entry was applied. */
 void mk_heads_marked(struct mk_group *g, uint64_t surfaces);
+/** Computes the heads that are due; called before the next entry is applied. */
+void mk_heads_settle(struct mk_group *g);
 void mk_heads_received(struct mk_group *g, struct mk_member *m,
                        const struct mk_head_signatures *signatures);
 /** A member came up: it gets our newest. */
@@ -397,6 +401,8 @@ struct mk_group {
     enum mk_consensus_role role;
     uint64_t leader;
     uint64_t deadline_ms;
+    bool drove;        /* in this turn: something was written or said */
+    bool apply_waited; /* a turn for that */
     struct mk_buf scratch;
     uint64_t nudge_ns; /* tell followers of the commit then; 0: no need */
 
@@ -424,6 +430,7 @@ struct mk_group {
     /* heads.c */
     struct mk_seal *seals;
     struct mk_timer sign_timer;
+    uint64_t marked; /* surfaces whose heads of the last mark are not computed yet, as bits */
     uint64_t highest_signed;
     bool conflicted;
     struct mk_certificate conflict[2];

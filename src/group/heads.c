@@ -313,6 +313,9 @@ static void sign_due(struct mk_timer *t)
 
     if (g->state == MK_GROUP_FAILED)
         return;
+    mk_heads_settle(g);
+    if (g->state == MK_GROUP_FAILED)
+        return; /* a majority signed another one */
     for (unsigned i = 0; i < mk_state_surfaces(g->st)->n; i++) {
         size_t n = sign_surface(g, i, v);
 
@@ -349,10 +352,17 @@ static bool may_sign(struct mk_group *g)
     return counts(g, g->self);
 }
 
-void mk_heads_marked(struct mk_group *g, uint64_t surfaces)
+/* The heads of the last mark: computed before the state moves on, but not before those
+ * who wait for the entries of its batch are answered. */
+void mk_heads_settle(struct mk_group *g)
 {
-    bool old = mk_state_index(g->st) <= g->caught_up || !may_sign(g);
+    uint64_t surfaces = g->marked;
+    bool old;
 
+    if (surfaces == 0)
+        return;
+    g->marked = 0;
+    old = mk_state_index(g->st) <= g->caught_up || !may_sign(g);
     for (unsigned i = 0; i < mk_state_surfaces(g->st)->n; i++) {
         struct mk_seal *seal = &g->seals[i];
         struct mk_head *h = &seal->own[seal->n_own % MK_SIGNATURES_KEPT];
@@ -371,6 +381,12 @@ void mk_heads_marked(struct mk_group *g, uint64_t surfaces)
     }
     if (!old)
         g->highest_signed = mk_state_index(g->st);
+}
+
+void mk_heads_marked(struct mk_group *g, uint64_t surfaces)
+{
+    MK_ASSERT(g->marked == 0);
+    g->marked = surfaces;
     g->sign_timer.cb = sign_due;
     if (!g->sign_timer.armed)
         mk_timer_start(g->env, &g->sign_timer, mk_now(g->env));
@@ -397,6 +413,7 @@ void mk_heads_greet(struct mk_group *g, struct mk_member *m)
 /* Heads of before the snapshot are of no use: what is signed next comes after it. */
 void mk_heads_replaced(struct mk_group *g)
 {
+    g->marked = 0;
     for (unsigned i = 0; i < mk_state_surfaces(g->st)->n; i++)
         g->seals[i].signed_n = g->seals[i].n_own;
     g->caught_up = mk_state_index(g->st);

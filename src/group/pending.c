@@ -203,6 +203,13 @@ static void forward(struct mk_group *g, struct mk_pending *p, struct mk_member *
         .command = MK_BYTES(p->entry->p + p->command_at, p->entry->n - p->command_at),
     };
     p->where = mk_member_send(leader, &msg) ? MK_PENDING_FORWARDED : MK_PENDING_WAITS;
+    mk_list_each(at, &p->waiters)
+    {
+        struct mk_waiter *w = mk_container_of(at, struct mk_waiter, node);
+
+        if (w->kind == MK_WAITER_CLIENT)
+            mk_exec_hint(w->client, &leader->peer);
+    }
 }
 
 static bool wanted_here(const struct mk_pending *p)

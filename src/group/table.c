@@ -1,7 +1,7 @@
 /* A stranger chooses session numbers; were the hash a plain one, he could put all
- * of them into one chain. So it is BLAKE3 over a secret seed and the key, which
- * fits into one block (about 100 ns). */
+ * of them into one chain. So it is SipHash under a secret seed. */
 #include "group/table.h"
+#include "crypto/shorthash.h"
 
 #include <string.h>
 
@@ -20,18 +20,13 @@ static void put_u64(uint8_t *p, uint64_t v)
 uint64_t mk_table_hash(const struct mk_table *t, const struct mk_peer *peer, uint64_t session,
                        uint64_t number)
 {
-    uint8_t key[56];
-    struct mk_id h;
-    uint64_t ret = 0;
+    uint8_t secret[MK_SHORTHASH_KEY] = {0}, key[48];
 
-    put_u64(key, t->seed);
-    memcpy(key + 8, peer->b, sizeof peer->b);
-    put_u64(key + 40, session);
-    put_u64(key + 48, number);
-    h = mk_hash(MK_BYTES(key, sizeof key));
-    for (unsigned i = 0; i < 8; i++)
-        ret |= (uint64_t)h.b[i] << (8 * i);
-    return ret;
+    put_u64(secret, t->seed);
+    memcpy(key, peer->b, sizeof peer->b);
+    put_u64(key + 32, session);
+    put_u64(key + 40, number);
+    return mk_shorthash(secret, MK_BYTES(key, sizeof key));
 }
 
 static void table_grow(struct mk_table *t)

@@ -163,7 +163,10 @@ MK_STRUCT_DECLARE(mk_forwarded, MK_FORWARDED_TABLE)
  * committed (certified requests get it too, as progress); step 2: with proofs. A status of
  * MK_ETIMEDOUT, MK_ENOTLEADER or MK_EFULL in step 1 means: ask again (the same session and number).
  * step 3: the outcome's answer is pc(RosterChange), the next of the chain, before the first step 2
- * that needs it; id is that of the command. */
+ * that needs it; id is that of the command.
+ * step 4: no answer, id 0: commands of this conversation are passed on to the leader, whose peer id
+ * is outcome.answer; who asks there saves a way there and back. Advice, no more. */
+#define MK_EXEC_STEP_LEADER 4u
 #define MK_EXEC_ANSWER_TABLE(F, S) \
     F(S, mk_u64, id)               \
     F(S, mk_u8, step)              \

@@ -74,6 +74,26 @@ static void test_hasher(void **state)
     assert_true(mk_id_eq(&joined, &many));
 }
 
+/* What is hashed in one go has a way of its own: lengths around blocks and the chunk. */
+static void test_hash_lengths(void **state)
+{
+    uint8_t x[1100];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof x; i++)
+        x[i] = (uint8_t)(i * 251 + i / 251);
+    for (size_t n = 0; n <= sizeof x; n++) {
+        struct mk_id once = mk_hash(MK_BYTES(x, n)), parts;
+        struct mk_hasher h;
+
+        mk_hasher_init(&h);
+        mk_hasher_put(&h, x, n / 3);
+        mk_hasher_put(&h, x + n / 3, n - n / 3);
+        parts = mk_hasher_end(&h);
+        assert_true(mk_id_eq(&once, &parts));
+    }
+}
+
 static void test_text(void **state)
 {
     struct mk_id id = unit_id("83612FF2930a210370bbef474e257e8757006bb4b9450ebe009787663512a065");
@@ -95,7 +115,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_id_of_text), cmocka_unit_test(test_derive),
         cmocka_unit_test(test_hash_many),  cmocka_unit_test(test_hasher),
-        cmocka_unit_test(test_text),
+        cmocka_unit_test(test_hash_lengths), cmocka_unit_test(test_text),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
