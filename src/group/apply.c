@@ -10,6 +10,7 @@
 #include "group/serve.h"
 
 #define APPLY_SLICE 2048u /* entries of one turn */
+#define APPLY_WAITS 3u    /* turns that applying waits for consensus */
 
 static void one_command(struct mk_group *g, const struct mk_applied *a)
 {
@@ -49,11 +50,11 @@ void mk_apply_turn(struct mk_group *g)
 {
     uint64_t index = mk_state_index(g->st), from = index;
 
-    if (g->drove && index < g->commit && !g->apply_waited) {
-        g->apply_waited = true;
+    if (g->drove && index < g->commit && g->apply_waited < APPLY_WAITS) {
+        g->apply_waited++;
         return; /* founded_deadline() asks for a turn at once */
     }
-    g->apply_waited = false;
+    g->apply_waited = 0;
     while (index < g->commit && index - from < APPLY_SLICE) {
         const struct mk_entry *e = mk_consensus_entry(g->raft, index + 1);
 

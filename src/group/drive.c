@@ -182,6 +182,7 @@ static void persist_done(struct mk_store_wait *w, int status)
         mk_group_fail(g, status, "the disk failed");
         return;
     }
+    g->persisted_ns = mk_now(g->env);
     input_done(g, mk_consensus_persisted(g->raft, index, term, mk_drive_now_ms(g)));
     mk_pending_persisted(g, index);
 }
@@ -370,4 +371,6 @@ void mk_drive_turn(struct mk_group *g)
         }
         mk_query_confirmed(g, fx.reads_done, fx.read_index);
     } while (!nothing(&fx));
+    if (g->drove)
+        mk_heads_hurry(g);
 }

@@ -58,6 +58,8 @@ struct mk_member {
     bool in_roster; /* of the newest roster applied here */
     struct mk_conv *conv;
     struct mk_outbox out;
+    struct mk_buf late; /* u32le length and bytes of messages that go with the next one, or then: */
+    uint64_t late_ns;   /* 0: there are none */
     bool up;          /* hello seen, admitted: messages flow */
     bool slow;        /* its messages pile up: to be dropped */
     bool lied;        /* it signed another history: to be dropped */
@@ -98,6 +100,9 @@ void mk_peers_link_changed(struct mk_group *g, const struct mk_peer *peer);
 /** Queues a message of pieces; one to a member that is not up is dropped. A member whose
  * messages pile up is dropped in the next turn. */
 void mk_member_put(struct mk_member *m, const struct mk_bytes *parts, size_t n);
+/** As mk_member_send(), but the message may wait a moment for another one to go with: what it
+ * says is needed soon, not now, and each send wakes a process. */
+void mk_member_send_late(struct mk_member *m, const struct mk_member_message *msg);
 /** false: not up; the message is dropped. */
 bool mk_member_send(struct mk_member *m, const struct mk_member_message *msg);
 void mk_member_send_all(struct mk_group *g, const struct mk_member_message *msg);
@@ -250,6 +255,8 @@ void mk_heads_open(struct mk_group *g);
 void mk_heads_close(struct mk_group *g);
 /** The surfaces of the bits are due; called right after the marked entry was applied. */
 void mk_heads_marked(struct mk_group *g, uint64_t surfaces);
+/** Signs what is due now, if it was put off. */
+void mk_heads_hurry(struct mk_group *g);
 /** Computes the heads that are due; called before the next entry is applied. */
 void mk_heads_settle(struct mk_group *g);
 void mk_heads_received(struct mk_group *g, struct mk_member *m,
@@ -401,8 +408,9 @@ struct mk_group {
     enum mk_consensus_role role;
     uint64_t leader;
     uint64_t deadline_ms;
-    bool drove;        /* in this turn: something was written or said */
-    bool apply_waited; /* a turn for that */
+    bool drove;            /* in this turn: something was written or said */
+    unsigned apply_waited; /* turns, for that */
+    uint64_t persisted_ns; /* when entries were durable here last */
     struct mk_buf scratch;
     uint64_t nudge_ns; /* tell followers of the commit then; 0: no need */
 

@@ -22,6 +22,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#define SIGN_LATE_NS (2 * MK_MS) /* a leader puts signing off so long, while it is otherwise idle \
+                                  */
+#define BUSY_NS \
+    (2500u * 1000u) /* less than the 3 ms after which an idle leader tells of a commit */
+
 static struct mk_kept_signature *kept_of(struct mk_group *g, unsigned surface, unsigned member,
                                          unsigned i)
 {
@@ -248,8 +253,10 @@ void mk_heads_interest(struct mk_group *g, unsigned surface, int more)
     struct mk_seal *seal = &g->seals[surface];
 
     seal->interest += (unsigned)more;
-    if (more > 0)
+    if (more > 0) {
         seal->ask = true;
+        mk_heads_hurry(g);
+    }
     mk_group_wake(g);
 }
 
@@ -275,6 +282,14 @@ static void add_signature(struct mk_head_signature *v, size_t *n, const struct m
     ++*n;
 }
 
+/* A leader has its own signature where clients ask for certificates, and speaks to all within
+ * NUDGE_NS. A follower that writes entries will soon answer for some more. */
+static bool may_wait(struct mk_group *g, const struct mk_member *to)
+{
+    return mk_group_leads(g) || to != mk_member_leader(g) || !mk_list_empty(&g->persists) ||
+           mk_now(g->env) < g->persisted_ns + BUSY_NS;
+}
+
 static void send_signatures(struct mk_group *g, struct mk_member *to,
                             const struct mk_head_signature *v, size_t n)
 {
@@ -282,10 +297,16 @@ static void send_signatures(struct mk_group *g, struct mk_member *to,
 
     if (n == 0)
         return;
-    if (to != NULL)
-        mk_member_send(to, &msg);
-    else
-        mk_member_send_all(g, &msg);
+    for (unsigned i = 0; i < g->n_members; i++) {
+        struct mk_member *m = &g->members[i];
+
+        if (i == g->self || (to != NULL && m != to))
+            continue;
+        if (to == NULL && may_wait(g, m))
+            mk_member_send_late(m, &msg);
+        else
+            mk_member_send(m, &msg);
+    }
 }
 
 static size_t sign_surface(struct mk_group *g, unsigned surface, struct mk_head_signature *v)
@@ -383,12 +404,29 @@ void mk_heads_settle(struct mk_group *g)
         g->highest_signed = mk_state_index(g->st);
 }
 
+/* A leader that has answered waits for its clients' next commands, and signs while those are on
+ * their way to the disks; unless somebody waits for a certificate. */
+static bool may_sign_late(struct mk_group *g, uint64_t surfaces)
+{
+    for (unsigned i = 0; i < mk_state_surfaces(g->st)->n; i++)
+        if ((surfaces >> i & 1) != 0 && g->seals[i].interest > 0)
+            return false;
+    return mk_group_leads(g);
+}
+
 void mk_heads_marked(struct mk_group *g, uint64_t surfaces)
 {
     MK_ASSERT(g->marked == 0);
     g->marked = surfaces;
     g->sign_timer.cb = sign_due;
     if (!g->sign_timer.armed)
+        mk_timer_start(g->env, &g->sign_timer,
+                       mk_now(g->env) + (may_sign_late(g, surfaces) ? SIGN_LATE_NS : 0));
+}
+
+void mk_heads_hurry(struct mk_group *g)
+{
+    if (g->sign_timer.armed)
         mk_timer_start(g->env, &g->sign_timer, mk_now(g->env));
 }
 

@@ -16,6 +16,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#define LATE_NS (2 * MK_MS)  /* what may wait for another message waits so long at most */
+#define LATE_MAX (64u << 10) /* and is no more than that */
+
 /* --- judging ----------------------------------------------------------------------- */
 
 static void keep_tickets(struct mk_member *m, const struct mk_wire_tickets *t)
@@ -120,6 +123,8 @@ static void member_down(struct mk_member *m)
     m->up = false;
     m->conv = NULL;
     mk_outbox_done(&m->out);
+    mk_buf_done(&m->late);
+    m->late_ns = 0;
     retry_later(m);
     if (was_up) {
         mk_reseat_look(g);
@@ -355,12 +360,52 @@ static void member_open(struct mk_member *m, struct mk_link *l)
 
 /* --- sending --------------------------------------------------------------------------- */
 
-void mk_member_put(struct mk_member *m, const struct mk_bytes *parts, size_t n)
+static void put_now(struct mk_member *m, const struct mk_bytes *parts, size_t n)
 {
-    if (!m->up || mk_outbox_put(&m->out, parts, n))
+    if (mk_outbox_put(&m->out, parts, n))
         return;
     m->slow = true;
     mk_group_wake(m->g);
+}
+
+static void put_late(struct mk_member *m)
+{
+    struct mk_reader r = {m->late.p, m->late.n, false};
+
+    while (r.n > 0) {
+        uint32_t n = mk_read_u32le(&r);
+        struct mk_bytes whole = mk_read_bytes(&r, n);
+
+        put_now(m, &whole, 1);
+    }
+    mk_buf_clear(&m->late);
+    m->late_ns = 0;
+}
+
+void mk_member_put(struct mk_member *m, const struct mk_bytes *parts, size_t n)
+{
+    if (!m->up)
+        return;
+    put_now(m, parts, n);
+    put_late(m);
+}
+
+void mk_member_send_late(struct mk_member *m, const struct mk_member_message *msg)
+{
+    struct mk_buf b = {0};
+
+    if (!m->up)
+        return;
+    mk_encode(&b, &mk_member_message_type, msg);
+    mk_buf_put_u32le(&m->late, (uint32_t)b.n);
+    mk_buf_put(&m->late, b.p, b.n);
+    mk_buf_done(&b);
+    if (m->late_ns == 0)
+        m->late_ns = mk_now(m->g->env) + LATE_NS;
+    if (m->late.n > LATE_MAX)
+        put_late(m);
+    else
+        mk_group_wake(m->g); /* for its deadline */
 }
 
 bool mk_member_send(struct mk_member *m, const struct mk_member_message *msg)
@@ -423,6 +468,8 @@ static void member_turn(struct mk_group *g, struct mk_member *m)
         mk_member_drop(m, MK_CLOSE_CONFLICT, m->detail);
         return;
     }
+    if (m->late_ns != 0 && m->late_ns <= mk_now(g->env))
+        put_late(m);
     if (m->up && (m->rejudge || m->expires_ms <= mk_wall_ms(g->env)) && judge(m) != 0) {
         mk_member_drop(m, MK_CLOSE_EXPIRED, m->detail);
         return;
@@ -475,6 +522,8 @@ uint64_t mk_peers_deadline(const struct mk_group *g)
                  mk_peer_cmp(mk_net_self(g->net), &m->peer) < 0 && g->named)
             t = m->retry_ns;
         at = t < at ? t : at;
+        if (m->late_ns != 0 && m->late_ns < at)
+            at = m->late_ns;
     }
     return at;
 }
@@ -577,6 +626,7 @@ void mk_peers_close(struct mk_group *g)
         if (c != NULL)
             mk_conv_close(c, MK_CLOSE_SHUTDOWN, "");
         mk_outbox_done(&m->out);
+        mk_buf_done(&m->late);
         mk_snap_close(m->giving);
         m->giving = NULL;
         mk_arena_done(&m->tickets_mem);

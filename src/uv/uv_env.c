@@ -233,7 +233,7 @@ static void env_run_deferred(struct mk_uv_env *e)
     }
 }
 
-static void env_end_turn(struct mk_uv_env *e)
+static void env_tasks_and_sends(struct mk_uv_env *e)
 {
     struct mk_list *n;
 
@@ -242,6 +242,21 @@ static void env_end_turn(struct mk_uv_env *e)
         while ((n = mk_list_pop(&e->dirty)) != NULL)
             mk_uv_sock_flush(mk_container_of(n, struct mk_uv_sock, dirty));
     } while (!mk_list_empty(&e->base.tasks));
+}
+
+/* What is written on the loop itself waits until all that was to be sent is on its way. */
+static void env_end_turn(struct mk_uv_env *e)
+{
+    struct mk_list *n;
+
+    env_tasks_and_sends(e);
+    while ((n = mk_list_pop(&e->writes)) != NULL) {
+        struct mk_uv_deferred *d = mk_container_of(n, struct mk_uv_deferred, node);
+
+        d->cb(d);
+        e->now_stale = true;
+        env_tasks_and_sends(e);
+    }
 }
 
 /* Runs just before the poll waits: what the clock said before is old afterwards. */
@@ -395,6 +410,7 @@ int mk_loop_open(struct mk_env **ret, const char *dir, struct mk_fault *reterr)
     mk_env_base_init(&e->base, &mk_uv_ops);
     mk_list_init(&e->deferred);
     mk_list_init(&e->dirty);
+    mk_list_init(&e->writes);
     mk_list_init(&e->done);
     e->now_stale = true;
     e->timer_at_ms = UINT64_MAX;

@@ -113,8 +113,8 @@ static void test_text(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_id_of_text), cmocka_unit_test(test_derive),
-        cmocka_unit_test(test_hash_many),  cmocka_unit_test(test_hasher),
+        cmocka_unit_test(test_id_of_text),   cmocka_unit_test(test_derive),
+        cmocka_unit_test(test_hash_many),    cmocka_unit_test(test_hasher),
         cmocka_unit_test(test_hash_lengths), cmocka_unit_test(test_text),
     };
 
