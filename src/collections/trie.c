@@ -147,7 +147,7 @@ static struct mk_trie_node **descend(struct mk_trie_node **slot, const struct mk
     struct branch *b = own_branch(slot);
     unsigned side = bit_at(path, b->node.bit);
 
-    b->node.hashed &= (uint16_t)~(1u << side);
+    b->node.hashed &= (uint16_t) ~(1u << side);
     return &b->child[side];
 }
 

@@ -23,7 +23,7 @@
 #define AGAIN_MS 50u   /* "ask again": first after, doubling */
 #define AGAIN_MAX_MS 1000u
 #define SESSION_IDLE_MS 600000u /* well below the hour after which a group forgets it */
-#define MOVE_MS 1000u /* between two moves to whom a member calls the leader */
+#define MOVE_MS 1000u           /* between two moves to whom a member calls the leader */
 #define SAID_MAX 200u
 
 struct session {

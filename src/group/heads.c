@@ -22,8 +22,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define SIGN_LATE_NS (2 * MK_MS) /* a leader puts signing off so long, while it is otherwise idle \
-                                  */
+#define SIGN_LATE_NS (2 * MK_MS) /* a leader that is otherwise idle puts signing off so long */
 #define BUSY_NS \
     (2500u * 1000u) /* less than the 3 ms after which an idle leader tells of a commit */
 

@@ -244,13 +244,17 @@ static void env_tasks_and_sends(struct mk_uv_env *e)
     } while (!mk_list_empty(&e->base.tasks));
 }
 
-/* What is written on the loop itself waits until all that was to be sent is on its way. */
+/* What is written on the loop itself waits until all that was to be sent is on its way. Writes
+ * that follow from these wait for the next turn: the sockets come first. */
 static void env_end_turn(struct mk_uv_env *e)
 {
-    struct mk_list *n;
+    struct mk_list mine, *n;
 
     env_tasks_and_sends(e);
-    while ((n = mk_list_pop(&e->writes)) != NULL) {
+    mk_list_init(&mine);
+    while ((n = mk_list_pop(&e->writes)) != NULL)
+        mk_list_add_tail(&mine, n);
+    while ((n = mk_list_pop(&mine)) != NULL) {
         struct mk_uv_deferred *d = mk_container_of(n, struct mk_uv_deferred, node);
 
         d->cb(d);
@@ -269,7 +273,7 @@ void mk_loop_turn(struct mk_env *base, uint32_t wait_ms_max)
 {
     struct mk_uv_env *e = mk_uv_env_of(base);
     bool busy = !mk_list_empty(&e->deferred) || !mk_list_empty(&base->tasks) ||
-                !mk_list_empty(&e->dirty) || wait_ms_max == 0;
+                !mk_list_empty(&e->dirty) || !mk_list_empty(&e->writes) || wait_ms_max == 0;
 
     env_arm(e, wait_ms_max);
     uv_run(&e->loop, busy ? UV_RUN_NOWAIT : UV_RUN_ONCE);

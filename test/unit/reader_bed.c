@@ -331,6 +331,12 @@ static void exec_prove(struct bed_member *m, struct mk_conv *c, const struct mk_
     exec_send(c, &a);
 }
 
+static void exec_point(struct bed_member *m, struct mk_conv *c)
+{
+    exec_send(
+        c, &(struct mk_exec_answer){.step = MK_EXEC_STEP_LEADER, .outcome.answer = m->points_to});
+}
+
 static void exec_message_cb(struct mk_conv *c, struct mk_bytes bytes)
 {
     struct bed_member *m = c->owner;
@@ -360,7 +366,9 @@ static void exec_message_cb(struct mk_conv *c, struct mk_bytes bytes)
         m->executed++;
         a.id = r.u.execute.id;
         a.outcome.commits = (struct mk_commit_refs){&ref, 1};
-        if (m->exec_manner != EXEC_MUTE) {
+        if (m->exec_manner >= EXEC_POINTS)
+            exec_point(m, c);
+        if (m->exec_manner != EXEC_MUTE && m->exec_manner != EXEC_POINTS) {
             exec_send(c, &a);
             if (r.u.execute.certified)
                 exec_prove(m, c, &a);
@@ -393,6 +401,7 @@ static unsigned accept_exec(struct mk_service *s, struct mk_conv *c, struct mk_b
     c->cbs = &exec_cbs;
     c->owner = m;
     m->client = c;
+    m->conversations++;
     return 0;
 }
 

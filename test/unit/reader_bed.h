@@ -58,7 +58,17 @@ struct bed_member {
     /* exec */
     struct mk_conv *client;
     unsigned executed;
-    enum { EXEC_PROVES, EXEC_FORGES, EXEC_MUTE, EXEC_REFUSES, EXEC_BUSY_ONCE } exec_manner;
+    unsigned conversations;
+    enum {
+        EXEC_PROVES,
+        EXEC_FORGES,
+        EXEC_MUTE,
+        EXEC_REFUSES,
+        EXEC_BUSY_ONCE,
+        EXEC_POINTS,   /* executes, but leaves the answer to points_to, whom it names */
+        EXEC_MISLEADS, /* answers, and names points_to */
+    } exec_manner;
+    struct mk_bytes points_to;
 };
 
 struct bed {

@@ -210,6 +210,62 @@ static void test_asked_again(void **state)
     bed_free(b);
 }
 
+/* A follower names the leader: the client goes there with what is not answered, and stays. */
+static void test_to_the_leader(void **state)
+{
+    struct bed *b = bed_new(15);
+    struct bed_reader *r = linked(b);
+    struct result x;
+
+    (void)state;
+    for (unsigned i = 0; i < 2; i++) {
+        b->members[i].exec_manner = EXEC_POINTS;
+        b->members[i].points_to = MK_BYTES(b->peers[2].b, sizeof b->peers[2].b);
+    }
+    for (unsigned i = 0; i < 5; i++) {
+        execute(r, &x, (const char *[]){"a", "b", "c", "d", "e"}[i], MK_WANT_COMMITTED, 200);
+        assert_int_equal(wait_for(r, &x), 0);
+    }
+    assert_int_equal(b->n_done, 5);
+    assert_int_equal(b->members[2].executed, 5);
+    assert_int_equal(b->members[2].conversations, 1);
+    assert_true(b->members[0].executed + b->members[1].executed <= 1);
+    assert_int_equal(r->said_n, 0); /* nobody did anything wrong */
+    bed_reader_free(r);
+    bed_free(b);
+}
+
+/* Two members that name each other, or nobody: the client is not sent round and round. */
+static void test_misled(void **state)
+{
+    struct bed *b = bed_new(16);
+    struct bed_reader *r = bed_reader(b, 10);
+    struct result x;
+
+    (void)state;
+    for (unsigned i = 0; i < 3; i++) {
+        b->members[i].exec_manner = EXEC_MISLEADS;
+        b->members[i].points_to = MK_BYTES(b->peers[!i].b, sizeof b->peers[0].b);
+    }
+    b->members[2].points_to = text("nobody");
+    bed_dial(r, 2);
+    execute(r, &x, "first", MK_WANT_COMMITTED, 5000);
+    assert_int_equal(wait_for(r, &x), 0);
+    assert_int_equal(b->members[2].conversations, 1);
+    b->members[2].points_to = MK_BYTES(b->peers[0].b, sizeof b->peers[0].b);
+    bed_dial(r, 0);
+    bed_dial(r, 1);
+    world_run(b->w, 500);
+    for (unsigned i = 0; i < 30; i++) {
+        execute(r, &x, (const char *[]){"a", "b", "c"}[i % 3], MK_WANT_COMMITTED, 5000);
+        assert_int_equal(wait_for(r, &x), 0); /* 100 ms each */
+    }
+    assert_in_range(b->members[0].conversations + b->members[1].conversations, 2, 5);
+    assert_int_equal(b->n_done, 31);
+    bed_reader_free(r);
+    bed_free(b);
+}
+
 static void test_refusals(void **state)
 {
     struct bed *b = bed_new(7);
@@ -401,13 +457,14 @@ static void test_get_waits_for_certificate(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_execute),      cmocka_unit_test(test_query),
-        cmocka_unit_test(test_forged_proof), cmocka_unit_test(test_silent_member),
-        cmocka_unit_test(test_member_dies),  cmocka_unit_test(test_asked_again),
-        cmocka_unit_test(test_refusals),     cmocka_unit_test(test_nobody),
-        cmocka_unit_test(test_closed),       cmocka_unit_test(test_too_much),
-        cmocka_unit_test(test_get),          cmocka_unit_test(test_get_stale),
-        cmocka_unit_test(test_get_forged),   cmocka_unit_test(test_get_waits_for_certificate),
+        cmocka_unit_test(test_execute),       cmocka_unit_test(test_query),
+        cmocka_unit_test(test_forged_proof),  cmocka_unit_test(test_silent_member),
+        cmocka_unit_test(test_member_dies),   cmocka_unit_test(test_asked_again),
+        cmocka_unit_test(test_to_the_leader), cmocka_unit_test(test_misled),
+        cmocka_unit_test(test_refusals),      cmocka_unit_test(test_nobody),
+        cmocka_unit_test(test_closed),        cmocka_unit_test(test_too_much),
+        cmocka_unit_test(test_get),           cmocka_unit_test(test_get_stale),
+        cmocka_unit_test(test_get_forged),    cmocka_unit_test(test_get_waits_for_certificate),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
