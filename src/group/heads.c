@@ -297,7 +297,7 @@ static void send_signatures(struct mk_group *g, struct mk_member *to,
     if (n == 0)
         return;
     for (unsigned i = 0; i < g->n_members; i++) {
-        struct mk_member *m = &g->members[i];
+        struct mk_member *m = g->members[i];
 
         if (i == g->self || (to != NULL && m != to))
             continue;
