@@ -60,14 +60,14 @@ struct mk_member {
     struct mk_outbox out;
     struct mk_buf late; /* u32le length and bytes of messages that go with the next one, or then: */
     uint64_t late_ns;   /* 0: there are none */
-    bool up;          /* hello seen, admitted: messages flow */
-    bool slow;        /* its messages pile up: to be dropped */
-    bool lied;        /* it signed another history: to be dropped */
-    bool founded;     /* it says */
-    bool given;       /* it was given the Founding on this conversation */
-    bool refused;     /* by a clause: ours or its */
-    bool rejudge;     /* what is known of its quote changed */
-    uint64_t raft_id; /* that it named on the link; 0: not known */
+    bool up;            /* hello seen, admitted: messages flow */
+    bool slow;          /* its messages pile up: to be dropped */
+    bool lied;          /* it signed another history: to be dropped */
+    bool founded;       /* it says */
+    bool given;         /* it was given the Founding on this conversation */
+    bool refused;       /* by a clause: ours or its */
+    bool rejudge;       /* what is known of its quote changed */
+    uint64_t raft_id;   /* that it named on the link; 0: not known */
     uint64_t highest_signed;
     bool reported;    /* highest_signed, since we opened */
     uint64_t applied; /* what it says, as this Raft id */
