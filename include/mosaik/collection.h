@@ -115,8 +115,10 @@ MK_STRUCT_DECLARE(mk_op_range, MK_OP_RANGE_TABLE)
     F(S, Reprioritise, 15, mk_op_priority, reprioritise) /* queue: the value stays */              \
     F(S, Update, 16, mk_op_entry, update) /* queue: the priority stays; a key that is there */     \
     F(S, RemoveRange, 17, mk_op_range, remove_range) /* queue: priorities in it */                 \
-    F(S, SetAt, 18, mk_op_insert_at, set_at)         /* vec: another value at an index */
+    F(S, SetAt, 18, mk_op_insert_at, set_at)         /* vec: another value at an index */          \
+    F(S, Append, 19, mk_op_items, append)            /* stream: each item is a commit of its own */
 MK_ENUM_DECLARE(mk_op, MK_OP_TABLE)
+#define MK_OP_APPEND_MAX 128u /* items of one Append */
 
 /* What became of it: the surface's version (index of its last commit) after it, and whether the
  * state moved. */

@@ -543,6 +543,8 @@ bool mk_op_fits(enum mk_surface_kind kind, const struct mk_op *op)
     case mk_op_Update:
     case mk_op_RemoveRange:
         return kind == MK_SURFACE_QUEUE;
+    case mk_op_Append:
+        return kind == MK_SURFACE_STREAM;
     }
     return false;
 }
@@ -551,6 +553,7 @@ static int shape_do(struct stage *st, const struct mk_op *op)
 {
     switch ((enum mk_op_tag)op->tag) {
     case mk_op_Clear:
+    case mk_op_Append:
         return 0; /* shape_apply */
     case mk_op_Extend:
         return do_extend(st, &op->u.extend.entries);
@@ -592,6 +595,17 @@ static int shape_do(struct stage *st, const struct mk_op *op)
     return 0;
 }
 
+/* A stream has no state but its commits. */
+static int append(struct stage *st, const struct mk_op_values *items, bool *ret_changed)
+{
+    if (items->n > MK_OP_APPEND_MAX)
+        return refuse(st, "more items than one write appends; do it in parts");
+    for (size_t i = 0; i < items->n; i++)
+        mk_surface_commit(st->s, &st->s->schema, items->v[i]);
+    *ret_changed = items->n > 0;
+    return 0;
+}
+
 /* Does it empty the surface? Then it is a Clear. */
 static bool empties(const struct mk_op *op)
 {
@@ -613,6 +627,8 @@ int mk_shape_apply(struct mk_surface *s, const struct mk_op *op, bool *ret_chang
                         mk_surface_kind_name(s->spec->kind));
     if (mk_validate(&mk_op_type, op, &why) != 0)
         return mk_fault(reterr, MK_EREFUSED, "%s: %s", s->spec->name, why.text);
+    if (op->tag == mk_op_Append)
+        return append(&st, &op->u.append.items, ret_changed);
     if (empties(op))
         return commit_clear(&st, ret_changed);
     rv = shape_do(&st, op);

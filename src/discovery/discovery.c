@@ -520,6 +520,26 @@ void mk_discovery_find_surface(struct mk_discovery *d, const struct mk_id *surfa
     discovery_find(d, surface, /* as_surface= */ true, cb, arg);
 }
 
+size_t mk_discovery_count(struct mk_discovery *d, const struct mk_id *id)
+{
+    uint64_t wall_ms = mk_wall_ms(d->env);
+    struct mk_arena arena = {0};
+    size_t n = 0;
+
+    for (size_t i = 0; i < d->table.n_kind[MK_RECORD_PEER]; i++) {
+        const struct mk_record *r = d->table.v[i];
+        struct mk_peer_entry e;
+
+        if (wall_ms >= r->head.expires_ms || mk_peer_eq(&r->head.signer, &d->self) ||
+            memmem(r->bytes.p, r->bytes.n, id->b, sizeof id->b) == NULL)
+            continue;
+        if (mk_decode(&e, &mk_peer_entry_type, mk_buf_bytes(&r->bytes), &arena, NULL) == 0)
+            n += discovery_has_id(&e.deployments, id) || discovery_has_id(&e.surfaces, id);
+        mk_arena_done(&arena);
+    }
+    return n;
+}
+
 int mk_discovery_entry(struct mk_discovery *d, struct mk_peer_entry *ret,
                        const struct mk_peer *peer)
 {

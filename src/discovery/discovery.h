@@ -124,6 +124,8 @@ void mk_discovery_find_surface(struct mk_discovery *d, const struct mk_id *surfa
                                void (*cb)(void *arg, const struct mk_peer *peer,
                                           const struct mk_str *addresses, size_t n_addresses),
                                void *arg);
+/** Peers whose fresh entry names this surface or deployment, without us. */
+size_t mk_discovery_count(struct mk_discovery *d, const struct mk_id *id);
 /** A peer's fresh entry, also our own; lent until the loop is entered again
  * or we publish. MK_ENOTFOUND. */
 int mk_discovery_entry(struct mk_discovery *d, struct mk_peer_entry *ret,

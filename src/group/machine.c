@@ -199,7 +199,7 @@ int mk_collection_apply(struct mk_apply *a, unsigned surface, const struct mk_op
     rv = mk_shape_apply(s, op, &changed, reterr);
     if (rv != 0)
         return rv;
-    if (changed)
+    if (changed) /* of several appended items the last one stands for all */
         note_commit(a, surface);
     *ret = (struct mk_written){.version = s->index, .changed = changed};
     return 0;

@@ -33,6 +33,7 @@ static void tell_watches(struct mk_task *t)
 {
     struct mk_bond *b = mk_container_of(t, struct mk_bond, tell);
 
+    mk_signal_raise(&b->signal, NULL);
     for (struct mk_bond_watch *w = b->watches, *next; w != NULL; w = next) {
         next = w->next;
         w->changed(w, b);
@@ -296,6 +297,7 @@ void mk_bond_close(struct mk_bond *b)
 {
     if (b == NULL)
         return;
+    mk_signal_close(&b->signal);
     end_parts(b);
     leave(b);
     mk_later_cancel(&b->tell);

@@ -109,6 +109,11 @@ void mk_collection_close(struct mk_collection *c)
     mk_free(c);
 }
 
+struct mk_map *mk_collection_map(const struct mk_collection *c)
+{
+    return c->map;
+}
+
 void *mk_collection_owner(const struct mk_collection *c)
 {
     return c->owner;

@@ -3,11 +3,10 @@
  * With callbacks, items are passed on as they come. Without, they wait in a queue of
  * at most FEED_QUEUE_MAX items; above it the follower is paused, its credit runs out, and
  * the member keeps the rest in its history. */
-#include "node/network.h"
+#include "node/feed.h"
 
 #include <stdio.h>
 #include <string.h>
-#include <mosaik/feed.h>
 
 #define FEED_QUEUE_MAX 1024u
 
@@ -21,6 +20,8 @@ struct queued {
 struct mk_feed {
     struct mk_bond_part part;
     struct mk_bond *bond; /* NULL once ended */
+    struct mk_env *env;
+    struct mk_signal signal;
     const struct mk_surface_spec *spec;
     struct mk_feed_options options;
     struct mk_feed_cbs cbs;
@@ -38,6 +39,7 @@ static void feed_end(struct mk_feed *f, int status, const struct mk_fault *fault
     if (f->ended != 0)
         return;
     f->ended = status;
+    mk_signal_raise(&f->signal, NULL);
     if (fault != NULL)
         f->why = *fault;
     mk_follow_close(f->follow);
@@ -65,6 +67,7 @@ static void follow_commit(struct mk_follow *fo, uint64_t index, struct mk_bytes 
 
     if (marker)
         return;
+    mk_signal_raise(&f->signal, &payload);
     if (f->blocking)
         enqueue(f, index, payload);
     else
@@ -156,6 +159,7 @@ int mk_feed_open(struct mk_bond *b, struct mk_feed **ret, const struct mk_surfac
     MK_ASSERT(spec->kind == MK_SURFACE_STREAM);
     f->part = (struct mk_bond_part){.rebind = part_rebind, .end = part_end};
     f->bond = b;
+    f->env = b->network->env;
     f->spec = spec;
     if (o != NULL)
         f->options = *o;
@@ -177,12 +181,23 @@ void mk_feed_close(struct mk_feed *f)
 
     if (f == NULL)
         return;
+    mk_signal_close(&f->signal);
     mk_follow_close(f->follow);
     if (f->bond != NULL)
         mk_list_del(&f->part.node);
     while ((n = mk_list_pop(&f->queue)) != NULL)
         mk_free(mk_container_of(n, struct queued, node));
     mk_free(f);
+}
+
+struct mk_env *mk_feed_env(const struct mk_feed *f)
+{
+    return f->env;
+}
+
+struct mk_signal *mk_feed_signal(struct mk_feed *f)
+{
+    return &f->signal;
 }
 
 void *mk_feed_owner(const struct mk_feed *f)

@@ -136,6 +136,7 @@ static void group_changed(struct mk_group_watch *w)
     struct mk_host *h = mk_container_of(w, struct mk_host, watch);
     struct mk_group_status s;
 
+    mk_signal_raise(&h->signal, NULL);
     mk_group_glance(h->group, &s);
     if (s.state == MK_GROUP_FAILED && !h->failed) {
         h->failed = true;
@@ -247,6 +248,7 @@ static void cancel_queue(struct mk_host *h)
 void mk_host_close(struct mk_host *h)
 {
     mk_timer_stop(&h->retry);
+    mk_signal_close(&h->signal);
     mk_group_unwatch(&h->watch);
     if (h->driver != NULL)
         h->driver->ops->stop(h->driver);

@@ -10,6 +10,7 @@ static void map_end(struct mk_map *m, int status, const struct mk_fault *fault)
     if (m->ended != 0)
         return;
     m->ended = status;
+    mk_signal_raise(&m->signal, NULL);
     if (fault != NULL)
         m->why = *fault;
     mk_follow_close(m->follow);
@@ -31,13 +32,10 @@ static void changed(struct mk_map *m, struct mk_bytes key, const struct mk_bytes
 /* The owner may close the map from a callback; the rest is then for nobody. */
 static void show_many(struct mk_map *m, const struct mk_map_changes *changes)
 {
-    bool gone = false;
+    const bool *gone = m->gone;
 
-    m->gone = &gone;
-    for (size_t i = 0; i < changes->n && !gone; i++)
+    for (size_t i = 0; i < changes->n && !*gone; i++)
         changed(m, changes->v[i].key, changes->v[i].value.some ? &changes->v[i].value.v : NULL);
-    if (!gone)
-        m->gone = NULL;
 }
 
 static void show_change(struct mk_map *m, const struct mk_map_op *op)
@@ -70,12 +68,18 @@ static void follow_commit(struct mk_follow *f, uint64_t index, struct mk_bytes p
     struct mk_map_shape *shape = m->shape;
     struct mk_arena arena = {0};
     struct mk_map_op op;
+    bool gone = false;
 
+    m->gone = &gone;
     m->version = index;
     if (!marker && (m->cbs.changed != NULL || m->shape != NULL) &&
         mk_decode(&op, &mk_map_op_type, payload, &arena, NULL) == 0)
         show_change(m, &op);
     mk_arena_done(&arena);
+    if (gone)
+        return;
+    m->gone = NULL;
+    mk_signal_raise(&m->signal, NULL);
     if (shape != NULL)
         shape->committed(shape, index);
 }
@@ -86,6 +90,7 @@ static void follow_snapshot(struct mk_follow *f, uint64_t index)
 
     m->version = index;
     m->synced = true;
+    mk_signal_raise(&m->signal, NULL);
     mk_bond_advance(m->bond);
     if (m->shape != NULL)
         m->shape->rebuilt(m->shape);
@@ -156,6 +161,7 @@ int mk_map_open(struct mk_bond *b, struct mk_map **ret, const struct mk_surface_
     MK_ASSERT(mk_surface_keyed(spec->kind));
     m->part = (struct mk_bond_part){.rebind = part_rebind, .end = part_end};
     m->bond = b;
+    m->env = b->network->env;
     m->spec = spec;
     if (cbs != NULL)
         m->cbs = *cbs;
@@ -173,6 +179,7 @@ void mk_map_close(struct mk_map *m)
         return;
     if (m->gone != NULL)
         *m->gone = true;
+    mk_signal_close(&m->signal);
     mk_follow_close(m->follow);
     if (m->bond != NULL)
         mk_list_del(&m->part.node);

@@ -3,6 +3,7 @@
 #define NODE_MAP_H
 
 #include "node/network.h"
+#include <mosaik/collection.h>
 #include <mosaik/map.h>
 
 /* Told instead of the callbacks `changed` and `synced`. None of them may close the map. */
@@ -16,6 +17,8 @@ struct mk_map_shape {
 struct mk_map {
     struct mk_bond_part part;
     struct mk_bond *bond; /* NULL once ended */
+    struct mk_env *env;
+    struct mk_signal signal;
     const struct mk_surface_spec *spec;
     struct mk_map_cbs cbs;
     void *owner;
@@ -32,5 +35,7 @@ struct mk_map {
  * index that they are at. */
 const struct mk_trie *mk_map_trie(const struct mk_map *m);
 uint64_t mk_map_certified(const struct mk_map *m);
+/** The map below a collection. */
+struct mk_map *mk_collection_map(const struct mk_collection *c);
 
 #endif

@@ -33,6 +33,7 @@ static void records_changed(struct mk_discovery_watch *w)
 
     mk_network_lists_changed(n);
     mk_list_each(p, &n->bonds) mk_bond_advance(mk_container_of(p, struct mk_bond, node));
+    mk_signal_raise(&n->signal, NULL);
 }
 
 /* Signs and spreads the entry anew. */
@@ -215,6 +216,7 @@ void mk_network_close(struct mk_network *n)
 {
     if (n == NULL)
         return;
+    mk_signal_close(&n->signal);
     mk_bond_end_all(n);
     n->streams.changed = NULL; /* the departure says it all */
     mk_later_cancel(&n->recall);

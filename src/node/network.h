@@ -4,6 +4,7 @@
 #define NODE_NETWORK_H
 
 #include "base/assert.h"
+#include "base/signal.h"
 #include "discovery/discovery.h"
 #include "env/env.h"
 #include "group/client.h"
@@ -36,6 +37,7 @@ struct mk_network {
     struct mk_witness_watch evidence;
     struct mk_net_watch links;
     struct mk_discovery_watch records;
+    struct mk_signal signal; /* what is known of others changed */
 };
 
 /** What hangs on a bond and must be told when the bond moves to a deployment. */
@@ -69,6 +71,7 @@ struct mk_bond {
 
     struct mk_list parts;
     struct mk_bond_watch *watches;
+    struct mk_signal signal;
     struct mk_task tell;              /* watchers, at the end of the turn */
     char said[MK_BOND_SAID_MAX][320]; /* newest first */
 };

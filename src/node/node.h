@@ -19,6 +19,7 @@ struct mk_host {
     struct mk_driver *driver;
     struct mk_group *group;
     struct mk_group_watch watch;
+    struct mk_signal signal;
     struct mk_arena arena; /* label, roster */
     struct mk_roster roster;
 

@@ -18,6 +18,7 @@
  * goes when the last of them has returned. */
 #include "base/assert.h"
 #include "streams/batch.h"
+#include "streams/consumer.h"
 #include "streams/judge.h"
 #include "streams/streams.h"
 
@@ -45,6 +46,7 @@ struct mk_consumer {
     struct mk_shown shown; /* by the producer, while subscribed */
     struct mk_conv *conv;
     bool subscribed, paused, closed;
+    struct mk_signal signal;
     unsigned busy;
     bool positioned; /* run and last mean something */
     uint64_t run;    /* 0: not known */
@@ -100,6 +102,7 @@ static void ended(struct mk_consumer *c, unsigned close, const char *detail)
 
     c->conv = NULL;
     c->subscribed = c->ending = false;
+    mk_signal_raise(&c->signal, NULL);
     c->close = close;
     if (detail != c->why)
         snprintf(c->why, sizeof c->why, "%s", detail);
@@ -153,6 +156,7 @@ static bool take_batch(struct mk_consumer *c, struct mk_batch *b, bool again)
         c->last++;
         c->stats.items++;
         c->stats.bytes += item.n;
+        mk_signal_raise(&c->signal, &item);
         c->cbs.item(c, c->last, item);
     }
     return true;
@@ -191,6 +195,7 @@ static bool take_begin(struct mk_consumer *c, const struct mk_stream_begin *b)
     c->run = b->run;
     c->last = b->next - 1;
     c->positioned = c->subscribed = true;
+    mk_signal_raise(&c->signal, NULL);
     c->again_ms = AGAIN_MIN_MS;
     c->close = 0;
     c->why[0] = 0;
@@ -453,6 +458,7 @@ void mk_consumer_close(struct mk_consumer *c)
         return;
     enter(c);
     c->closed = true;
+    mk_signal_close(&c->signal);
     mk_timer_stop(&c->again);
     mk_timer_stop(&c->asked);
     mk_timer_stop(&c->expiry);
@@ -468,6 +474,16 @@ void mk_consumer_close(struct mk_consumer *c)
 void mk_consumer_close_node(struct mk_list *node)
 {
     mk_consumer_close(mk_container_of(node, struct mk_consumer, node));
+}
+
+struct mk_env *mk_consumer_env(const struct mk_consumer *c)
+{
+    return c->streams->env;
+}
+
+struct mk_signal *mk_consumer_signal(struct mk_consumer *c)
+{
+    return &c->signal;
 }
 
 void *mk_consumer_owner(const struct mk_consumer *c)

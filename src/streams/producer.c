@@ -180,6 +180,7 @@ void mk_producer_close(struct mk_producer *p)
     if (p == NULL)
         return;
     mk_producer_whens_done(p);
+    mk_signal_close(&p->signal);
     while (!mk_list_empty(&p->subscribers))
         mk_subscriber_close(mk_container_of(p->subscribers.next, struct mk_subscriber, node),
                             MK_CLOSE_SHUTDOWN, NULL);

@@ -2,6 +2,7 @@
 #ifndef STREAMS_PRODUCER_H
 #define STREAMS_PRODUCER_H
 
+#include "base/signal.h"
 #include "streams/judge.h"
 #include "streams/ring.h"
 #include "streams/streams.h"
@@ -23,7 +24,8 @@ struct mk_producer {
     struct mk_timer expiry; /* the first ticket of a subscriber ends */
     struct mk_timer tell;   /* conditions, in the next turn */
     struct mk_producer_when *whens;
-    bool telling, closed; /* conditions are told; closed from inside that */
+    struct mk_signal signal; /* raised with the conditions */
+    bool telling, closed;    /* conditions are told; closed from inside that */
     struct mk_producer_stats stats;
 };
 

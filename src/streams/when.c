@@ -10,6 +10,7 @@
 
 void mk_producer_touch(struct mk_producer *p)
 {
+    mk_signal_raise(&p->signal, NULL);
     if (p->whens != NULL && !p->tell.armed)
         mk_timer_start(p->streams->env, &p->tell, mk_now(p->streams->env));
 }

@@ -212,6 +212,7 @@ static int model_vec(struct model *m, const struct mk_op *op)
     case mk_op_Reprioritise:
     case mk_op_Update:
     case mk_op_RemoveRange:
+    case mk_op_Append:
         break;
     }
     fail_msg("not of a vec");
@@ -274,6 +275,8 @@ static int model_apply(struct model *m, const struct mk_surface_spec *spec, cons
     case mk_op_Truncate:
     case mk_op_SetAt:
         return model_vec(m, op);
+    case mk_op_Append: /* of a stream */
+        break;
     }
     return 0;
 }
@@ -448,6 +451,7 @@ static struct mk_op draw_op(struct draw *d, enum mk_surface_kind kind)
     case mk_op_Clear:
     case mk_op_PopBack:
     case mk_op_PopFront:
+    case mk_op_Append:
         break;
     }
     return op;
@@ -751,6 +755,35 @@ static void test_too_much(void **state)
     mk_surfaces_done(&s);
 }
 
+static void test_append(void **state)
+{
+    static const struct mk_surface_spec stream = {
+        .kind = MK_SURFACE_STREAM, .name = "stream", .value = &mk_blob_type};
+    struct mk_bytes items[MK_OP_APPEND_MAX + 1];
+    struct mk_op op = {.tag = mk_op_Append, .u.append = {.items = {items, 2}}};
+    struct mk_surfaces s;
+    struct mk_fault fault;
+    struct mk_bytes item;
+    bool changed;
+
+    (void)state;
+    for (size_t i = 0; i <= MK_OP_APPEND_MAX; i++)
+        items[i] = MK_BYTES("abc" + i % 3, 1);
+    mk_surfaces_init(&s, &stream, 1, &stable, &deployment);
+    assert_int_equal(mk_shape_apply(&s.v[0], &op, &changed, &fault), 0);
+    assert_true(changed && s.v[0].index == 2);
+    assert_int_equal(mk_stream_get(&s, 0, 2, &item), 0);
+    assert_true(byte_of(item) == 'b');
+    op.u.append.items.n = MK_OP_APPEND_MAX + 1;
+    assert_int_equal(mk_shape_apply(&s.v[0], &op, &changed, &fault), MK_EREFUSED);
+    op.u.append.items.n = 0;
+    assert_int_equal(mk_shape_apply(&s.v[0], &op, &changed, &fault), 0);
+    assert_true(!changed && s.v[0].index == 2);
+    op.tag = mk_op_Clear;
+    assert_int_equal(mk_shape_apply(&s.v[0], &op, &changed, &fault), MK_EREFUSED);
+    mk_surfaces_done(&s);
+}
+
 /* Ten thousand pushes a side are one level of label; emptying is one commit. */
 static void test_vec_pushes(void **state)
 {
@@ -790,6 +823,7 @@ int main(void)
         cmocka_unit_test(test_vec_middle_large),
         cmocka_unit_test(test_too_much),
         cmocka_unit_test(test_vec_pushes),
+        cmocka_unit_test(test_append),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
