@@ -14,7 +14,8 @@
 #define FILES_MAX 64u
 
 struct input {
-    const char *quote;
+    char **quotes; /* lent from argv */
+    int n_quotes;
     const char *collateral[FILES_MAX];
     unsigned n_collateral;
     const char *root;
@@ -54,14 +55,12 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case OPT_ROOT:
         in->root = arg;
         return 0;
-    case ARGP_KEY_ARG:
-        if (in->quote != NULL)
-            argp_error(state, "one QUOTE is expected");
-        in->quote = arg;
+    case ARGP_KEY_ARGS:
+        in->quotes = state->argv + state->next;
+        in->n_quotes = state->argc - state->next;
         return 0;
-    case ARGP_KEY_END:
-        if (in->quote == NULL)
-            argp_error(state, "QUOTE is missing");
+    case ARGP_KEY_NO_ARGS:
+        argp_error(state, "QUOTE is missing");
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;
@@ -220,14 +219,14 @@ static void blame_collateral(struct mk_quote_verdict *v, const struct mk_fault *
         memcpy(v->reason, why->text, sizeof v->reason);
 }
 
-static int judge(const struct input *in, struct mk_quote_root *root, struct mk_collateral *c,
-                 const struct mk_fault *why)
+static int judge(const struct input *in, const char *path, struct mk_quote_root *root,
+                 struct mk_collateral *c, const struct mk_fault *why)
 {
     struct mk_buf bytes = {0};
     struct mk_fault fault = {{0}};
     struct mk_quote_verdict v = {.chain = MK_QUOTE_CHAIN_ABSENT};
     struct mk_quote q;
-    int status = read_raw_or_hex(in->quote, &bytes);
+    int status = read_raw_or_hex(path, &bytes);
     bool parsed;
 
     if (status != STATUS_DONE) {
@@ -250,7 +249,7 @@ int check_tdx(int argc, char **argv)
     static const struct argp argp = {
         options,
         parse,
-        "QUOTE",
+        "QUOTE...",
         "Verify a TDX (version 4, 5) or SGX (version 3) quote, binary or hex, and show what it "
         "measures. Without --collateral nothing is said about the platform's TCB status.",
         NULL,
@@ -268,8 +267,11 @@ int check_tdx(int argc, char **argv)
         c = mk_collateral_new(root);
         status = load_collateral(c, &in, &why);
     }
-    if (status == STATUS_DONE)
-        status = judge(&in, root, c, &why);
+    for (int i = 0; status != STATUS_USAGE && i < in.n_quotes; i++) {
+        int one = judge(&in, in.quotes[i], root, c, &why);
+
+        status = one > status ? one : status;
+    }
     mk_collateral_free(c);
     mk_quote_root_free(root);
     return status;

@@ -8,8 +8,8 @@
 
 static const struct command checks[] = {
     {"tdx", "a TDX or SGX quote", check_tdx},
-    {"jwt", "a JSON Web Token under a key", check_jwt},
     {"eventlog", "an event log against a quote's registers", check_eventlog},
+    {"jwt", "a JSON Web Token under a key", check_jwt},
     {"history", "is a history of operations linearizable", check_history},
 };
 #define N_CHECKS (sizeof checks / sizeof checks[0])

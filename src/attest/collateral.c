@@ -316,7 +316,14 @@ static int add_piece(struct mk_collateral *c, const struct piece *p, struct mk_f
     return add_json(c, p, reterr);
 }
 
-/* All pieces of a kind, of all documents; the first fault is kept. */
+/* Keeps the first fault; that something is older than what is known is the least of them. */
+static void keep_fault(int *rv, int err, struct mk_fault *reterr, const char *text)
+{
+    if (err != 0 && (*rv == 0 || (*rv == MK_ESTALE && err != MK_ESTALE)))
+        *rv = mk_fault(reterr, err, "%s", text);
+}
+
+/* All pieces of a kind, of all documents. */
 static void add_kind(struct mk_collateral *c, const struct pieces *docs, size_t n,
                      enum piece_kind kind, int *rv, struct mk_fault *reterr)
 {
@@ -325,8 +332,7 @@ static void add_kind(struct mk_collateral *c, const struct pieces *docs, size_t 
             struct mk_fault why = {{0}};
             int err = docs[i].v[k].kind == kind ? add_piece(c, &docs[i].v[k], &why) : 0;
 
-            if (err != 0 && *rv == 0)
-                *rv = mk_fault(reterr, err, "%s", why.text);
+            keep_fault(rv, err, reterr, why.text);
         }
     }
 }
@@ -344,7 +350,7 @@ int mk_collateral_add(struct mk_collateral *c, const struct mk_bytes *docs, size
         struct mk_fault why = {{0}};
         int err = pieces_read(&parts[i], docs[i], &why);
 
-        if (err != 0 && rv == 0)
+        if (err != 0 && rv == 0) /* the reader's own words need the document's number */
             rv = mk_fault(reterr, err, "collateral document %zu: %s", i + 1, why.text);
     }
     for (enum piece_kind k = PIECE_CERTIFICATE; k <= PIECE_QE_IDENTITY; k++)

@@ -21,23 +21,30 @@
 
 /* --- on the thread ------------------------------------------------------------------------ */
 
+/* All at once: a certificate may stand in another document than what it signs. */
 static void run_load(struct judging *j)
 {
-    struct mk_list *n;
+    struct mk_buf slices = {0};
+    struct mk_list done, *n;
+    int rv;
 
+    mk_list_init(&done);
     while ((n = mk_list_pop(&j->docs)) != NULL) {
         struct judged_doc *d = mk_container_of(n, struct judged_doc, node);
         struct mk_bytes doc = MK_BYTES(d->bytes, d->n);
-        struct mk_fault f = {{0}};
-        int rv = mk_collateral_add(j->w->collateral, &doc, 1, &f);
 
-        if (rv != 0 && rv != MK_ESTALE && j->load_status == 0) {
-            j->load_status = rv;
-            j->fault = f;
-        }
-        j->loaded = true;
-        mk_free(d);
+        mk_buf_put(&slices, &doc, sizeof doc);
+        mk_list_add_tail(&done, n);
     }
+    if (slices.n > 0) {
+        rv = mk_collateral_add(j->w->collateral, (const struct mk_bytes *)(const void *)slices.p,
+                               slices.n / sizeof(struct mk_bytes), &j->fault);
+        j->load_status = rv == MK_ESTALE ? 0 : rv;
+        j->loaded = true;
+    }
+    while ((n = mk_list_pop(&done)) != NULL)
+        mk_free(mk_container_of(n, struct judged_doc, node));
+    mk_buf_done(&slices);
 }
 
 static void run_refused(struct judging *j, const char *reason)

@@ -558,6 +558,52 @@ static void test_shapes(void **state)
     forge_done(&f);
 }
 
+/* A batch may come in any order, as a directory's files do; of its faults an old document is
+ * the least. */
+static void test_batch(void **state)
+{
+    struct mk_buf doc = {0}, old = {0}, der[2] = {{0}, {0}}, info = {0};
+    struct mk_bytes docs[3];
+    struct mk_fault fault = {{0}};
+    struct mk_collateral *c;
+    struct forge f;
+    json_t *o;
+
+    (void)state;
+    forge_init(&f);
+    forge_collateral(&f, &doc);
+    o = json_loadb((char *)doc.p, doc.n, 0, NULL);
+    mk_buf_printf(&info, "{\"tcbInfo\":%s,\"signature\":\"%s\"}",
+                  json_string_value(json_object_get(o, "tcb_info")),
+                  json_string_value(json_object_get(o, "tcb_info_signature")));
+    forge_list(&f, &f.cert[FORGE_CA], 0, &der[0]);
+    forge_certificate(&f, &f.cert[FORGE_TCB], &der[1]);
+    docs[0] = mk_buf_bytes(&info);
+    docs[1] = mk_buf_bytes(&der[0]);
+    docs[2] = mk_buf_bytes(&der[1]);
+    c = mk_collateral_new(f.root);
+    assert_int_equal(mk_collateral_add(c, docs, 3, &fault), MK_ESIGNATURE); /* the CA's list */
+    assert_int_equal(mk_collateral_generation(c), 1);                       /* the TCB info */
+    add(c, mk_buf_bytes(&doc), 0);
+    mk_buf_put(&old, doc.p, doc.n);
+    f.info_from = f.list_from = FORGE_FROM + 5;
+    forge_collateral(&f, &doc);
+    add(c, mk_buf_bytes(&doc), 0);
+    docs[0] = mk_buf_bytes(&old);
+    assert_int_equal(mk_collateral_add(c, docs, 1, &fault), MK_ESTALE);
+    docs[1] = MK_BYTES("{\"enclaveIdentity\":{},\"signature\":\"\"}", 37);
+    assert_int_equal(mk_collateral_add(c, docs, 2, &fault), MK_EMALFORMED);
+    assert_int_equal(mk_collateral_add(c, docs, 1025, &fault), MK_ELIMIT);
+    json_decref(o);
+    mk_collateral_free(c);
+    mk_buf_done(&doc);
+    mk_buf_done(&old);
+    mk_buf_done(&info);
+    mk_buf_done(&der[0]);
+    mk_buf_done(&der[1]);
+    forge_done(&f);
+}
+
 static void test_yaml(void **state)
 {
     struct mk_buf doc = {0}, yaml = {0};
@@ -764,6 +810,7 @@ int main(void)
         cmocka_unit_test(test_signers),
         cmocka_unit_test(test_changed_documents),
         cmocka_unit_test(test_shapes),
+        cmocka_unit_test(test_batch),
         cmocka_unit_test(test_yaml),
         cmocka_unit_test(test_rubbish),
         cmocka_unit_test(test_real_infos),
