@@ -33,12 +33,12 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         return 0;
     case ARGP_KEY_ARG:
         if (in->log != NULL)
-            argp_error(state, "one LOG is expected");
+            wrong_usage(state, "one LOG is expected");
         in->log = arg;
         return 0;
     case ARGP_KEY_END:
         if (in->log == NULL || in->quote == NULL)
-            argp_error(state, "LOG and --quote QUOTE are expected");
+            wrong_usage(state, "LOG and --quote QUOTE are expected");
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;

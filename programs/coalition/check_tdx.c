@@ -14,8 +14,8 @@
 #define FILES_MAX 64u
 
 struct input {
-    char **quotes; /* lent from argv */
-    int n_quotes;
+    const char *quotes[FILES_MAX];
+    unsigned n_quotes;
     const char *collateral[FILES_MAX];
     unsigned n_collateral;
     const char *root;
@@ -45,22 +45,24 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         return 0;
     case OPT_COLLATERAL:
         if (in->n_collateral == FILES_MAX)
-            argp_error(state, "at most %u --collateral", FILES_MAX);
+            wrong_usage(state, "at most %u --collateral", FILES_MAX);
         in->collateral[in->n_collateral++] = arg;
         return 0;
     case OPT_AT:
         if (parse_u64(&in->at, arg, INT64_MAX) != 0)
-            argp_error(state, "--at is \"%s\"; it must be unix seconds", arg);
+            wrong_usage(state, "--at is \"%s\"; it must be unix seconds", arg);
         return 0;
     case OPT_ROOT:
         in->root = arg;
         return 0;
-    case ARGP_KEY_ARGS:
-        in->quotes = state->argv + state->next;
-        in->n_quotes = state->argc - state->next;
+    case ARGP_KEY_ARG:
+        if (in->n_quotes == FILES_MAX)
+            wrong_usage(state, "at most %u quotes", FILES_MAX);
+        in->quotes[in->n_quotes++] = arg;
         return 0;
-    case ARGP_KEY_NO_ARGS:
-        argp_error(state, "QUOTE is missing");
+    case ARGP_KEY_END:
+        if (in->n_quotes == 0)
+            wrong_usage(state, "QUOTE is missing");
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;
@@ -267,7 +269,7 @@ int check_tdx(int argc, char **argv)
         c = mk_collateral_new(root);
         status = load_collateral(c, &in, &why);
     }
-    for (int i = 0; status != STATUS_USAGE && i < in.n_quotes; i++) {
+    for (unsigned i = 0; status != STATUS_USAGE && i < in.n_quotes; i++) {
         int one = judge(&in, in.quotes[i], root, c, &why);
 
         status = one > status ? one : status;

@@ -65,4 +65,96 @@ def wrong(folder):
     refused(2, 'no check "this"', 'check', 'this')
 
 
-frame.main(history, patience, wrong)
+# --- quotes -----------------------------------------------------------------------------
+
+CORPUS = os.path.join(frame.ROOT, 'test', 'fuzz', 'corpus')
+VECTORS = os.path.join(os.environ.get('MK_VECTORS', os.path.join(frame.ROOT, '..', 'shared', 'vectors')),
+                       'open', 'tdx')
+AT = ('--at', '1750000000')
+
+
+def forged(version):
+    """The path and bytes of the corpus's quote of a version."""
+    folder = os.path.join(CORPUS, 'quote')
+    for name in sorted(os.listdir(folder)):
+        with open(os.path.join(folder, name), 'rb') as f:
+            data = f.read()
+        if data[0] == version and b'-----END' in data:
+            return os.path.join(folder, name), data
+    raise AssertionError(f'no quote of version {version}')
+
+
+def tdx(folder):
+    """tdx: under its own root alone, binary and hex, with collateral and without, changed or not"""
+    path, data = forged(4)
+    root = os.path.join(folder, 'root.pem')
+    with open(root, 'wb') as f:
+        f.write(b'-----BEGIN' + data.rsplit(b'-----BEGIN', 1)[1].rstrip(b'\0'))
+    fact = facts('check', 'tdx', path, '--root', root, *AT)
+    assert (fact['verdict'], fact['chain'], fact['tcb_status'], fact['reason']) == ('ok', 'ok', None, None), fact
+    assert (fact['version'], fact['tee'], fact['advisories']) == (4, 'tdx', []), fact
+    assert fact['mr_td'] == 'a1' * 48 and fact['rtmr3'] == 'b3' * 48 and fact['report_data'] == 'da' * 64, fact
+    assert fact['mr_config_id'] == fact['mr_owner'] == fact['mr_owner_config'] == '00' * 48, fact
+    fact = facts('check', 'tdx', path, *AT, status=1)
+    assert fact['verdict'] == fact['chain'] == 'refused' and 'trusted root' in fact['reason'], fact
+    hexed = write(folder, 'quote.hex', '0x' + data.hex() + '\n')
+    assert facts('check', 'tdx', hexed, '--root', root, *AT)['verdict'] == 'ok'
+    docs = os.path.join(CORPUS, 'collateral')
+    got = [facts('check', 'tdx', path, '--root', root, '--collateral', os.path.join(docs, d), *AT,
+                 status=s)['tcb_status'] for d, s in sorted((d, collateral_status(os.path.join(docs, d)))
+                                                            for d in os.listdir(docs))]
+    assert got.count('UpToDate') == 2 and len(got) > 4, got
+    fact = facts('check', 'tdx', path, '--root', root, '--collateral', docs, '--at', '1800000000', status=1)
+    assert 'expired at 2027-01-15T08:00:00Z' in fact['reason'], fact
+    bad = os.path.join(folder, 'bad')
+    with open(bad, 'wb') as f:
+        f.write(data[:200] + bytes([data[200] ^ 1]) + data[201:])
+    fact = facts('check', 'tdx', bad, '--root', root, *AT, status=1)
+    assert fact['verdict'] == 'refused' and fact['chain'] == 'ok' and 'header and body' in fact['reason'], fact
+    status, out, _ = run('check', 'tdx', path, bad, '--root', root, *AT, '--json')
+    assert status == 1 and [json.loads(x)['verdict'] for x in out.splitlines()] == ['ok', 'refused'], out
+    fact = facts('check', 'tdx', forged(3)[0], '--root', root, *AT)
+    assert fact['verdict'] == 'ok' and fact['tee'] == 'sgx' and fact['mr_td'] is None, fact
+    fact = facts('check', 'tdx', write(folder, 'poem', 'a poem\n'), status=1)
+    assert fact['verdict'] == 'refused' and fact['chain'] == 'absent' and fact['version'] is None, fact
+
+
+def collateral_status(path):
+    """0 for the two documents that are whole and of TDX."""
+    with open(path, 'rb') as f:
+        data = f.read()
+    return 0 if b'qe_identity' in data and b'TD_QE' in data else 1
+
+
+def tdx_usage(folder):
+    """tdx: wrong words and files that are not there are status 2"""
+    path = forged(4)[0]
+    refused(2, 'QUOTE is missing', 'check', 'tdx')
+    refused(2, 'none: No such file', 'check', 'tdx', os.path.join(folder, 'none'))
+    refused(2, 'none: No such file', 'check', 'tdx', path, '--collateral', os.path.join(folder, 'none'))
+    refused(2, 'root certificate', 'check', 'tdx', path, '--root', write(folder, 'r', 'x\n'))
+    refused(2, '--at is "now"', 'check', 'tdx', path, '--at', 'now')
+    refused(2, 'LOG and --quote', 'check', 'eventlog', path)
+
+
+def real(folder):
+    """tdx, eventlog: real machines' quotes and log (nothing to judge without the vectors)"""
+    del folder
+    if not os.path.isdir(VECTORS):
+        return
+    quote = os.path.join(VECTORS, 'quotes', 'phala-sgx.v3.dat')
+    fact = facts('check', 'tdx', quote, '--at', '1751000000', '--collateral',
+                 os.path.join(VECTORS, 'collateral', 'phala-sgx_quote_collateral.json'))
+    assert fact['tcb_status'] == 'ConfigurationAndSWHardeningNeeded', fact
+    assert fact['advisories'] == ['INTEL-SA-00289', 'INTEL-SA-00615'], fact
+    log = os.path.join(VECTORS, 'eventlogs', 'google-cos113', 'ccel_data.trimmed.dat')
+    quotes = os.path.join(VECTORS, 'quotes')
+    fact = facts('check', 'eventlog', log, '--quote', os.path.join(quotes, 'google-cos113.v4.dat'))
+    assert fact['verdict'] == 'ok' and len(fact['rtmr']) == 4, fact
+    fact = facts('check', 'eventlog', log, '--quote', os.path.join(quotes, 'google-spr-e4.v4.dat'), status=1)
+    assert fact['verdict'] == 'refused' and 'rtmr0' in fact['reason'], fact
+    fact = facts('check', 'eventlog', quote, '--quote', quote, status=1)
+    assert fact['verdict'] == 'refused' and fact['rtmr'] == [], fact
+
+
+frame.main(history, patience, wrong, tdx, tdx_usage, real)
