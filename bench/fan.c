@@ -4,17 +4,19 @@
  *     fan pace SUBSCRIBERS BYTES SECONDS RATE    so many items a second: latency
  *     fan stall SUBSCRIBERS BYTES SECONDS        as fast as the slowest but one takes it: that
  *                                                one does not read
+ *     fan stop SUBSCRIBERS BYTES SECONDS         that one is a process that is stopped
  *
  * The producer is this process; all subscribers are in a second one, each with a key, a
  * network handle and a connection of its own, on one loop: as the peer's client has it
  * (../shared/bench/natsraw.c). The producer stays within 4 MiB of the slowest: in
- * `rate` by its own condition (what subscribers have credit for), in `stall` by what those
+ * `rate` by its own condition (what subscribers have credit for), in the others by what those
  * that read have got, while it drops what the other one does not take.
  *
  * One line: messages delivered a second over all subscribers, the producer's CPU a delivery,
  * latency at every subscriber (stamped before the item is sent), the producer's memory. */
 #include <mosaik/stream.h>
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,13 +34,13 @@
 
 /* Between the two processes. */
 struct shared {
-    volatile unsigned ready, over;
+    volatile unsigned ready, stopped, over;
     volatile uint64_t last; /* what the slowest of those that read has */
 };
 
 static struct shared *shared;
 static const struct mk_id surface = {{1}};
-static bool pacing, stalling;
+static bool pacing, stalling, stopping; /* stopping implies stalling */
 static size_t item_n;
 
 static double seconds_now(void)
@@ -163,7 +165,7 @@ static void subs_turns(double seconds)
         uint64_t last = UINT64_MAX;
 
         mk_loop_turn(subs.env, 20);
-        for (unsigned i = stalling ? 1 : 0; i < subs.n; i++)
+        for (unsigned i = stalling && !stopping ? 1 : 0; i < subs.n; i++)
             last = subs.last[i] < last ? subs.last[i] : last;
         shared->last = last;
     }
@@ -222,7 +224,7 @@ static void subs_run(unsigned n, double seconds, uint16_t port)
     subs.n = n;
     subs.latencies = calloc(LATENCIES_MAX, sizeof *subs.latencies);
     subs_open(port);
-    if (stalling)
+    if (stalling && !stopping)
         mk_consumer_pause(subs.consumers[0], true);
     shared->ready = 1;
     subs_turns(WARM_S);
@@ -243,6 +245,16 @@ static void subs_run(unsigned n, double seconds, uint16_t port)
     fflush(stdout);
     shared->over = 1;
     _exit(items > 0 ? 0 : 1);
+}
+
+/* One subscriber that is subscribed and then gets no time at all, until it is killed. */
+static void stop_run(uint16_t port)
+{
+    subs.n = 1;
+    subs_open(port);
+    shared->stopped = 1;
+    raise(SIGSTOP);
+    _exit(0);
 }
 
 /* --- the producer ----------------------------------------------------------------------- */
@@ -328,48 +340,99 @@ static void prod_turn_paced(double rate)
     mk_loop_turn(prod.env, 0);
 }
 
-int main(int argc, char **argv)
+/* --- the two processes, or three ---------------------------------------------------------- */
+
+static bool parse(int argc, char **argv, unsigned *ret_n, double *ret_seconds, double *ret_rate)
 {
-    unsigned n = argc > 2 ? (unsigned)atoi(argv[2]) : 0; /* tidy: ok */
-    double seconds = argc > 4 ? atof(argv[4]) : 0;       /* tidy: ok */
-    double rate = argc > 5 ? atof(argv[5]) : 0;          /* tidy: ok */
-    int status = 1, port_fds[2];
+    const char *what = argc > 1 ? argv[1] : "";
+
+    pacing = strcmp(what, "pace") == 0;
+    stopping = strcmp(what, "stop") == 0;
+    stalling = stopping || strcmp(what, "stall") == 0;
+    if ((!pacing && !stalling && strcmp(what, "rate") != 0) || argc != (pacing ? 6 : 5))
+        return false;
+    *ret_n = (unsigned)atoi(argv[2]);       /* tidy: ok */
+    item_n = (size_t)atoi(argv[3]);         /* tidy: ok */
+    *ret_seconds = atof(argv[4]);           /* tidy: ok */
+    *ret_rate = pacing ? atof(argv[5]) : 0; /* tidy: ok */
+    return *ret_n > (stalling ? 1 : 0) && *ret_n <= SUBSCRIBERS_MAX && item_n >= 8 &&
+           item_n <= MK_STREAM_ITEM_MAX && *ret_seconds > 0 && (!pacing || *ret_rate > 0);
+}
+
+/* A process of subscribers, which hears of the port through the pipe; seconds 0: the one that is
+ * stopped. */
+static pid_t subs_fork(unsigned n, double seconds, int *ret_port_fd)
+{
+    int fds[2];
     uint16_t port;
     pid_t child;
 
-    item_n = argc > 3 ? (size_t)atoi(argv[3]) : 0; /* tidy: ok */
-    pacing = argc > 1 && strcmp(argv[1], "pace") == 0;
-    stalling = argc > 1 && strcmp(argv[1], "stall") == 0;
-    if (n == 0 || n > SUBSCRIBERS_MAX || item_n < 8 || item_n > MK_STREAM_ITEM_MAX ||
-        seconds <= 0 || (pacing && rate <= 0)) {
-        fprintf(stderr, "usage: fan rate|stall SUBSCRIBERS BYTES SECONDS\n"
+    if (pipe(fds) != 0)
+        exit(2);
+    child = fork();
+    if (child == 0) {
+        if (read(fds[0], &port, sizeof port) != sizeof port)
+            _exit(2);
+        if (seconds > 0)
+            subs_run(n, seconds, port);
+        stop_run(port);
+    }
+    *ret_port_fd = fds[1];
+    return child;
+}
+
+static void tell_port(int fd)
+{
+    uint16_t port = mk_network_port(prod.net);
+
+    if (write(fd, &port, sizeof port) != sizeof port)
+        exit(2);
+}
+
+/* Until the readers are through; their status. */
+static int produce(pid_t readers, double rate)
+{
+    int status = 1;
+
+    while (!shared->over) {
+        if (!shared->ready || (stopping && !shared->stopped))
+            mk_loop_turn(prod.env, 10);
+        else if (pacing)
+            prod_turn_paced(rate);
+        else
+            prod_turn_fast();
+        if (waitpid(readers, &status, WNOHANG) == readers)
+            return status;
+    }
+    waitpid(readers, &status, 0);
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    int status, readers_fd, stopped_fd = -1;
+    double seconds, rate;
+    pid_t readers, stopped = -1;
+    unsigned n;
+
+    if (!parse(argc, argv, &n, &seconds, &rate)) {
+        fprintf(stderr, "usage: fan rate|stall|stop SUBSCRIBERS BYTES SECONDS\n"
                         "       fan pace SUBSCRIBERS BYTES SECONDS RATE\n");
         return 2;
     }
     prctl(PR_SET_TIMERSLACK, 1000);
     shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (pipe(port_fds) != 0)
-        return 2;
-    child = fork();
-    if (child == 0) {
-        if (read(port_fds[0], &port, sizeof port) != sizeof port)
-            _exit(2);
-        subs_run(n, seconds, port);
-    }
+    readers = subs_fork(stopping ? n - 1 : n, seconds, &readers_fd);
+    if (stopping)
+        stopped = subs_fork(1, 0, &stopped_fd);
     prod_open();
-    port = mk_network_port(prod.net);
-    if (write(port_fds[1], &port, sizeof port) != sizeof port)
-        return 2;
-    while (!shared->ready && waitpid(child, &status, WNOHANG) == 0)
-        mk_loop_turn(prod.env, 10);
-    while (shared->ready && !shared->over) {
-        if (pacing)
-            prod_turn_paced(rate);
-        else
-            prod_turn_fast();
-        if (waitpid(child, &status, WNOHANG) == child)
-            return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
+    tell_port(readers_fd);
+    if (stopping)
+        tell_port(stopped_fd);
+    status = produce(readers, rate);
+    if (stopping) {
+        kill(stopped, SIGKILL);
+        waitpid(stopped, NULL, 0);
     }
-    waitpid(child, &status, 0);
     return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
 }

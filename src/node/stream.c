@@ -26,5 +26,9 @@ int mk_consumer_open(struct mk_network *n, struct mk_consumer **ret,
 int mk_gather_open(struct mk_network *n, struct mk_gather **ret, const struct mk_gather_options *o,
                    const struct mk_consumer_cbs *cbs, void *owner)
 {
-    return mk_streams_gather(&n->streams, ret, o, cbs, owner);
+    struct mk_gather_options own = *o;
+
+    if (own.consumer.issuers == NULL)
+        own.consumer.issuers = mk_issuer_book_issuers(n->issuers);
+    return mk_streams_gather(&n->streams, ret, &own, cbs, owner);
 }

@@ -8,6 +8,7 @@ import importlib.machinery
 import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -162,9 +163,25 @@ def counting():
     return None
 
 
+def conformance_names_tests():
+    """Every test that docs/conformance.md names is in the tree."""
+    with open(os.path.join(ROOT, 'docs', 'conformance.md'), encoding='utf-8') as f:
+        named = set(re.findall(r'`(test_\w+(?:\.c)?)`', f.read()))
+    there = set()
+    for folder, _, files in os.walk(os.path.join(ROOT, 'test')):
+        there.update(files)
+        for name in files:
+            if name.endswith('.c'):
+                with open(os.path.join(folder, name), encoding='utf-8') as f:
+                    there.update(re.findall(r'\btest_\w+', f.read()))
+    missing = sorted(named - there)
+    return f'named, and not there: {", ".join(missing)}' if missing or not named else None
+
+
 CASES = [layers_upward, layers_privilege, layers_seam, layers_private_door, layers_public_upward,
          layers_unknown_folder, layers_missing_file, layers_good, tidy_words, tidy_notes,
-         tidy_lets_pass, tidy_wants_a_reason, counting]
+         tidy_lets_pass, tidy_wants_a_reason, counting,
+         conformance_names_tests]
 
 
 def main():

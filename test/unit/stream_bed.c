@@ -94,7 +94,8 @@ struct mk_producer *bed_produce(struct bed *b, unsigned i, struct mk_producer_op
 
     if (p->net == NULL)
         bed_up(b, i, NULL, 0);
-    o.surface = bed_surface;
+    if (mk_id_is_zero(&o.surface))
+        o.surface = bed_surface;
     assert_int_equal(mk_producer_open(p->net, &p->producer, &o), 0);
     return p->producer;
 }
@@ -197,7 +198,8 @@ struct bed_taker *bed_take(struct bed *b, unsigned i, unsigned from, struct mk_c
     if (b->peers[i].net == NULL)
         bed_up(b, i, NULL, 0);
     snprintf(address, sizeof address, "n%u:%u", from, BED_PORT);
-    o.surface = bed_surface;
+    if (mk_id_is_zero(&o.surface))
+        o.surface = bed_surface;
     o.producer = b->peers[from].key.peer;
     o.address = address;
     assert_int_equal(mk_consumer_open(b->peers[i].net, &t->c, &o, &bed_taker_cbs, t), 0);

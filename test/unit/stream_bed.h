@@ -66,9 +66,9 @@ void bed_down(struct bed *b, unsigned i);
 void bed_kill(struct bed *b, unsigned i);
 
 extern const struct mk_id bed_surface;
-/** A producer of bed_surface on peer i (brought up when it is down). */
+/** A producer of bed_surface, unless o names another, on peer i (brought up when it is down). */
 struct mk_producer *bed_produce(struct bed *b, unsigned i, struct mk_producer_options o);
-/** A consumer on peer i of bed_surface at peer `from`. */
+/** A consumer of the same on peer i, at peer `from`. */
 struct bed_taker *bed_take(struct bed *b, unsigned i, unsigned from, struct mk_consumer_options o);
 /** What a consumer opened by somebody else calls; the owner is a taker of bed_taker(). */
 extern const struct mk_consumer_cbs bed_taker_cbs;

@@ -3,6 +3,8 @@
 #include "stream_bed.h"
 
 #include "node/network.h"
+#include <mosaik/issuers.h>
+#include <mosaik/machine.h>
 #include <stdio.h>
 
 #define ITEM 100u
@@ -109,6 +111,54 @@ static void test_several_producers(void **state)
         bed_until_last(t[i], bed_stats(b, i).sent);
         assert_int_equal(t[i]->n_items, bed_stats(b, i).sent);
         assert_int_equal(t[i]->first, 1);
+    }
+    bed_free(b);
+}
+
+static void test_one_producer_a_surface(void **state)
+{
+    struct bed *b = bed_new(15);
+    struct mk_producer *p = bed_produce(b, 0, (struct mk_producer_options){0}), *second = NULL;
+    const struct mk_producer_options o = {.surface = bed_surface};
+
+    (void)state;
+    assert_int_equal(mk_producer_open(b->peers[0].net, &second, &o), MK_EEXISTS);
+    assert_null(second);
+    mk_producer_close(p);
+    assert_int_equal(mk_producer_open(b->peers[0].net, &b->peers[0].producer, &o), 0);
+    bed_free(b);
+}
+
+/** One declaration for both sides: name and schema are in the surface's id, so sides that mean
+ * different things do not meet. */
+static void test_a_declared_stream(void **state)
+{
+    static const struct mk_surface_spec specs[] = {
+        {.kind = MK_SURFACE_STREAM, .name = "words", .value = &mk_text_type},
+        {.kind = MK_SURFACE_STREAM, .name = "words", .value = &mk_u64_type},
+        {.kind = MK_SURFACE_STREAM, .name = "other", .value = &mk_text_type},
+    };
+    static const struct mk_id stable = {{5}};
+    struct mk_str word = MK_STR("a word of some length");
+    struct bed *b = bed_new(16);
+    struct bed_taker *t[3];
+    struct mk_producer *p;
+
+    (void)state;
+    p = bed_produce(b, 0,
+                    (struct mk_producer_options){.surface = mk_surface_id(&specs[0], &stable)});
+    for (unsigned i = 0; i < 3; i++) {
+        t[i] = bed_take(b, 1 + i, 0,
+                        (struct mk_consumer_options){.surface = mk_surface_id(&specs[i], &stable)});
+        t[i]->loose = true;
+    }
+    bed_until_subscribed(t[0]);
+    assert_int_equal(mk_producer_send_datum(p, &mk_text_type, &word), 1);
+    bed_until_last(t[0], 1);
+    assert_int_equal(t[0]->bytes, word.n + 1);
+    for (unsigned i = 1; i < 3; i++) {
+        bed_until_not(t[i]);
+        assert_int_equal(t[i]->close, 20 /* MK_CLOSE_NOT_FOUND */);
     }
     bed_free(b);
 }
@@ -997,6 +1047,49 @@ static void test_gather(void **state)
     bed_free(b);
 }
 
+/** A consumer of one producer and one of all judge by what their network handle knows of
+ * issuers, when nothing else is said. */
+static void test_the_networks_own_issuers(void **state)
+{
+    static const struct mk_consumer_cbs cbs = {.item = gathered_item, .state = gathered_state};
+    struct mk_acl_clause clause = {.tag = mk_acl_clause_RecogniseIssuer};
+    struct mk_acl_clause clauses[2] = {clause, {.tag = mk_acl_clause_GateReaders}};
+    struct mk_acl_composition acl = {.clauses = {clauses, 2}};
+    struct bed *b = bed_new(71);
+    uint64_t wall = mk_wall_ms(world_node(b->w, 0)) / 1000;
+    struct mk_gather_options o = {.consumer = {.surface = bed_surface, .acl = &acl}};
+    struct mk_buf tickets[2] = {{0}};
+    struct mk_bytes bytes;
+    struct office office;
+    struct bed_taker *t;
+
+    (void)state;
+    office_init(&office);
+    o.consumer.stable_id = office.aud;
+    clauses[0].u.recognise_issuer.root = office.root;
+    for (unsigned i = 0; i < 2; i++) {
+        office_issue(&office, &tickets[i], &b->peers[i].key.peer, wall, wall + 86400);
+        bytes = mk_buf_bytes(&tickets[i]);
+        bed_up(b, i, &bytes, 1);
+        bed_taker(b);
+        assert_int_equal(mk_issuer_book_add(mk_network_issuers(b->peers[i].net), &office.root,
+                                            &office.roster, NULL),
+                         0);
+        b->hinted = true;
+    }
+    bed_produce(b, 0, (struct mk_producer_options){.acl = &acl, .stable_id = office.aud});
+    t = bed_take(b, 1, 0, (struct mk_consumer_options){.acl = &acl, .stable_id = office.aud});
+    bed_until_subscribed(t);
+    assert_int_equal(mk_gather_open(b->peers[1].net, &b->gather, &o, &cbs, b), 0);
+    until_gathered(b, 1);
+    bed_send(b, 0, 10, ITEM);
+    bed_until_last(&b->takers[0], 10);
+    bed_until_last(t, 10);
+    bed_free(b);
+    mk_buf_done(&tickets[0]);
+    mk_buf_done(&tickets[1]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -1005,6 +1098,8 @@ int main(void)
         cmocka_unit_test(test_oldest_of_a_lapped_ring),
         cmocka_unit_test(test_large_items),
         cmocka_unit_test(test_several_producers),
+        cmocka_unit_test(test_one_producer_a_surface),
+        cmocka_unit_test(test_a_declared_stream),
         cmocka_unit_test(test_one_stalls),
         cmocka_unit_test(test_slow_one_is_closed_with_a_reason),
         cmocka_unit_test(test_slow_one_drops_with_a_count),
@@ -1026,6 +1121,7 @@ int main(void)
         cmocka_unit_test(test_a_ticket_ends),
         cmocka_unit_test(test_a_ticket_is_revoked),
         cmocka_unit_test(test_gather),
+        cmocka_unit_test(test_the_networks_own_issuers),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
