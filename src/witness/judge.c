@@ -171,7 +171,7 @@ static void take_loading(struct mk_witness *w)
     w->collateral_s = j->expires_s;
     if (j->load_status != 0)
         snprintf(w->fault, sizeof w->fault, "collateral: %.240s", j->fault.text);
-    else if (j->loaded)
+    else if (j->loaded && !w->fetch_failed && strncmp(w->fault, "collateral", 10) == 0)
         w->fault[0] = '\0';
 }
 
@@ -304,8 +304,9 @@ static void fetch_end(struct mk_input *in, int status)
 
     mk_input_close(in);
     w->is_fetching = false;
+    w->fetch_failed = status != 0;
     judge_load(w);
-    if (status != 0)
+    if (w->fetch_failed)
         snprintf(w->fault, sizeof w->fault, "collateral: the command \"%.180s\" failed", w->fetch);
 }
 
@@ -316,6 +317,8 @@ void judge_fetch(struct mk_witness *w)
     struct mk_fault f = {{0}};
 
     left = left > FETCH_LEFT_S ? left : FETCH_LEFT_S;
+    if (w->judge.busy)
+        return; /* what is being loaded may be enough: it looks again when it is done */
     if (w->fetch == NULL || w->is_fetching || mk_now(w->env) < w->fetch_at_ns ||
         (w->collateral_s != UINT64_MAX && now_s + left < w->collateral_s))
         return;

@@ -108,7 +108,7 @@ struct mk_witness {
     uint64_t reload_ns, reload_at_ns;
     char *fetch;
     struct mk_input fetching;
-    bool is_fetching;
+    bool is_fetching, fetch_failed;
     uint64_t fetch_at_ns; /* not before */
     char fault[256];
 };

@@ -26,6 +26,7 @@ struct bed {
     bool intel;     /* they believe Intel's root, not the emulator's */
     bool blind[3];  /* shows quotes, and verifies none */
     bool published; /* what member 0 measures is a published build */
+    const char *fetch;
     struct cluster *c;
 };
 
@@ -70,6 +71,7 @@ static void attest(void *arg, unsigned i, struct mk_witness_options *ret)
         .n_published = b->published ? 1 : 0,
         .load = load,
         .load_arg = b,
+        .fetch = b->fetch,
     };
 }
 
@@ -306,6 +308,46 @@ static void test_renewed_in_time_nothing_happens(void **state)
     assert_true(before.term == after.term);
     assert_int_equal(status(b, 0).verifications, 4); /* each bond twice: collateral moved */
     assert_int_equal(status(b, 0).quotes, 2);
+    bed_free(b);
+}
+
+/* The command is run in time, and what it leaves behind is loaded when it ends. */
+static void test_collateral_is_fetched_before_it_expires(void **state)
+{
+    struct bed *b = bed_new(mk_acl_clause_RequireTdx);
+
+    (void)state;
+    b->fetch = "renew it";
+    renew(b, world_begins_s(923) + 1000);
+    start(b, &(struct cluster_options){.seed = 923});
+    assert_true(cluster_until_ready(b->c, 10000));
+    assert_false(world_input_end(b->c->w, 0, "renew it", 0)); /* enough is left */
+    world_run(b->c->w, 3 * MINUTE);                           /* less than a quarter of an hour */
+    renew(b, wall_s(b->c) + 86400);
+    for (unsigned i = 0; i < 3; i++)
+        assert_true(world_input_end(b->c->w, i, "renew it", 0));
+    world_run(b->c->w, 1000); /* at once, not with the next reading */
+    for (unsigned i = 0; i < 3; i++) {
+        assert_true(status(b, i).collateral_expires_s > wall_s(b->c) + 80000);
+        assert_string_equal(status(b, i).fault, "");
+    }
+    bed_free(b);
+}
+
+static void test_a_fetch_that_fails_is_said_and_tried_again(void **state)
+{
+    struct bed *b = bed_new(mk_acl_clause_RequireTdx);
+
+    (void)state;
+    b->fetch = "renew it";
+    renew(b, world_begins_s(924) + 300);
+    start(b, &(struct cluster_options){.seed = 924});
+    assert_true(cluster_until_ready(b->c, 10000));
+    assert_true(world_input_end(b->c->w, 0, "renew it", MK_EIO));
+    world_run(b->c->w, 100);
+    assert_non_null(strstr(status(b, 0).fault, "the command \"renew it\" failed"));
+    world_run(b->c->w, 130000);
+    assert_true(world_input_end(b->c->w, 0, "renew it", MK_EIO));
     bed_free(b);
 }
 
@@ -563,6 +605,133 @@ static void test_a_quote_for_anything_else_is_refused(void **state)
     mk_buf_done(&d.kept);
 }
 
+/* --- one prover, one asker without measure
+ * --------------------------------------------------------- */
+
+struct asker {
+    struct duel d; /* its node 0 asks, its node 1 shows quotes */
+    unsigned quotes, busy, others;
+};
+
+static void greedy_message(struct mk_conv *c, struct mk_bytes m)
+{
+    struct asker *x = c->owner;
+
+    (void)m;
+    x->quotes++;
+    mk_conv_close(c, MK_CLOSE_NONE, ""); /* not judged: the next one, please */
+}
+
+static void greedy_closed(struct mk_conv *c, unsigned close, const char *detail)
+{
+    struct asker *x = c->owner;
+
+    (void)detail;
+    x->busy += close == MK_CLOSE_BUSY;
+    x->others += close != MK_CLOSE_BUSY;
+}
+
+static const struct mk_conv_cbs greedy_cbs = {.message = greedy_message, .closed = greedy_closed};
+
+static void ask_once(struct asker *x, const char *first, size_t n)
+{
+    struct mk_conv *c;
+
+    assert_int_equal(mk_conv_open(mk_net_link(x->d.net, &x->d.keys[1].peer), &c, "quote",
+                                  MK_BYTES(first, n), &greedy_cbs, x),
+                     0);
+}
+
+static void *asker_boot(struct mk_env *e, unsigned node, void *arg)
+{
+    struct duel *d = arg;
+
+    (void)node;
+    mk_env_vouch(e, &d->keys[0].peer);
+    assert_int_equal(
+        mk_net_open(e, &d->net, &(struct mk_net_options){&d->keys[0], MK_UNIVERSE, true}), 0);
+    mk_net_dial(d->net, &d->dial, &d->keys[1].peer, "n1:7000");
+    return d;
+}
+
+static void asker_destroy(void *state)
+{
+    struct duel *d = state;
+
+    mk_net_undial(&d->dial);
+    mk_net_close(d->net);
+}
+
+static void *prover_boot(struct mk_env *e, unsigned node, void *arg)
+{
+    struct duel *d = arg;
+    struct mk_witness_options o = {.source = MK_SOURCE_EMULATOR, .emulator = d->emulator};
+
+    (void)node;
+    mk_env_vouch(e, &d->keys[1].peer);
+    assert_int_equal(
+        mk_net_open(e, &d->rogue, &(struct mk_net_options){&d->keys[1], MK_UNIVERSE, true}), 0);
+    assert_int_equal(mk_witness_open(e, d->rogue, &d->witness, &o, NULL), 0);
+    assert_int_equal(mk_net_listen(d->rogue, "n1:7000", NULL), 0);
+    return d;
+}
+
+static void prover_destroy(void *state)
+{
+    struct duel *d = state;
+
+    mk_witness_close(d->witness);
+    mk_net_close(d->rogue);
+}
+
+static bool is_linked(void *arg)
+{
+    struct duel *d = arg;
+
+    return mk_net_link(d->net, &d->keys[1].peer) != NULL;
+}
+
+static void test_quotes_are_not_for_the_asking(void **state)
+{
+    static const struct world_program asker = {asker_boot, asker_destroy},
+                                      prover = {prover_boot, prover_destroy};
+    struct asker x = {.d = {.w = world_new(960)}};
+    struct mk_measurements m = {0};
+    char ask[33] = {0}; /* pc(QuoteAsk): a nonce, and false */
+    uint8_t seed[32] = {9};
+
+    (void)state;
+    world_hash_bytes(x.d.w, false);
+    for (unsigned i = 0; i < 2; i++) {
+        seed[1] = (uint8_t)i;
+        mk_key_from_seed(&x.d.keys[i], seed);
+    }
+    assert_int_equal(mk_emulator_new(&x.d.emulator, seed, &m, NULL), 0);
+    world_boot(x.d.w, 1, &prover, &x.d);
+    world_boot(x.d.w, 0, &asker, &x.d);
+    assert_true(world_run_until(x.d.w, is_linked, &x.d, 20000));
+
+    ask_once(&x, ask, sizeof ask);
+    ask_once(&x, ask, sizeof ask); /* beside it: one at a time */
+    world_run(x.d.w, 1000);
+    assert_int_equal(x.quotes, 1);
+    assert_int_equal(x.busy, 1);
+    for (unsigned i = 0; i < 20; i++) {
+        ask_once(&x, ask, sizeof ask);
+        world_run(x.d.w, 500);
+    }
+    assert_int_equal(x.quotes, MK_QUOTE_ASKS_MAX);
+    assert_int_equal(x.quotes + x.busy, 22);
+    world_run(x.d.w, MK_QUOTE_ASKS_MS);
+    ask_once(&x, ask, sizeof ask);
+    ask_once(&x, "no ask", 6);
+    world_run(x.d.w, 1000);
+    assert_int_equal(x.quotes, MK_QUOTE_ASKS_MAX + 1);
+    assert_int_equal(x.others, 1);
+    world_free(x.d.w);
+    mk_emulator_free(x.d.emulator);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -574,10 +743,13 @@ int main(void)
         cmocka_unit_test(test_without_collateral_measurements_are_not_enough),
         cmocka_unit_test(test_expired_collateral_lets_go_of_bonds),
         cmocka_unit_test(test_renewed_in_time_nothing_happens),
+        cmocka_unit_test(test_collateral_is_fetched_before_it_expires),
+        cmocka_unit_test(test_a_fetch_that_fails_is_said_and_tried_again),
         cmocka_unit_test(test_each_level_that_is_shown_is_admitted),
         cmocka_unit_test(test_a_peer_that_judges_nothing_is_no_bidirectional_one),
         cmocka_unit_test(test_an_unpublished_build_is_not_reproducible),
         cmocka_unit_test(test_a_quote_for_anything_else_is_refused),
+        cmocka_unit_test(test_quotes_are_not_for_the_asking),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
