@@ -33,6 +33,7 @@
 #include <mosaik/ticket.h>
 
 #define MK_STREAM_ITEM_MAX (256u << 10)
+#define MK_STREAM_PEER_MAX 16u /* subscriptions of one peer to one producer; above it BUSY */
 
 struct mk_producer;
 struct mk_consumer;

@@ -10,79 +10,35 @@
  * what of that is gone, or that it began anew. The pause doubles from 200 ms to 5 s as long
  * as no subscription comes about, so that one who is refused does not ask all the time.
  *
- * While paused, messages wait here (at most the window's bytes, because no credit is given
- * back) and the producer keeps the cursor. When the conversation ends meanwhile, its end
- * waits behind them: what had come is delivered, then the user is told, then it comes back.
+ * While paused, messages wait (deliver.c) and the producer keeps the cursor. When the
+ * conversation ends meanwhile, its end waits behind them: what had come is delivered, then
+ * the user is told, then it comes back.
  *
  * A user's callback may close the consumer. Whoever calls one raises `busy`, and the memory
  * goes when the last of them has returned. */
 #include "base/assert.h"
-#include "streams/batch.h"
 #include "streams/consumer.h"
-#include "streams/judge.h"
-#include "streams/streams.h"
 
 #include <stdio.h>
 #include <string.h>
 #include <mosaik/loop.h>
 
-#define AGAIN_MIN_MS 200u
 #define AGAIN_MAX_MS 5000u
 #define BEGIN_MS 10000u /* for the producer's first message */
 
-struct held {
-    struct mk_list node;
-    size_t n;
-    uint8_t p[];
-};
-
-struct mk_consumer {
-    struct mk_streams *streams;
-    struct mk_list node; /* of streams->consumers */
-    struct mk_consumer_options options;
-    struct mk_consumer_cbs cbs;
-    void *owner;
-    struct mk_judge judge;
-    struct mk_shown shown; /* by the producer, while subscribed */
-    struct mk_conv *conv;
-    bool subscribed, paused, closed;
-    struct mk_signal signal;
-    unsigned busy;
-    bool positioned; /* run and last mean something */
-    uint64_t run;    /* 0: not known */
-    uint64_t last;   /* delivered, or told lost */
-    struct mk_list held;
-    bool ending; /* the conversation has ended; the user is told when held is empty */
-    struct mk_timer again, asked, expiry;
-    bool anew; /* judged again, whether its time has come or not */
-    uint32_t again_ms;
-    struct mk_task resume;
-    struct mk_consumer_stats stats;
-    unsigned close; /* why it is not subscribed */
-    char why[MK_REASON_MAX];
-};
-
 /* --- memory ------------------------------------------------------------------------------- */
 
-static void drop_held(struct mk_consumer *c)
-{
-    struct mk_list *n;
-
-    while ((n = mk_list_pop(&c->held)) != NULL)
-        mk_free(mk_container_of(n, struct held, node));
-}
-
-static void enter(struct mk_consumer *c)
+void mk_consumer_enter(struct mk_consumer *c)
 {
     c->busy++;
 }
 
 /** c may be gone after it. */
-static void leave(struct mk_consumer *c)
+void mk_consumer_leave(struct mk_consumer *c)
 {
     if (--c->busy > 0 || !c->closed)
         return;
-    drop_held(c);
+    mk_consumer_drop_held(c);
     mk_shown_done(&c->shown);
     mk_judge_done(&c->judge);
     mk_free(c);
@@ -96,7 +52,7 @@ static bool is_refusal(unsigned close)
 }
 
 /** Not subscribed (any more): says so, and tries again in a while. Inside enter. */
-static void ended(struct mk_consumer *c, unsigned close, const char *detail)
+void mk_consumer_ended(struct mk_consumer *c, unsigned close, const char *detail)
 {
     struct mk_env *e = c->streams->env;
 
@@ -107,7 +63,7 @@ static void ended(struct mk_consumer *c, unsigned close, const char *detail)
     if (detail != c->why)
         snprintf(c->why, sizeof c->why, "%s", detail);
     c->stats.refusals += is_refusal(close) ? 1 : 0;
-    drop_held(c);
+    mk_consumer_drop_held(c);
     mk_timer_stop(&c->expiry);
     mk_timer_stop(&c->asked);
     mk_timer_start(e, &c->again, mk_now(e) + c->again_ms * MK_MS);
@@ -117,205 +73,11 @@ static void ended(struct mk_consumer *c, unsigned close, const char *detail)
 }
 
 /** We end it. */
-static void end(struct mk_consumer *c, unsigned close, const char *detail)
+void mk_consumer_end(struct mk_consumer *c, unsigned close, const char *detail)
 {
     if (c->conv != NULL)
         mk_conv_close(c->conv, close, detail);
-    ended(c, close, detail);
-}
-
-/* --- delivery --------------------------------------------------------------------------------- */
-
-static void lose(struct mk_consumer *c, uint64_t last)
-{
-    uint64_t first = c->last + 1;
-
-    c->last = last;
-    c->stats.lost += last - first + 1;
-    if (last > c->stats.newest)
-        c->stats.newest = last;
-    if (c->cbs.lost != NULL)
-        c->cbs.lost(c, first, last);
-}
-
-/** again: the rest of a message whose delivery was paused. */
-static bool take_batch(struct mk_consumer *c, struct mk_batch *b, bool again)
-{
-    uint64_t seq = b->first, end = b->first + b->n;
-
-    if (!c->subscribed || b->first == 0 || end < b->first || b->newest < end - 1 ||
-        (!again && b->first != c->last + 1))
-        return false;
-    if (b->newest > c->stats.newest)
-        c->stats.newest = b->newest;
-    while (seq < end && !c->closed && !c->paused) {
-        struct mk_bytes item = mk_batch_next(b);
-
-        if (seq++ <= c->last)
-            continue; /* delivered before the pause */
-        c->last++;
-        c->stats.items++;
-        c->stats.bytes += item.n;
-        mk_signal_raise(&c->signal, &item);
-        c->cbs.item(c, c->last, item);
-    }
-    return true;
-}
-
-/* What the producer shows must satisfy our own validator. */
-static bool take_shown(struct mk_consumer *c, const struct mk_stream_tickets *tickets)
-{
-    struct mk_env *e = c->streams->env;
-    char reason[256];
-
-    mk_shown_done(&c->shown);
-    mk_shown_init(&c->shown, &c->options.producer, tickets);
-    if (mk_judge(&c->judge, &c->shown, MK_SCOPE_WRITE, mk_wall_ms(e), c->conv->link, reason) != 0) {
-        end(c, c->shown.pending ? MK_CLOSE_NOT_READY : MK_CLOSE_REFUSED, reason);
-        return false;
-    }
-    if (c->shown.expires_ms != UINT64_MAX)
-        mk_timer_start(e, &c->expiry, mk_judge_next(e, c->shown.expires_ms));
-    return true;
-}
-
-static bool take_begin(struct mk_consumer *c, const struct mk_stream_begin *b)
-{
-    bool restarted =
-        c->positioned && ((c->run != 0 && c->run != b->run) || (c->run == 0 && b->next <= c->last));
-
-    if (c->subscribed || b->next == 0 || b->run == 0 ||
-        (c->positioned && !restarted && b->next != c->last + 1))
-        return false;
-    if (!take_shown(c, &b->tickets))
-        return true;
-    mk_timer_stop(&c->asked);
-    if (restarted)
-        c->stats.newest = 0;
-    c->run = b->run;
-    c->last = b->next - 1;
-    c->positioned = c->subscribed = true;
-    mk_signal_raise(&c->signal, NULL);
-    c->again_ms = AGAIN_MIN_MS;
-    c->close = 0;
-    c->why[0] = 0;
-    c->stats.subscriptions++;
-    if (c->last > c->stats.newest)
-        c->stats.newest = c->last;
-    if (c->cbs.state != NULL)
-        c->cbs.state(c, /* subscribed= */ true, 0, "");
-    if (restarted && !c->closed) {
-        c->stats.restarts++;
-        if (c->cbs.restarted != NULL)
-            c->cbs.restarted(c);
-    }
-    return true;
-}
-
-static bool take_lost(struct mk_consumer *c, const struct mk_stream_lost *l)
-{
-    if (!c->subscribed || l->first != c->last + 1 || l->last < l->first || l->last == UINT64_MAX)
-        return false;
-    lose(c, l->last);
-    return true;
-}
-
-/* Begin or Lost. */
-static bool take_rare(struct mk_consumer *c, struct mk_bytes bytes)
-{
-    struct mk_arena arena = {0};
-    struct mk_stream_message m;
-    bool ok = false;
-
-    if (mk_decode(&m, &mk_stream_message_type, bytes, &arena, NULL) == 0) {
-        switch ((enum mk_stream_message_tag)m.tag) {
-        case mk_stream_message_Begin:
-            ok = take_begin(c, &m.u.begin);
-            break;
-        case mk_stream_message_Lost:
-            ok = take_lost(c, &m.u.lost);
-            break;
-        case mk_stream_message_Batch:
-            break; /* was looked for before */
-        }
-    }
-    mk_arena_done(&arena);
-    return ok;
-}
-
-/** false: the producer does not keep to the protocol. */
-static bool take_message(struct mk_consumer *c, struct mk_bytes bytes, bool again)
-{
-    struct mk_batch b;
-
-    switch (mk_batch_read(&b, bytes)) {
-    case 0:
-        return take_batch(c, &b, again);
-    case MK_ENOTFOUND:
-        return take_rare(c, bytes);
-    default:
-        return false;
-    }
-}
-
-/** Inside enter. False when not all of m is delivered, because a callback paused us. */
-static bool deliver(struct mk_consumer *c, struct mk_bytes m, bool again)
-{
-    struct mk_conv *conv = c->conv;
-
-    if (!take_message(c, m, again) && !c->closed) {
-        end(c, MK_CLOSE_MALFORMED, "out of order, or not a stream message");
-        return true;
-    }
-    if (c->closed || c->conv != conv || !c->subscribed)
-        return true;
-    if (c->paused)
-        return false; /* whether something is left, the next time will show */
-    if (conv != NULL)
-        mk_conv_consumed(conv, m.n);
-    return true;
-}
-
-static void hold(struct mk_consumer *c, struct mk_bytes m)
-{
-    struct held *h = mk_alloc(sizeof *h + m.n);
-
-    h->n = m.n;
-    memcpy(h->p, m.p, m.n);
-    mk_list_add_tail(&c->held, &h->node);
-}
-
-static void conv_message(struct mk_conv *conv, struct mk_bytes m)
-{
-    struct mk_consumer *c = conv->owner;
-
-    if (c->subscribed && (c->paused || !mk_list_empty(&c->held))) {
-        hold(c, m);
-        return;
-    }
-    enter(c);
-    if (!deliver(c, m, /* again= */ false))
-        hold(c, m);
-    leave(c);
-}
-
-static void resume_cb(struct mk_task *t)
-{
-    struct mk_consumer *c = mk_container_of(t, struct mk_consumer, resume);
-
-    enter(c);
-    while (!c->paused && !c->closed && !mk_list_empty(&c->held)) {
-        struct held *h = mk_container_of(c->held.next, struct held, node);
-
-        mk_list_del(&h->node);
-        if (deliver(c, MK_BYTES(h->p, h->n), /* again= */ true))
-            mk_free(h);
-        else /* at the head again */
-            mk_list_add_tail(c->held.next, &h->node);
-    }
-    if (c->ending && !c->closed && mk_list_empty(&c->held))
-        ended(c, c->close, c->why);
-    leave(c);
+    mk_consumer_ended(c, close, detail);
 }
 
 static void conv_closed(struct mk_conv *conv, unsigned close, const char *detail)
@@ -329,12 +91,12 @@ static void conv_closed(struct mk_conv *conv, unsigned close, const char *detail
         snprintf(c->why, sizeof c->why, "%s", detail);
         return;
     }
-    enter(c);
-    ended(c, close, detail);
-    leave(c);
+    mk_consumer_enter(c);
+    mk_consumer_ended(c, close, detail);
+    mk_consumer_leave(c);
 }
 
-static const struct mk_conv_cbs conv_cbs = {.message = conv_message, .closed = conv_closed};
+static const struct mk_conv_cbs conv_cbs = {.message = mk_consumer_message, .closed = conv_closed};
 
 static void expiry_cb(struct mk_timer *t)
 {
@@ -354,9 +116,9 @@ static void expiry_cb(struct mk_timer *t)
         return;
     }
     c->anew = false;
-    enter(c);
-    end(c, MK_CLOSE_EXPIRED, reason);
-    leave(c);
+    mk_consumer_enter(c);
+    mk_consumer_end(c, MK_CLOSE_EXPIRED, reason);
+    mk_consumer_leave(c);
 }
 
 void mk_consumer_judge_again(struct mk_consumer *c)
@@ -390,7 +152,7 @@ static void subscribe(struct mk_consumer *c)
     mk_encode(&b, &mk_subscribe_type, &hello);
     if (mk_conv_open(l, &c->conv, "stream", mk_buf_bytes(&b), &conv_cbs, c) != 0) {
         c->conv = NULL; /* the link is full, or ends */
-        mk_timer_start(s->env, &c->again, mk_now(s->env) + AGAIN_MIN_MS * MK_MS);
+        mk_timer_start(s->env, &c->again, mk_now(s->env) + MK_CONSUMER_AGAIN_MIN_MS * MK_MS);
     } else {
         mk_timer_start(s->env, &c->asked, mk_now(s->env) + BEGIN_MS * MK_MS);
     }
@@ -409,9 +171,9 @@ static void asked_cb(struct mk_timer *t)
 {
     struct mk_consumer *c = mk_container_of(t, struct mk_consumer, asked);
 
-    enter(c);
-    end(c, MK_CLOSE_IDLE, "the producer did not answer the subscription");
-    leave(c);
+    mk_consumer_enter(c);
+    mk_consumer_end(c, MK_CLOSE_IDLE, "the producer did not answer the subscription");
+    mk_consumer_leave(c);
 }
 
 static void again_cb(struct mk_timer *t)
@@ -436,11 +198,11 @@ int mk_streams_consume(struct mk_streams *s, struct mk_consumer **ret,
     c->positioned = o->after > 0 || o->run > 0;
     c->run = o->run;
     c->last = o->after < UINT64_MAX ? o->after : UINT64_MAX - 1;
-    c->again_ms = AGAIN_MIN_MS;
+    c->again_ms = MK_CONSUMER_AGAIN_MIN_MS;
     c->again.cb = again_cb;
     c->asked.cb = asked_cb;
     c->expiry.cb = expiry_cb;
-    c->resume.cb = resume_cb;
+    c->resume.cb = mk_consumer_resume_cb;
     snprintf(c->why, sizeof c->why, "no link to the producer yet");
     mk_judge_init(&c->judge, o->acl, &o->stable_id, &o->own_issuer, o->issuers, s->attestation);
     c->judge.rule = o->rule;
@@ -456,7 +218,7 @@ void mk_consumer_close(struct mk_consumer *c)
 {
     if (c == NULL || c->closed)
         return;
-    enter(c);
+    mk_consumer_enter(c);
     c->closed = true;
     mk_signal_close(&c->signal);
     mk_timer_stop(&c->again);
@@ -468,7 +230,7 @@ void mk_consumer_close(struct mk_consumer *c)
     c->conv = NULL;
     mk_discovery_unwant(c->streams->discovery, &c->options.producer);
     mk_list_del(&c->node);
-    leave(c);
+    mk_consumer_leave(c);
 }
 
 void mk_consumer_close_node(struct mk_list *node)

@@ -31,6 +31,16 @@ void mk_judge_done(struct mk_judge *j)
     mk_arena_done(&j->arena);
 }
 
+bool mk_judge_reads(const struct mk_judge *j, enum mk_scope scope)
+{
+    if (j->rule != NULL)
+        return true;
+    for (size_t i = 0; i < j->acl.clauses.n; i++)
+        if (scope != MK_SCOPE_READ || j->acl.clauses.v[i].tag == mk_acl_clause_GateReaders)
+            return true;
+    return false;
+}
+
 void mk_shown_init(struct mk_shown *s, const struct mk_peer *peer,
                    const struct mk_stream_tickets *tickets)
 {

@@ -18,6 +18,9 @@ void mk_judge_init(struct mk_judge *j, const struct mk_acl_composition *acl,
                    struct mk_issuers *issuers, struct mk_attestation *attestation);
 void mk_judge_done(struct mk_judge *j);
 
+/** Whether anything that a bearer shows can matter for that scope. */
+bool mk_judge_reads(const struct mk_judge *j, enum mk_scope scope);
+
 /** What the other side shows, kept to be judged again. */
 struct mk_shown {
     struct mk_bearer bearer;

@@ -180,12 +180,28 @@ static void place(struct mk_subscriber *s, const struct mk_subscribe *hello)
     s->late = s->cursor < p->ring.oldest;
 }
 
+static unsigned of_peer(const struct mk_producer *p, const struct mk_peer *peer)
+{
+    unsigned n = 0;
+
+    mk_list_each(pos, &p->subscribers) n +=
+        mk_peer_eq(&mk_container_of(pos, struct mk_subscriber, node)->stats.peer, peer);
+    return n;
+}
+
 unsigned mk_producer_subscribe(struct mk_producer *p, struct mk_conv *c,
                                const struct mk_subscribe *hello, char detail[MK_REASON_MAX])
 {
+    static const struct mk_stream_tickets
+        no_tickets; /* kept for nobody who is not judged by them */
     struct mk_subscriber *s;
     uint64_t wall = mk_wall_ms(p->streams->env);
 
+    if (of_peer(p, mk_link_peer(c->link)) >= MK_STREAM_PEER_MAX) {
+        snprintf(detail, MK_REASON_MAX, "the peer has its %u subscriptions", MK_STREAM_PEER_MAX);
+        p->stats.refused++;
+        return MK_CLOSE_BUSY;
+    }
     if (p->stats.subscribers >= p->options.subscribers_max) {
         snprintf(detail, MK_REASON_MAX, "the stream has its %u subscribers",
                  p->options.subscribers_max);
@@ -195,7 +211,8 @@ unsigned mk_producer_subscribe(struct mk_producer *p, struct mk_conv *c,
     s = mk_alloc(sizeof *s);
     s->producer = p;
     s->conv = c;
-    mk_shown_init(&s->shown, mk_link_peer(c->link), &hello->tickets);
+    mk_shown_init(&s->shown, mk_link_peer(c->link),
+                  mk_judge_reads(&p->judge, MK_SCOPE_READ) ? &hello->tickets : &no_tickets);
     if (mk_judge(&p->judge, &s->shown, MK_SCOPE_READ, wall, c->link, detail) != 0) {
         bool pending = s->shown.pending;
 

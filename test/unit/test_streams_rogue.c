@@ -3,7 +3,7 @@
 #include "stream_bed.h"
 
 #include "net/net.h"
-#include "streams/wire.h"
+#include "streams/producer.h"
 #include <stdio.h>
 
 #define ROGUE 9u
@@ -241,6 +241,7 @@ static void test_lying_consumers(void **state)
         {.run = UINT64_MAX, .after = 0},
         {.run = 1, .after = 5},
     };
+    struct mk_conv *many[MK_STREAM_PEER_MAX + 1];
     struct bed *b = bed_new(122);
     struct bed_taker *t;
     struct rogue r;
@@ -267,6 +268,27 @@ static void test_lying_consumers(void **state)
     assert_true(world_run_until(b->w, rogue_is_silent, &r, 1000));
     assert_int_equal(r.close, MK_CLOSE_MALFORMED);
     assert_string_equal(r.detail, "a subscriber sends no messages");
+    /* One that wants all the places, and shows what nobody looks at. */
+    for (unsigned i = 0; i <= MK_STREAM_PEER_MAX; i++) {
+        static const uint8_t ticket[MK_TICKET_MAX];
+        mk_stream_ticket_d tickets[MK_TICKETS_MAX];
+
+        for (unsigned k = 0; k < MK_TICKETS_MAX; k++)
+            tickets[k] = MK_BYTES(ticket, sizeof ticket);
+        rogue_subscribe_to(&r, (struct mk_subscribe){.surface = bed_surface,
+                                                     .tickets = {tickets, MK_TICKETS_MAX}});
+        many[i] = r.conv;
+        world_run(b->w, 20);
+    }
+    assert_null(r.conv);
+    assert_int_equal(r.close, MK_CLOSE_BUSY);
+    assert_string_equal(r.detail, "the peer has its 16 subscriptions");
+    assert_int_equal(bed_stats(b, 0).subscribers, 1 + MK_STREAM_PEER_MAX);
+    mk_list_each(n, &b->peers[0].producer->subscribers)
+        assert_int_equal(mk_container_of(n, struct mk_subscriber, node)->shown.bearer.n_tickets, 0);
+    for (unsigned i = 0; i < MK_STREAM_PEER_MAX; i++)
+        mk_conv_close(many[i], MK_CLOSE_NONE, NULL);
+    world_run(b->w, 20);
     /* Places where nobody can be: it gets what there is. */
     for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
         struct mk_subscribe hello = places[i];
