@@ -110,6 +110,7 @@ static void link_leave(struct mk_link *l)
         else
             net->stats.handshakes_refused++;
         net->n_handshakes -= l->known ? 0 : 1;
+        net->n_probation -= l->probation && !l->known ? 1 : 0;
         net->n_waiting -= l->state == LINK_WAITING ? 1 : 0;
         net_count_refusal(net, l->close, l->remote, l->detail);
     }
@@ -315,7 +316,9 @@ static void recv_hello(struct mk_link *l, const struct mk_frame *f)
     }
     if (!l->dialed) {
         net->n_handshakes--;
-        source_known(net, l->remote);
+        net->n_probation -= l->probation ? 1 : 0;
+        if (!l->probation)
+            source_known(net, l->remote);
     }
     l->known = true;
     memcpy(l->instance, f->instance, sizeof l->instance);
@@ -327,6 +330,9 @@ static void recv_hello(struct mk_link *l, const struct mk_frame *f)
                   mk_id_hex(&f->network, theirs), mk_id_hex(&net->network, ours));
     else if (!l->dialed && net->n_inbound >= MK_NET_LINKS_MAX && !dial_wanted(net, &l->peer))
         link_fail(l, MK_CLOSE_BUSY, /* tell= */ true, "%u links are open", net->n_inbound);
+    else if (!l->dialed && !dial_wanted(net, &l->peer) &&
+             (l->probation || !source_stranger(net, l->remote)))
+        link_fail(l, MK_CLOSE_BUSY, /* tell= */ true, "too many connections from its address");
     else if (!l->dialed && net->n_waiting >= NET_WAITING_MAX)
         link_fail(l, MK_CLOSE_BUSY, /* tell= */ true, "%u links wait to be ready", net->n_waiting);
     if (l->state != LINK_GREETING)
@@ -611,7 +617,7 @@ uint64_t link_tick(struct mk_link *l, uint64_t now)
         link_later(l);
     } else {
         link_fail(l, MK_CLOSE_BAD_HANDSHAKE, /* tell= */ true, "no %s within %u ms",
-                  l->known ? "ready" : "hello", MK_NET_HANDSHAKE_MS);
+                  l->known ? "ready" : "hello", l->net->handshake_ms);
     }
     return UINT64_MAX;
 }
@@ -635,7 +641,7 @@ struct mk_link *link_new(struct mk_net *net, struct mk_sock *s, bool dialed)
     l->next_ours = dialed ? 1 : 2;
     l->next_theirs = dialed ? 2 : 1;
     l->since_ns = l->heard_ns = mk_now(net->env);
-    l->deadline_ns = l->since_ns + MK_NET_HANDSHAKE_MS * MK_MS;
+    l->deadline_ns = l->since_ns + net->handshake_ms * MK_MS;
     snprintf(l->remote, sizeof l->remote, "%s", mk_sock_remote(s));
     mk_list_init(&l->convs);
     mk_list_init(&l->active);

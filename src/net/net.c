@@ -179,22 +179,44 @@ static void net_evict_handshake(struct mk_net *net)
     }
 }
 
+/* An address over its limit: one of its handshakes may go on all the same, if there is a place; the
+ * oldest gives its own when it has had its chance. */
+static bool net_probation(struct mk_net *net)
+{
+    mk_list_each(n, &net->greeting)
+    {
+        struct mk_link *l = mk_container_of(n, struct mk_link, node);
+
+        if (net->n_probation < NET_PROBATION_MAX)
+            break;
+        if (!l->probation || l->known)
+            continue;
+        if (mk_now(net->env) - l->since_ns >= NET_PROBATION_MS * MK_MS)
+            link_fail(l, MK_CLOSE_BUSY, /* tell= */ false, "too many connections from its address");
+        break;
+    }
+    return net->n_probation < NET_PROBATION_MAX;
+}
+
 static void net_accept(struct mk_listener *listener, struct mk_sock *s)
 {
     struct net_listener *nl = mk_container_of(listener, struct net_listener, listener);
     struct mk_net *net = nl->net;
     const char *why = NULL;
     struct mk_link *l = NULL;
+    bool probation = false;
 
     if (net->n_handshakes >= MK_NET_HANDSHAKES_MAX)
         net_evict_handshake(net);
     if (net->n_handshakes >= MK_NET_HANDSHAKES_MAX)
         why = "too many handshakes at once";
-    else if (!source_admit(net, mk_sock_remote(s)))
+    else if ((probation = !source_admit(net, mk_sock_remote(s))) && !net_probation(net))
         why = "too many connections from its address";
     else if ((l = link_new(net, s, /* dialed= */ false)) == NULL)
         why = "nobody vouches for the other end";
     if (l != NULL) {
+        l->probation = probation;
+        net->n_probation += probation ? 1 : 0;
         link_start(l);
         return;
     }
@@ -241,6 +263,7 @@ int mk_net_open(struct mk_env *e, struct mk_net **ret, const struct mk_net_optio
     net->env = e;
     net->key = o->key;
     net->network = o->network;
+    net->handshake_ms = o->handshake_ms != 0 ? o->handshake_ms : MK_NET_HANDSHAKE_MS;
     net->timer.cb = net_timer_cb;
     net->timer_at = UINT64_MAX;
     net->plain = mk_alloc(NET_PLAIN_MAX);

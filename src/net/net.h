@@ -41,6 +41,10 @@ struct mk_conv;
 #define MK_NET_HANDSHAKE_MS 5000u         /* to finish the handshake and say hello */
 #define MK_NET_LINKS_MAX 4096u            /* inbound links; above it the newest is refused "busy" */
 #define MK_NET_LINKS_SOURCE_MAX 256u      /* unauthenticated connections a source address a 10 s */
+#define MK_NET_STRANGERS_SOURCE_MAX 1024u /* handshakes of peers we do not dial: the same; ... */
+#define MK_NET_STRANGERS_LOCAL_MAX                                                     \
+    4096u                     /* ... and from this machine, which has its users' trust \
+                               */
 #define MK_NET_IDLE_MS 15000u /* a link with no traffic is pinged; dead after two more */
 
 /** Why a link or conversation ended; travels as a number, prints as a name. */
@@ -86,6 +90,7 @@ struct mk_net_options {
     const struct mk_key *key; /* borrowed; must outlive the net */
     struct mk_id network;     /* both sides must name the same (MK_UNIVERSE) */
     bool vouched;             /* simulated world: no TLS, the world vouches */
+    uint32_t handshake_ms;    /* 0: MK_NET_HANDSHAKE_MS */
 };
 int mk_net_open(struct mk_env *e, struct mk_net **ret, const struct mk_net_options *o);
 /** Closes every link with MK_CLOSE_SHUTDOWN; conversations get their closed(). */

@@ -39,6 +39,8 @@
 #define NET_WAITING_MAX 256u                 /* inbound links that wait for a READY, or contend */
 #define NET_PARTIAL_MAX (256u << 20)         /* bytes of unfinished messages in a net */
 #define NET_PARTIAL_STRANGERS_MAX (8u << 20) /* of those, on strangers' links */
+#define NET_PROBATION_MAX 8u                 /* handshakes at once of addresses over their limit */
+#define NET_PROBATION_MS 100u                /* how long each has at least */
 #define NET_SOURCES 64u                      /* source addresses remembered */
 #define NET_SOURCE_MS 10000u
 #define NET_DIAL_MIN_MS 50u
@@ -53,7 +55,7 @@ _Static_assert(MK_CLOSE_CONFLICT < MK_NET_CLOSES, "each close code has a counter
 struct net_source {
     char host[64];
     uint64_t since_ns;
-    unsigned n;
+    unsigned n, n_strangers;
 };
 
 struct net_listener {
@@ -72,8 +74,10 @@ struct mk_net {
     struct mk_list listeners, services, watchers, dialers;
     struct mk_list greeting, links, ending;  /* of struct mk_link, oldest first */
     struct mk_link *peers[NET_PEER_BUCKETS]; /* links that are UP */
-    unsigned n_handshakes;                   /* inbound, not authenticated */
-    unsigned n_waiting;                      /* inbound, their hello is in, not up */
+    uint32_t handshake_ms;
+    unsigned n_handshakes; /* inbound, not authenticated */
+    unsigned n_probation;  /* of those, from addresses over their limit */
+    unsigned n_waiting;    /* inbound, their hello is in, not up */
     unsigned n_inbound, n_strangers, n_ending;
     size_t partial, partial_strangers; /* bytes */
     struct net_source sources[NET_SOURCES];
@@ -94,8 +98,9 @@ struct mk_link {
     struct mk_sock *sock;
     struct mk_chan *chan; /* NULL once lingering */
     enum link_state state;
-    bool dialed; /* by us */
-    bool known;  /* the channel has shown who it is, and the hello came */
+    bool dialed;    /* by us */
+    bool known;     /* the channel has shown who it is, and the hello came */
+    bool probation; /* from an address over its limit: only a peer that we dial may come in */
     bool was_up, won, tell, sock_ended, sock_full;
     bool stranger;             /* inbound, nothing accepted or opened by us yet */
     struct net_dialer *dialer; /* whose attempt this is, until it is up or fails */
@@ -200,6 +205,8 @@ void net_count_refusal(struct mk_net *net, unsigned close, const char *remote, c
 bool source_admit(struct mk_net *net, const char *remote);
 /** It has shown who it is: not counted any longer. */
 void source_known(struct mk_net *net, const char *remote);
+/** A peer that we do not dial has come in from there: whether that is tolerable; counts it. */
+bool source_stranger(struct mk_net *net, const char *remote);
 
 /* dial.c */
 void dial_link_up(struct mk_net *net, struct mk_link *l);

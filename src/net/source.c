@@ -1,5 +1,10 @@
-/* source.c - how many connections a source address has made lately without saying
- * who it is. A fixed table: the source seen longest ago gives its place. */
+/* source.c - how many connections a source address has made lately: without saying who it
+ * is, and as a peer that we do not dial. A fixed table: the source seen longest ago gives its
+ * place.
+ *
+ * Neither keeps out whom we dial ourselves: members of one operator often share an address, with
+ * each other and with whoever floods it. Above the first limit a few handshakes at once go on, on
+ * probation (net.c), and only a peer that we dial comes of them. */
 #include "net/net_int.h"
 
 #include <string.h>
@@ -19,7 +24,7 @@ static void source_host(const char *remote, char host[64])
 static struct net_source *source_find(struct mk_net *net, const char *host)
 {
     for (size_t i = 0; i < NET_SOURCES; i++)
-        if (net->sources[i].n > 0 && strcmp(net->sources[i].host, host) == 0)
+        if (net->sources[i].host[0] != 0 && strcmp(net->sources[i].host, host) == 0)
             return &net->sources[i];
     return NULL;
 }
@@ -29,7 +34,7 @@ static struct net_source *source_oldest(struct mk_net *net)
     struct net_source *s = &net->sources[0];
 
     for (size_t i = 0; i < NET_SOURCES; i++) {
-        if (net->sources[i].n == 0)
+        if (net->sources[i].host[0] == 0)
             return &net->sources[i];
         if (net->sources[i].since_ns < s->since_ns)
             s = &net->sources[i];
@@ -37,7 +42,8 @@ static struct net_source *source_oldest(struct mk_net *net)
     return s;
 }
 
-bool source_admit(struct mk_net *net, const char *remote)
+/** The source, with its count begun anew when it is old. */
+static struct net_source *source_of(struct mk_net *net, const char *remote)
 {
     uint64_t now = mk_now(net->env);
     struct net_source *s;
@@ -51,6 +57,13 @@ bool source_admit(struct mk_net *net, const char *remote)
         *s = (struct net_source){.since_ns = now};
         memcpy(s->host, host, sizeof s->host);
     }
+    return s;
+}
+
+bool source_admit(struct mk_net *net, const char *remote)
+{
+    struct net_source *s = source_of(net, remote);
+
     if (s->n >= MK_NET_LINKS_SOURCE_MAX)
         return false;
     s->n++;
@@ -59,11 +72,24 @@ bool source_admit(struct mk_net *net, const char *remote)
 
 void source_known(struct mk_net *net, const char *remote)
 {
-    struct net_source *s;
-    char host[64];
+    struct net_source *s = source_of(net, remote);
 
-    source_host(remote, host);
-    s = source_find(net, host);
-    if (s != NULL)
+    if (s->n > 0)
         s->n--;
+}
+
+static bool is_local(const char *host)
+{
+    return strncmp(host, "127.", 4) == 0 || strcmp(host, "::1") == 0 || strcmp(host, "[::1]") == 0;
+}
+
+bool source_stranger(struct mk_net *net, const char *remote)
+{
+    struct net_source *s = source_of(net, remote);
+
+    if (s->n_strangers >=
+        (is_local(s->host) ? MK_NET_STRANGERS_LOCAL_MAX : MK_NET_STRANGERS_SOURCE_MAX))
+        return false;
+    s->n_strangers++;
+    return true;
 }

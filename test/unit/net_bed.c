@@ -187,6 +187,7 @@ struct bed_peer *bed_open_as(struct bed *b, unsigned i, uint8_t key, struct mk_i
     mk_key_from_seed(&p->key, seed);
     p->env = bed_stranger_env(b, i);
     o.vouched = b->kind == BED_VOUCHED;
+    o.handshake_ms = b->handshake_ms;
     if (b->w != NULL)
         mk_env_vouch(p->env, &p->key.peer);
     assert_int_equal(mk_net_open(p->env, &p->net, &o), 0);

@@ -58,6 +58,7 @@ struct bed {
     struct world *w;
     struct mk_env *live;
     unsigned n_messages; /* delivered so far */
+    uint32_t handshake_ms;
     struct bed_peer peers[BED_PEERS];
 };
 
