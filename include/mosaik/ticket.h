@@ -51,6 +51,16 @@ struct mk_attestation {
     const struct mk_evidence *(*evidence)(struct mk_attestation *a, const struct mk_peer *peer);
 };
 
+/** What another component certifies of a peer (standing.h). */
+enum mk_card { MK_CARD_SCORE, MK_CARD_SETTLEMENT };
+struct mk_standing {
+    /** The certified card of a peer at the organism of that stable id, as pc bytes, lent until the
+     * loop is entered again. MK_ENOTFOUND: it has none, which is certified too; MK_EUNREACHABLE:
+     * not at hand yet, ask again; else MK_EREFUSED. The last two with the reason. */
+    int (*card)(struct mk_standing *s, const struct mk_id *organism, enum mk_card kind,
+                const struct mk_peer *peer, struct mk_bytes *ret, struct mk_fault *reterr);
+};
+
 /** HOST is the other direction: a client judges the member that serves it, by the clause
  * that speaks of it (VerifyPeerTdx). */
 enum mk_scope { MK_SCOPE_COMMITTEE, MK_SCOPE_WRITE, MK_SCOPE_READ, MK_SCOPE_HOST };
@@ -61,6 +71,7 @@ struct mk_gate {
     struct mk_id own_issuer;    /* TICKETS_ROOT of the coalition it was started for, or zero */
     struct mk_issuers *issuers; /* borrowed; may be NULL */
     struct mk_attestation *attestation; /* borrowed; NULL: this node verifies no quotes */
+    struct mk_standing *standing;       /* borrowed; NULL: no organism's cards are followed */
 };
 
 /** The verdict. When admitted, expires_ms is when to judge again (UINT64_MAX: never). */
@@ -75,6 +86,7 @@ struct mk_verdict {
 /** Judges a bearer for a scope. OPEN admits everyone; a reader passes unless the
  * ACL holds GateReaders. RequireTdx, TdxInSet and AttestationFloor ask whoever comes for a
  * quote, VerifyPeerTdx whoever serves: committee peers of each other, clients of members.
+ * ReputationFloor and MarketSettlement ask the named organism's certified cards.
  * Clauses whose evaluators do not exist in this build refuse and say so. now_ms is unix
  * time; skew of 30 s on nbf only. */
 void mk_gate_judge(const struct mk_gate *g, struct mk_verdict *ret, const struct mk_bearer *bearer,

@@ -6,6 +6,7 @@
 #include "atlas/atlas.h"
 #include "price-feed/price_feed.h"
 #include <coalition/bind.h>
+#include <mosaik/standing.h>
 #include <mosaik/loop.h>
 #include <mosaik/node.h>
 
@@ -142,6 +143,32 @@ static int open_module(struct running *r, const struct coa_node_component *nc,
     return atlas_machine_new(ret, f->config.atlas->body.content, fault);
 }
 
+/** Organisms whose cards a component may judge by: those that the coalition file says how to bind.
+ */
+static int follow_organisms(struct running *r, const struct coa_coalition_file *f,
+                            const struct mk_acl_composition *acl, struct mk_fault *fault)
+{
+    int rv = 0;
+
+    for (size_t i = 0; i < acl->clauses.n && rv == 0; i++) {
+        const struct mk_acl_clause *c = &acl->clauses.v[i];
+        const struct mk_id *named =
+            c->tag == mk_acl_clause_ReputationFloor    ? &c->u.reputation_floor.organism
+            : c->tag == mk_acl_clause_MarketSettlement ? &c->u.market_settlement.organism
+                                                       : NULL;
+
+        for (size_t j = 0; named != NULL && j < f->config.organisms.n && rv == 0; j++) {
+            struct mk_reference ref;
+
+            if (!mk_id_eq(&f->config.organisms.v[j].stable_id, named))
+                continue;
+            coa_organism_binding(f, j, &ref, &r->arena);
+            rv = mk_network_follow(mk_node_network(r->node), &ref, fault);
+        }
+    }
+    return rv;
+}
+
 static int add_module(struct running *r, const struct coa_node_component *nc,
                       struct mk_component_options *o, struct mk_fault *fault)
 {
@@ -168,9 +195,12 @@ static int add_module(struct running *r, const struct coa_node_component *nc,
         o->roster = &roster;
         o->founding = &founding;
         o->acl = &f->config.atlas->body.acl;
+        if (r->node != NULL)
+            rv = follow_organisms(r, f, o->acl, fault);
         o->own_issuer = f->config.ticket_issuer != NULL ? ids.tickets_root : MK_ZERO_ID;
         put_addresses(r, o, &f->modules[kind].committee);
-        rv = r->use.use(r->use.arg, o, fault);
+        if (rv == 0)
+            rv = r->use.use(r->use.arg, o, fault);
     }
     coa_coalition_file_done(f);
     return rv;

@@ -228,8 +228,12 @@ static void copy_options(struct mk_group *g, const struct mk_group_options *o)
     copy_plan(g, o);
     g->key = o->key;
     copy_datum(g, &g->acl, &mk_acl_composition_type, o->acl);
-    g->gate = (struct mk_gate){&g->acl, o->stable_id, o->own_issuer, o->issuers,
-                               o->witness != NULL ? mk_witness_attestation(o->witness) : NULL};
+    g->gate = (struct mk_gate){&g->acl,
+                               o->stable_id,
+                               o->own_issuer,
+                               o->issuers,
+                               o->witness != NULL ? mk_witness_attestation(o->witness) : NULL,
+                               o->standing};
     g->tickets = mk_arena_take(&g->mem, (o->n_tickets + 1) * sizeof *g->tickets);
     g->n_tickets = o->n_tickets;
     for (size_t i = 0; i < o->n_tickets; i++)

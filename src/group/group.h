@@ -37,6 +37,7 @@ struct mk_group_options {
     const struct mk_acl_composition *acl; /* copied */
     struct mk_id own_issuer;              /* zero without */
     struct mk_issuers *issuers;           /* borrowed; may be NULL */
+    struct mk_standing *standing;         /* borrowed; NULL: no organism's cards are followed */
     struct mk_witness *witness;           /* borrowed; NULL: no quotes are verified */
     const struct mk_bytes *tickets;       /* what we show to other members; copied */
     size_t n_tickets;

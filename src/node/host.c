@@ -7,6 +7,7 @@
  * at most once and never overtaken. */
 #include "node/node.h"
 
+#include <mosaik/standing.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -183,6 +184,7 @@ static int open_group(struct mk_host *h, const struct mk_component_options *o,
         .own_issuer = o->own_issuer,
         .issuers = o->issuers != NULL ? o->issuers : mk_issuer_book_issuers(net->issuers),
         .witness = net->witness,
+        .standing = mk_network_standing(net),
         .tickets = net->tickets,
         .n_tickets = net->n_tickets,
         .found = o->found};

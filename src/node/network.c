@@ -187,6 +187,8 @@ int mk_network_open(struct mk_env *e, struct mk_network **ret, const struct mk_n
     rv = mk_streams_open(&n->streams, e, n->net, n->discovery, n->tickets, n->n_tickets);
     MK_ASSERT(rv == 0); /* nobody else serves it */
     n->streams.changed = offer;
+    n->standings = mk_standings_new();
+    n->streams.standing = mk_standings_standing(n->standings);
     rv = open_witness(n, o->witness, reterr);
     if (rv != 0)
         goto err_streams;
@@ -199,6 +201,7 @@ int mk_network_open(struct mk_env *e, struct mk_network **ret, const struct mk_n
     return 0;
 
 err_streams:
+    mk_standings_free(n->standings);
     mk_streams_done(&n->streams);
 err_discovery:
     mk_discovery_close(n->discovery);
@@ -217,6 +220,7 @@ void mk_network_close(struct mk_network *n)
     if (n == NULL)
         return;
     mk_signal_close(&n->signal);
+    mk_standings_free(n->standings);
     mk_bond_end_all(n);
     n->streams.changed = NULL; /* the departure says it all */
     mk_later_cancel(&n->recall);

@@ -37,7 +37,8 @@ struct mk_network {
     struct mk_witness_watch evidence;
     struct mk_net_watch links;
     struct mk_discovery_watch records;
-    struct mk_signal signal; /* what is known of others changed */
+    struct mk_standings *standings; /* standing.c */
+    struct mk_signal signal;        /* what is known of others changed */
 };
 
 /** What hangs on a bond and must be told when the bond moves to a deployment. */
@@ -96,6 +97,11 @@ void mk_bond_remember_version(struct mk_env *e, const struct mk_id *stable_id, u
 /** Keeps new revocation lists and judges by them; reads those of an earlier run (revocations.c). */
 void mk_network_lists_changed(struct mk_network *n);
 void mk_network_lists_recall(struct mk_network *n);
+
+struct mk_standings *mk_standings_new(void);
+struct mk_standing *mk_standings_standing(struct mk_standings *s);
+/** Closes the bonds: before those of the network end. */
+void mk_standings_free(struct mk_standings *s);
 
 /** A deep copy of any datum into arena. */
 void mk_datum_copy(void *ret, const struct mk_type *t, const void *value, struct mk_arena *arena);

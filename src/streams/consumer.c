@@ -205,6 +205,7 @@ int mk_streams_consume(struct mk_streams *s, struct mk_consumer **ret,
     c->resume.cb = mk_consumer_resume_cb;
     snprintf(c->why, sizeof c->why, "no link to the producer yet");
     mk_judge_init(&c->judge, o->acl, &o->stable_id, &o->own_issuer, o->issuers, s->attestation);
+    c->judge.gate.standing = s->standing;
     c->judge.rule = o->rule;
     mk_list_init(&c->held);
     mk_list_add_tail(&s->consumers, &c->node);

@@ -150,6 +150,7 @@ int mk_streams_gather(struct mk_streams *s, struct mk_gather **ret,
     if (g->options.producers_max == 0)
         g->options.producers_max = PRODUCERS_MAX;
     mk_judge_init(&g->judge, c->acl, &c->stable_id, &c->own_issuer, c->issuers, s->attestation);
+    g->judge.gate.standing = s->standing;
     g->options.consumer.acl = &g->judge.acl;
     g->cbs = *cbs;
     g->owner = owner;

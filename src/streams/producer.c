@@ -157,6 +157,7 @@ int mk_streams_produce(struct mk_streams *s, struct mk_producer **ret,
     p->options = *o;
     set_limits(p);
     mk_judge_init(&p->judge, o->acl, &o->stable_id, &o->own_issuer, o->issuers, s->attestation);
+    p->judge.gate.standing = s->standing;
     p->judge.rule = o->rule;
     while (p->run == 0)
         mk_entropy(s->env, &p->run, sizeof p->run);

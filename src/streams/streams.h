@@ -15,6 +15,7 @@ struct mk_streams {
     const struct mk_bytes *tickets; /* ours, borrowed: what consumers show */
     size_t n_tickets;
     struct mk_attestation *attestation; /* borrowed; NULL: no quotes are verified */
+    struct mk_standing *standing;       /* borrowed; NULL: no organism's cards are followed */
     struct mk_list producers, consumers, gathers;
     struct mk_service service;
     struct mk_net_watch links;

@@ -8,6 +8,7 @@
  * What can refuse by mistake of ours is only what we cannot evaluate: clauses
  * for which this build has no evaluator refuse and say so. Nothing is ever
  * admitted because it was not understood. */
+#include "tickets/standing.h"
 #include "tickets/times.h"
 #include <mosaik/ticket.h>
 
@@ -284,7 +285,11 @@ static int gate_clause(struct gate_case *c, const struct mk_acl_clause *clause, 
     case mk_acl_clause_AttestationFloor:
         return gate_floor(c, clause->u.attestation_floor.level, end, reterr);
     case mk_acl_clause_ReputationFloor:
+        return mk_standing_reputation(c->gate, &clause->u.reputation_floor, &c->bearer->peer,
+                                      c->now_ms, end, &c->pending, reterr);
     case mk_acl_clause_MarketSettlement:
+        return mk_standing_settlement(c->gate, &clause->u.market_settlement, &c->bearer->peer,
+                                      c->now_ms, end, &c->pending, reterr);
     case mk_acl_clause_ComputeModulePin:
     case mk_acl_clause_RequesterAcl:
     case mk_acl_clause_OwnComputeModule:

@@ -2,6 +2,7 @@
  * once, explained while they are not, and over when their object goes. */
 #include "shelf.h"
 
+#include <mosaik/standing.h>
 #include <mosaik/when.h>
 
 #include <setjmp.h>
@@ -379,6 +380,48 @@ static void test_streams(void **state)
     bed_free(b);
 }
 
+/* The clause's evaluator: pending until the organism's map is there, then what it certifies. */
+static void test_standing(void **state)
+{
+    struct bed *b = bed_new();
+    struct mk_reference shelf = shelf_reference(b->c);
+    const struct mk_peer *peer = mk_network_peer(b->network);
+    struct mk_acl_clause clause = {.tag = mk_acl_clause_ReputationFloor,
+                                   .u.reputation_floor = {b->c->stable_id, 100}};
+    struct mk_acl_composition acl = {.clauses = {&clause, 1}};
+    struct mk_bearer bearer = {.peer = *peer};
+    struct mk_score score = {100, 5000};
+    struct mk_buf pc = {0};
+    struct mk_op_entry entry = {.key = MK_BYTES(peer->b, sizeof peer->b)};
+    struct mk_verdict v;
+    struct mk_gate gate;
+
+    (void)state;
+    mk_encode(&pc, &mk_score_type, &score);
+    entry.value = mk_buf_bytes(&pc);
+    do_write(b, SHELF_SCORES,
+             &(struct mk_op){.tag = mk_op_Extend, .u.extend = {.entries = {&entry, 1}}});
+    gate = (struct mk_gate){.acl = &acl, .standing = mk_network_standing(b->network)};
+    mk_gate_judge(&gate, &v, &bearer, MK_SCOPE_WRITE, 1000);
+    assert_true(!v.admitted && !v.pending);
+    assert_non_null(strstr(v.reason, "none that this node follows"));
+    assert_int_equal(mk_network_follow(b->network, &shelf, NULL), 0);
+    assert_int_equal(mk_network_follow(b->network, &shelf, NULL), 0);
+    mk_gate_judge(&gate, &v, &bearer, MK_SCOPE_WRITE, 1000);
+    assert_true(!v.admitted && v.pending);
+    world_run(b->c->w, 5000);
+    mk_gate_judge(&gate, &v, &bearer, MK_SCOPE_WRITE, 1000);
+    assert_true(v.admitted && v.expires_ms == 5000);
+    clause.u.reputation_floor.floor_bps = 101;
+    mk_gate_judge(&gate, &v, &bearer, MK_SCOPE_WRITE, 1000);
+    assert_true(!v.admitted && !v.pending);
+    bearer.peer.b[0] ^= 1;
+    mk_gate_judge(&gate, &v, &bearer, MK_SCOPE_WRITE, 1000);
+    assert_non_null(strstr(v.reason, "has no card"));
+    mk_buf_done(&pc);
+    bed_free(b);
+}
+
 static void test_members(void **state)
 {
     struct bed *b = bed_new();
@@ -413,6 +456,7 @@ int main(void)
         cmocka_unit_test(test_collections), cmocka_unit_test(test_gone),
         cmocka_unit_test(test_restart),     cmocka_unit_test(test_window),
         cmocka_unit_test(test_streams),     cmocka_unit_test(test_members),
+        cmocka_unit_test(test_standing),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,11 +2,12 @@
 #include "shelf.h"
 
 #include "base/assert.h"
+#include <mosaik/standing.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-const struct mk_surface_spec shelf_specs[SHELF_SHAPES + 1] = {
+const struct mk_surface_spec shelf_specs[SHELF_SURFACES] = {
     {.kind = MK_SURFACE_MAP, .name = "map", .key = &mk_u64_type, .value = &mk_u64_type},
     {.kind = MK_SURFACE_VEC, .name = "vec", .value = &mk_u64_type},
     {.kind = MK_SURFACE_SET, .name = "set", .value = &mk_u64_type},
@@ -14,6 +15,7 @@ const struct mk_surface_spec shelf_specs[SHELF_SHAPES + 1] = {
     {.kind = MK_SURFACE_ONCE, .name = "once", .value = &mk_u64_type},
     {.kind = MK_SURFACE_QUEUE, .name = "queue", .key = &mk_u64_type, .value = &mk_u64_type},
     {.kind = MK_SURFACE_STREAM, .name = "stream", .value = &mk_u64_type},
+    {.kind = MK_SURFACE_MAP, .name = "scores", .key = &mk_peer_type, .value = &mk_score_type},
 };
 
 /* What a member shows of its own surfaces. */
@@ -71,7 +73,7 @@ static void *member_boot(struct mk_env *e, unsigned node, void *arg)
 
     snprintf(listen, sizeof listen, "n%u:7000", node);
     mk_env_vouch(e, &c->keys[m->i].peer);
-    o.machine = mk_collections_machine_new("shelf", 1, shelf_specs, SHELF_SHAPES + 1);
+    o.machine = mk_collections_machine_new("shelf", 1, shelf_specs, SHELF_SURFACES);
     o.driver = watcher_new(m);
     if (mk_node_open(
             e, &m->node,
@@ -136,17 +138,22 @@ void shelf_free(struct shelf *c)
     mk_free(c);
 }
 
+struct mk_reference shelf_reference(const struct shelf *c)
+{
+    return (struct mk_reference){.label = MK_STR_INIT("shelf"),
+                                 .stable_id = c->stable_id,
+                                 .has_version0 = true,
+                                 .deployment = c->deployment,
+                                 .deployed_content = c->content,
+                                 .roster = c->roster,
+                                 .addresses = c->addresses,
+                                 .n_addresses = SHELF_MEMBERS};
+}
+
 struct mk_network *shelf_agent(struct shelf *c, unsigned node, bool listen,
                                struct mk_bond **ret_bond)
 {
-    struct mk_reference r = {.label = MK_STR_INIT("shelf"),
-                             .stable_id = c->stable_id,
-                             .has_version0 = true,
-                             .deployment = c->deployment,
-                             .deployed_content = c->content,
-                             .roster = c->roster,
-                             .addresses = c->addresses,
-                             .n_addresses = SHELF_MEMBERS};
+    struct mk_reference r = shelf_reference(c);
     struct mk_env *e = world_node(c->w, node);
     uint8_t secret[32] = "agent";
     struct mk_network *network;

@@ -10,9 +10,19 @@
 
 #define SHELF_MEMBERS 3u
 
-enum { SHELF_MAP, SHELF_VEC, SHELF_SET, SHELF_CELL, SHELF_ONCE, SHELF_QUEUE, SHELF_STREAM };
+enum {
+    SHELF_MAP,
+    SHELF_VEC,
+    SHELF_SET,
+    SHELF_CELL,
+    SHELF_ONCE,
+    SHELF_QUEUE,
+    SHELF_STREAM,
+    SHELF_SCORES,
+    SHELF_SURFACES
+};
 #define SHELF_SHAPES 6u
-extern const struct mk_surface_spec shelf_specs[SHELF_SHAPES + 1];
+extern const struct mk_surface_spec shelf_specs[SHELF_SURFACES];
 
 struct shelf;
 
@@ -41,6 +51,8 @@ void shelf_free(struct shelf *c);
  * others may dial it. */
 struct mk_network *shelf_agent(struct shelf *c, unsigned node, bool listen,
                                struct mk_bond **ret_bond);
+/** How an agent names the shelf; addresses are borrowed from it. */
+struct mk_reference shelf_reference(const struct shelf *c);
 /** pc of a number, appended to b; lent from it. */
 struct mk_bytes shelf_number(struct mk_buf *b, uint64_t n);
 uint64_t shelf_value(struct mk_bytes pc);

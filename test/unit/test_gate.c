@@ -6,6 +6,7 @@
 
 #include "codec/base64url.h"
 #include <mosaik/issuers.h>
+#include <mosaik/standing.h>
 
 #define NOW_S UINT64_C(1800000000)
 #define NOW_MS (NOW_S * 1000)
@@ -283,8 +284,6 @@ static void test_clauses_without_evaluator(void **state)
         uint32_t tag;
         const char *name;
     } rows[] = {
-        {mk_acl_clause_ReputationFloor, "ReputationFloor"},
-        {mk_acl_clause_MarketSettlement, "MarketSettlement"},
         {mk_acl_clause_ComputeModulePin, "ComputeModulePin"},
         {mk_acl_clause_RequesterAcl, "RequesterAcl"},
         {mk_acl_clause_OwnComputeModule, "OwnComputeModule"},
@@ -299,6 +298,89 @@ static void test_clauses_without_evaluator(void **state)
     }
     s->clauses[0] = (struct mk_acl_clause){.tag = 99};
     refused(s, 0, "unknown clause", "does not know");
+}
+
+/* --- cards of other organisms -------------------------------------------------------------- */
+
+struct cards {
+    struct mk_standing standing;
+    int rv;
+    struct mk_buf pc;
+};
+
+static int cards_card(struct mk_standing *base, const struct mk_id *organism, enum mk_card kind,
+                      const struct mk_peer *peer, struct mk_bytes *ret, struct mk_fault *reterr)
+{
+    struct cards *c = mk_container_of(base, struct cards, standing);
+
+    (void)kind;
+    (void)peer;
+    assert_int_equal(organism->b[0], 9);
+    *ret = mk_buf_bytes(&c->pc);
+    return c->rv == 0 ? 0 : mk_fault(reterr, c->rv, "as the test says");
+}
+
+static void show_score(struct cards *c, uint16_t bps, uint64_t until)
+{
+    struct mk_score score = {bps, until};
+
+    c->rv = 0;
+    mk_buf_clear(&c->pc);
+    mk_encode(&c->pc, &mk_score_type, &score);
+}
+
+static void test_reputation(void **state)
+{
+    struct scene *s = *state;
+    struct cards c = {.standing = {.card = cards_card}, .rv = MK_ENOTFOUND};
+    struct mk_acl_clause floor = {.tag = mk_acl_clause_ReputationFloor,
+                                  .u.reputation_floor = {{{9}}, 5500}};
+
+    clause(s, floor);
+    refused(s, 0, "ReputationFloor", "follows no organism");
+    s->gate.standing = &c.standing;
+    refused(s, 0, "ReputationFloor", "has no card");
+    assert_false(s->verdict.pending);
+    c.rv = MK_EUNREACHABLE;
+    refused(s, 0, "ReputationFloor", "as the test says");
+    assert_true(s->verdict.pending);
+    c.rv = MK_EREFUSED;
+    refused(s, 0, "ReputationFloor", "as the test says");
+    assert_false(s->verdict.pending);
+    show_score(&c, 5499, NOW_MS + 1);
+    refused(s, 0, "ReputationFloor", "5499 basis points, 5500 are asked");
+    show_score(&c, 9000, NOW_MS);
+    refused(s, 0, "ReputationFloor", "card there ended at");
+    mk_buf_put_u8(&c.pc, 0);
+    refused(s, 0, "ReputationFloor", "malformed");
+    show_score(&c, 5500, NOW_MS + 1);
+    admitted(s, MK_SCOPE_WRITE, NOW_MS + 1);
+    show_score(&c, 5500, NOW_MS + 3600000);
+    admitted(s, MK_SCOPE_WRITE, NOW_MS + MK_STANDING_AGAIN_MS);
+    mk_buf_done(&c.pc);
+}
+
+static void test_settlement(void **state)
+{
+    struct scene *s = *state;
+    struct cards c = {.standing = {.card = cards_card}};
+    struct mk_settlement settlement = {.valid_until_ms = NOW_MS + 5};
+    struct mk_acl_clause settled = {.tag = mk_acl_clause_MarketSettlement,
+                                    .u.market_settlement = {{{9}}}};
+
+    clause(s, settled);
+    s->gate.standing = &c.standing;
+    mk_encode(&c.pc, &mk_settlement_type, &settlement);
+    refused(s, 0, "MarketSettlement", "names no evidence");
+    settlement.evidence.b[0] = 1;
+    mk_buf_clear(&c.pc);
+    mk_encode(&c.pc, &mk_settlement_type, &settlement);
+    admitted(s, MK_SCOPE_WRITE, NOW_MS + 5);
+    settlement.valid_until_ms = NOW_MS - 1;
+    mk_buf_clear(&c.pc);
+    mk_encode(&c.pc, &mk_settlement_type, &settlement);
+    refused(s, 0, "MarketSettlement", "ended at");
+    mk_buf_done(&c.pc);
 }
 
 /* --- tickets: admitted ------------------------------------------------------------------ */
@@ -906,6 +988,8 @@ int main(void)
         SCENE(test_readers_pass_unless_gated),
         SCENE(test_every_clause_must_admit),
         SCENE(test_clauses_without_evaluator),
+        SCENE(test_reputation),
+        SCENE(test_settlement),
         SCENE(test_ticket_admits),
         SCENE(test_longest_ticket_counts),
         SCENE(test_one_good_ticket_among_bad),
