@@ -115,6 +115,42 @@ static void test_several_producers(void **state)
     bed_free(b);
 }
 
+static bool has_one_more(void *arg)
+{
+    const struct bed_taker *t = arg;
+
+    return t->n_items == t->wait;
+}
+
+/** One item alone goes at once; many of one turn go together. */
+static void test_latency_when_idle_batches_when_busy(void **state)
+{
+    struct bed *b = bed_new(17);
+    struct mk_net_stats before, after;
+    struct bed_taker *t;
+    uint64_t begun;
+
+    (void)state;
+    world_link(b->w, WORLD_ALL, WORLD_ALL, (struct world_link){.min_us = 100, .mean_us = 100});
+    bed_produce(b, 0, (struct mk_producer_options){0});
+    t = bed_take(b, 1, 0, from_oldest);
+    bed_until_subscribed(t);
+    world_run(b->w, 1000);
+    for (unsigned i = 1; i <= 10; i++) {
+        t->wait = i;
+        begun = world_time_ns(b->w);
+        bed_send(b, 0, 1, 128);
+        assert_true(world_run_until(b->w, has_one_more, t, 10));
+        assert_true(world_time_ns(b->w) - begun <= 200 * 1000);
+        world_run(b->w, 10);
+    }
+    mk_net_stats(b->peers[0].net->net, &before);
+    bed_until_last(t, bed_send(b, 0, 5000, 128));
+    mk_net_stats(b->peers[0].net->net, &after);
+    assert_true(after.messages_out - before.messages_out <= 5000 * 130 / 15000);
+    bed_free(b);
+}
+
 static void test_one_producer_a_surface(void **state)
 {
     struct bed *b = bed_new(15);
@@ -1098,6 +1134,7 @@ int main(void)
         cmocka_unit_test(test_oldest_of_a_lapped_ring),
         cmocka_unit_test(test_large_items),
         cmocka_unit_test(test_several_producers),
+        cmocka_unit_test(test_latency_when_idle_batches_when_busy),
         cmocka_unit_test(test_one_producer_a_surface),
         cmocka_unit_test(test_a_declared_stream),
         cmocka_unit_test(test_one_stalls),
