@@ -31,7 +31,7 @@ test:
 # The long variants: hours. docs/testing.md lists the variables.
 nightly:
 	@tools/setup test format nightly
-	@SIM_SEEDS=$${SIM_SEEDS:-1000} LIVE_KILLS=$${LIVE_KILLS:-20} \
+	@SIM_SEEDS=$${SIM_SEEDS:-1000} LIVE_KILLS=$${LIVE_KILLS:-20} QUOTE_BITS=$${QUOTE_BITS:-9} \
 	    FUZZ_SECONDS=$${FUZZ_SECONDS:-600} tools/run-tests --long asan tsan valgrind fuzz
 
 # JSON=1 prints one object a row.
