@@ -3,6 +3,7 @@
 #include "forge.h"
 #include "vectors.h"
 
+#include "attest/pieces.h"
 #include "attest/tcb.h"
 #include "attest/x509.h"
 #include <openssl/x509.h>
@@ -721,6 +722,73 @@ static void test_real_infos(void **state)
     }
 }
 
+/* The signed JSON of a document. */
+static struct mk_bytes piece_of(struct pieces *pieces, const char *path)
+{
+    struct mk_fault fault = {{0}};
+    struct mk_buf doc = {0};
+
+    vectors_read(path, &doc);
+    if (pieces_read(pieces, mk_buf_bytes(&doc), &fault) != 0)
+        fail_msg("%s: %s", path, fault.text);
+    mk_buf_done(&doc);
+    return pieces->v[0].bytes;
+}
+
+/* Levels of real platforms by TCB infos that came without lists of revocations: of TDX 1.0, and
+ * of 1.5 with its module identities. */
+static void test_real_levels(void **state)
+{
+    static const struct {
+        const char *quote, *info, *identity, *status; /* NULL: below every level */
+    } rows[] = {
+        {"edgeless-qpl.v4.dat", "edgeless/tcbinfo.json", "edgeless/qeidentity.json", "UpToDate"},
+        {"google-v5-sample.v5.dat", "google/sample_tcbinfo_response_v5",
+         "google/sample_qeIdentity_response", "UpToDate"},
+        {"google-spr-e4.v4.dat", "google/sample_tcbInfo_response",
+         "google/sample_qeIdentity_response", NULL},
+    };
+
+    (void)state;
+    vectors_need("open/tdx/quotes");
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct pieces *pieces = mk_alloc(2 * sizeof *pieces);
+        struct mk_quote_root *intel = mk_quote_root_intel();
+        struct mk_quote_verdict v = {0};
+        struct mk_fault fault = {{0}};
+        struct mk_buf bytes = {0};
+        struct qe_identity *qe;
+        struct tcb_info *info;
+        const struct pck *pck;
+        struct mk_quote q;
+        char path[200];
+        int rv;
+
+        snprintf(path, sizeof path, "open/tdx/quotes/%s", rows[i].quote);
+        vectors_read(path, &bytes);
+        assert_int_equal(mk_quote_parse(&q, mk_buf_bytes(&bytes), NULL), 0);
+        assert_int_equal(root_pck(intel, q.cert_data, &pck, NULL), 0);
+        snprintf(path, sizeof path, "open/tdx/collateral/%s", rows[i].info);
+        assert_int_equal(tcb_info_parse(&info, piece_of(&pieces[0], path), NULL), 0);
+        snprintf(path, sizeof path, "open/tdx/collateral/%s", rows[i].identity);
+        assert_int_equal(qe_identity_parse(&qe, piece_of(&pieces[1], path), NULL), 0);
+        rv = tcb_judge(info, qe, &q, pck, &v, &fault);
+        if (rows[i].status == NULL)
+            assert_non_null(strstr(fault.text, "below every level"));
+        else if (rv != 0)
+            fail_msg("%s: %s", rows[i].quote, fault.text);
+        else
+            assert_string_equal(mk_tcb_status_name(v.status), rows[i].status);
+        tcb_info_free(info);
+        qe_identity_free(qe);
+        pieces_done(&pieces[0]);
+        pieces_done(&pieces[1]);
+        mk_free(pieces);
+        mk_buf_done(&bytes);
+        mk_quote_root_free(intel);
+    }
+}
+
 /* Our reader of certificates and OpenSSL's say the same of the real ones. */
 static void compare_certificate(struct mk_bytes der)
 {
@@ -814,6 +882,7 @@ int main(void)
         cmocka_unit_test(test_yaml),
         cmocka_unit_test(test_rubbish),
         cmocka_unit_test(test_real_infos),
+        cmocka_unit_test(test_real_levels),
         cmocka_unit_test(test_real_certificates),
         cmocka_unit_test(test_real_lists),
     };
