@@ -269,11 +269,21 @@ static void env_prepare_cb(uv_prepare_t *p)
     mk_container_of(p, struct mk_uv_env, prepare)->now_stale = true;
 }
 
+/* What would not wait for a poll, which counts whole milliseconds. The clock is the one by
+ * which the last turn set its timers. */
+static bool env_is_due(struct mk_uv_env *e)
+{
+    const struct mk_heap_slot *top = mk_heap_top(&e->timers);
+
+    return top != NULL && top->at <= env_now(&e->base) + 1;
+}
+
 void mk_loop_turn(struct mk_env *base, uint32_t wait_ms_max)
 {
     struct mk_uv_env *e = mk_uv_env_of(base);
     bool busy = !mk_list_empty(&e->deferred) || !mk_list_empty(&base->tasks) ||
-                !mk_list_empty(&e->dirty) || !mk_list_empty(&e->writes) || wait_ms_max == 0;
+                !mk_list_empty(&e->dirty) || !mk_list_empty(&e->writes) || wait_ms_max == 0 ||
+                env_is_due(e);
 
     env_arm(e, wait_ms_max);
     uv_run(&e->loop, busy ? UV_RUN_NOWAIT : UV_RUN_ONCE);

@@ -933,6 +933,34 @@ static void real_input_command_fails(void **state)
     mk_input_close(&x.in); /* it will not listen: mk_loop_free() kills it */
 }
 
+static void at_once_cb(struct mk_timer *t)
+{
+    (void)t;
+}
+
+static bool at_once_fired(void *arg)
+{
+    return !((struct mk_timer *)arg)->armed;
+}
+
+/* A time that has come is not waited for: libuv's timers count whole milliseconds. */
+static void real_timer_at_once(void **state)
+{
+    struct fixture *f = *state;
+    struct mk_timer t = {.cb = at_once_cb};
+    uint64_t took, least = UINT64_MAX;
+
+    for (unsigned i = 0; i < 50; i++) {
+        uint64_t begun = mk_now(f->a);
+
+        mk_timer_start(f->a, &t, begun);
+        assert_true(mk_loop_run_until(f->a, at_once_fired, &t, 1000));
+        took = mk_now(f->a) - begun;
+        least = took < least ? took : least;
+    }
+    assert_true(least < MK_MS / 4);
+}
+
 static void signal_cb(void *arg, int signo)
 {
     *(int *)arg = signo;
@@ -1158,6 +1186,7 @@ int main(void)
         REAL(real_no_descriptors),
         REAL(real_lock),
         REAL(real_no_disk),
+        REAL(real_timer_at_once),
         REAL(real_input_file),
         REAL(real_input_fd),
         REAL(real_input_command_fails),
