@@ -11,6 +11,11 @@
  * siblings beside it, which so lie in the nodes that he has in hand anyway, instead
  * of each being a cache miss. A hash that is not valid is computed when it is asked for.
  *
+ * Memory: a walk down a large map is a chain of cache misses, one a branch, and costs more
+ * than all else that a change does but hashing. So branches are 32 bytes, in cells side by
+ * side, with their hashes, which a walk does not need, elsewhere. The cells belong to all
+ * forks of a map together and go with the last.
+ *
  * Sharing: a node with one reference may be changed in place; any other is
  * copied first, which gives its children one more reference each, so that they
  * are copied in turn when the change goes on downwards. Freeing and hashing are
@@ -24,6 +29,7 @@
 #include "collections/trie.h"
 
 #include "base/assert.h"
+#include "collections/cells.h"
 
 #include <string.h>
 
@@ -35,10 +41,21 @@ struct mk_trie_node {
     uint16_t hashed; /* branch: bits 0 and 1: hash[0], hash[1] are valid */
 };
 
+struct hashes {
+    struct mk_id v[2]; /* root of what lies below child[i], seen from depth bit + 1 */
+};
+
 struct branch {
     struct mk_trie_node node;
     struct mk_trie_node *child[2];
-    struct mk_id hash[2]; /* root of what lies below child[i], seen from depth bit + 1 */
+    struct hashes *hash;
+};
+
+_Static_assert(sizeof(struct branch) % 32 == 0, "branches lie in cells");
+
+struct mk_trie_pool {
+    size_t refs; /* forks */
+    struct mk_cells branches, hashes;
 };
 
 struct leaf {
@@ -110,7 +127,22 @@ static struct mk_trie_node *leaf_new(const struct mk_id *path, struct mk_bytes k
     return &l->node;
 }
 
-static void unref(struct mk_trie_node *n)
+static struct branch *branch_new(struct mk_trie_pool *p)
+{
+    struct branch *b = mk_cells_take(&p->branches);
+
+    b->node = (struct mk_trie_node){.refs = 1};
+    b->hash = mk_cells_take(&p->hashes);
+    return b;
+}
+
+static void branch_free(struct mk_trie_pool *p, struct branch *b)
+{
+    mk_cells_give(&p->hashes, b->hash);
+    mk_cells_give(&p->branches, b);
+}
+
+static void unref(struct mk_trie_pool *p, struct mk_trie_node *n)
 {
     if (n == NULL || --n->refs > 0)
         return;
@@ -118,22 +150,25 @@ static void unref(struct mk_trie_node *n)
         mk_free(as_leaf(n));
         return;
     }
-    unref(as_branch(n)->child[0]);
-    unref(as_branch(n)->child[1]);
-    mk_free(as_branch(n));
+    unref(p, as_branch(n)->child[0]);
+    unref(p, as_branch(n)->child[1]);
+    branch_free(p, as_branch(n));
 }
 
 /* Makes the branch in *slot ours alone, to be changed. */
-static struct branch *own_branch(struct mk_trie_node **slot)
+static struct branch *own_branch(struct mk_trie_pool *p, struct mk_trie_node **slot)
 {
     struct branch *b = as_branch(*slot);
     struct branch *copy;
 
     if (b->node.refs == 1)
         return b;
-    copy = mk_realloc(NULL, sizeof *copy);
-    *copy = *b;
-    copy->node.refs = 1;
+    copy = branch_new(p);
+    copy->node.bit = b->node.bit;
+    copy->node.hashed = b->node.hashed;
+    copy->child[0] = b->child[0];
+    copy->child[1] = b->child[1];
+    *copy->hash = *b->hash;
     copy->child[0]->refs++;
     copy->child[1]->refs++;
     b->node.refs--;
@@ -142,12 +177,14 @@ static struct branch *own_branch(struct mk_trie_node **slot)
 }
 
 /* The place of the child that path takes, to be changed: its hash is void then. */
-static struct mk_trie_node **descend(struct mk_trie_node **slot, const struct mk_id *path)
+static struct mk_trie_node **descend(struct mk_trie_pool *p, struct mk_trie_node **slot,
+                                     const struct mk_id *path)
 {
-    struct branch *b = own_branch(slot);
+    struct branch *b = own_branch(p, slot);
     unsigned side = bit_at(path, b->node.bit);
 
     b->node.hashed &= (uint16_t) ~(1u << side);
+    __builtin_prefetch(b->hash, /* write= */ 1); /* the next root needs the other side's */
     return &b->child[side];
 }
 
@@ -164,8 +201,26 @@ static struct leaf *nearest(const struct mk_trie *t, const struct mk_id *path)
 
 void mk_trie_done(struct mk_trie *t)
 {
-    unref(t->root);
+    struct mk_trie_pool *p = t->pool;
+
+    unref(p, t->root);
     *t = (struct mk_trie){0};
+    if (p == NULL || --p->refs > 0)
+        return;
+    mk_cells_done(&p->branches);
+    mk_cells_done(&p->hashes);
+    mk_free(p);
+}
+
+static struct mk_trie_pool *pool_of(struct mk_trie *t)
+{
+    if (t->pool != NULL)
+        return t->pool;
+    t->pool = mk_alloc(sizeof *t->pool);
+    t->pool->refs = 1;
+    mk_cells_init(&t->pool->branches, sizeof(struct branch));
+    mk_cells_init(&t->pool->hashes, sizeof(struct hashes));
+    return t->pool;
 }
 
 void mk_trie_fork(struct mk_trie *dst, const struct mk_trie *src)
@@ -173,6 +228,8 @@ void mk_trie_fork(struct mk_trie *dst, const struct mk_trie *src)
     *dst = *src;
     if (dst->root != NULL)
         dst->root->refs++;
+    if (dst->pool != NULL)
+        dst->pool->refs++;
 }
 
 int mk_trie_get(const struct mk_trie *t, struct mk_bytes key, struct mk_bytes *ret_value)
@@ -197,14 +254,14 @@ static void replace(struct mk_trie *t, const struct mk_id *path, struct mk_bytes
     struct leaf *l;
 
     while (!is_leaf(*slot))
-        slot = descend(slot, path);
+        slot = descend(t->pool, slot, path);
     l = as_leaf(*slot);
     if (l->node.refs == 1 && l->n_value == value.n) {
         memmove(l->bytes + l->n_key, value.p, value.n);
         return;
     }
     *slot = leaf_new(path, key, value);
-    unref(&l->node);
+    unref(t->pool, &l->node);
 }
 
 /* Puts a leaf beside what stands where its path parts from all others, at bit d. */
@@ -215,10 +272,10 @@ static void insert(struct mk_trie *t, const struct mk_id *path, unsigned d,
     struct branch *b;
 
     while ((*slot)->bit < d)
-        slot = descend(slot, path);
+        slot = descend(t->pool, slot, path);
     MK_ASSERT((*slot)->bit > d);
-    b = mk_realloc(NULL, sizeof *b);
-    b->node = (struct mk_trie_node){.refs = 1, .bit = (uint16_t)d};
+    b = branch_new(pool_of(t));
+    b->node.bit = (uint16_t)d;
     b->child[bit_at(path, d)] = fresh;
     b->child[!bit_at(path, d)] = *slot;
     *slot = &b->node;
@@ -270,18 +327,18 @@ bool mk_trie_remove(struct mk_trie *t, struct mk_bytes key)
     t->bytes -= (size_t)l->n_key + l->n_value;
     while (!is_leaf(*slot)) {
         parent = slot;
-        slot = descend(slot, &path);
+        slot = descend(t->pool, slot, &path);
     }
     if (parent == NULL) {
-        unref(t->root);
+        unref(t->pool, t->root);
         t->root = NULL;
         return true;
     }
     b = as_branch(*parent); /* ours alone, so its other child just moves up */
     rest = b->child[!bit_at(&path, b->node.bit)];
-    unref(*slot);
+    unref(t->pool, *slot);
     *parent = rest;
-    mk_free(b);
+    branch_free(t->pool, b);
     return true;
 }
 
@@ -324,10 +381,10 @@ static const struct mk_id *child_hash(struct branch *b, unsigned side,
                                       const struct mk_id **ret_path)
 {
     if ((b->node.hashed >> side & 1) == 0) {
-        b->hash[side] = root_of(b->child[side], b->node.bit + 1u, ret_path);
+        b->hash->v[side] = root_of(b->child[side], b->node.bit + 1u, ret_path);
         b->node.hashed |= (uint16_t)(1u << side);
     }
-    return &b->hash[side];
+    return &b->hash->v[side];
 }
 
 /* The root of what lies below n, seen from `depth`. A single leaf has no depth. The path of a

@@ -18,10 +18,12 @@
 #include <mosaik/records.h>
 
 struct mk_trie_node;
+struct mk_trie_pool;
 
 /** All zero is an empty map. */
 struct mk_trie {
     struct mk_trie_node *root;
+    struct mk_trie_pool *pool; /* shared by all forks */
     size_t count;
     size_t bytes; /* of keys and values */
     bool hashed;  /* hash is the state root */

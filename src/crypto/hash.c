@@ -14,6 +14,7 @@
 #include <sodium.h>
 #include <string.h>
 
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "words leave as they lie");
 _Static_assert(sizeof(blake3_hasher) <= sizeof(struct mk_hasher), "the hasher must fit");
 _Static_assert(_Alignof(blake3_hasher) <= _Alignof(struct mk_hasher), "and be aligned");
 
@@ -71,9 +72,7 @@ static struct mk_id hash_chunk(const uint8_t *p, size_t n)
         memcpy(last, p, n);
     flags |= CHUNK_END | ROOT;
     blake3_compress_in_place(cv, last, (uint8_t)n, /* counter= */ 0, flags);
-    for (unsigned i = 0; i < 8; i++)
-        for (unsigned k = 0; k < 4; k++)
-            id.b[i * 4 + k] = (uint8_t)(cv[i] >> 8 * k);
+    memcpy(id.b, cv, sizeof id.b);
     return id;
 }
 
