@@ -218,6 +218,33 @@ static void work_runs_elsewhere(void **state)
         assert_int_equal(s[i].result, s[i].n * (s[i].n + 1) / 2);
 }
 
+/* Whether it waits, runs or has run: done() does not come, and its memory is ours again. */
+static void work_is_called_back(void **state)
+{
+    struct fixture *f = *state;
+    struct sum s[16] = {0}, after[16];
+
+    mk_work_cancel(&s[0].work); /* never started */
+    for (unsigned i = 0; i < 16; i++) {
+        s[i] = (struct sum){.work = {.run = sum_run, .done = sum_done}, .n = 3000000};
+        mk_work_start(f->a, &s[i].work);
+    }
+    for (unsigned i = 0; i < 16; i++) {
+        mk_work_cancel(&s[i].work);
+        assert_true(s[i].result == 0 || s[i].result == s[i].n * (s[i].n + 1) / 2);
+        after[i] = s[i];
+        memset(&s[i], 0, sizeof s[i]);
+    }
+    for (unsigned i = 0; i < 16; i++) {
+        s[i] = (struct sum){.work = {.run = sum_run, .done = sum_done}, .n = 100 + i};
+        mk_work_start(f->a, &s[i].work);
+    }
+    assert_true(fixture_run_until(f, sums_done, s));
+    for (unsigned i = 0; i < 16; i++)
+        assert_false(after[i].done);
+    mk_work_cancel(&s[3].work); /* done already */
+}
+
 static void entropy_differs(void **state)
 {
     struct fixture *f = *state;
@@ -1168,6 +1195,7 @@ int main(void)
         BOTH(timer_restart_moves_it),
         BOTH(tasks_run_in_order),
         BOTH(work_runs_elsewhere),
+        BOTH(work_is_called_back),
         BOTH(entropy_differs),
         BOTH(echo_with_back_pressure),
         BOTH(close_flushes),

@@ -344,6 +344,31 @@ static void test_every_close_code_arrives(void **state)
     bed_free(bed);
 }
 
+/* Both ends know it, and another link between the same peers has another one. */
+static void test_both_ends_export_the_same(void **state)
+{
+    static const uint8_t nothing[32];
+    bool secret = *(enum bed_kind *)*state != BED_VOUCHED;
+    uint8_t ours[32], theirs[32], later[32];
+    struct bed_peer *a, *b;
+    struct mk_dial d;
+    struct bed *bed = setup_pair(state, &a, &b, &d);
+    unsigned downs = a->n_down;
+
+    assert_int_equal(mk_link_exported(mk_net_link(a->net, &b->key.peer), ours), 0);
+    assert_int_equal(mk_link_exported(mk_net_link(b->net, &a->key.peer), theirs), 0);
+    assert_memory_equal(ours, theirs, sizeof ours);
+    assert_int_equal(memcmp(ours, nothing, sizeof ours) != 0, secret);
+    mk_link_close(mk_net_link(a->net, &b->key.peer), MK_CLOSE_NONE, "again");
+    while (a->n_down == downs)
+        bed_run(bed, 1);
+    mk_net_undial(&d);
+    bed_link(a, b, &d);
+    assert_int_equal(mk_link_exported(mk_net_link(a->net, &b->key.peer), later), 0);
+    assert_int_equal(memcmp(ours, later, sizeof ours) != 0, secret);
+    bed_free(bed);
+}
+
 static void test_shutdown_and_return(void **state)
 {
     struct bed_peer *a, *b;
@@ -655,6 +680,7 @@ int main(void)
         IN_WORLDS(test_refusals_of_conversations),
         IN_WORLDS(test_close_comes_after_what_was_queued),
         IN_WORLDS(test_every_close_code_arrives),
+        IN_WORLDS(test_both_ends_export_the_same),
         IN_WORLDS(test_shutdown_and_return),
         IN_WORLDS(test_unneeded_link_goes),
         IN_WORLDS(test_wrong_peer),
