@@ -24,10 +24,14 @@ enum mk_quote_source {
 };
 const char *mk_quote_source_name(enum mk_quote_source s); /* "none", "configfs-tsm", "emulator" */
 
-/** Gets documents of collateral as they are now, for mk_collateral_add(); lent for the call,
- * copied in put. 0, or why there are none (what is known already stays). */
+/** What a load() hands over; all arguments are copied. */
 struct mk_collateral_put {
+    /** A document of collateral as it is now, for mk_collateral_add(). */
     void (*put)(struct mk_collateral_put *p, struct mk_bytes doc);
+    /** The policy and the published measurements from now on; where they differ from those
+     * before, every quote is judged again. Not called: they stay. */
+    void (*policy)(struct mk_collateral_put *p, const struct mk_quote_policy *policy,
+                   const struct mk_measurements *published, size_t n_published);
 };
 
 struct mk_witness_options {
@@ -40,8 +44,9 @@ struct mk_witness_options {
     struct mk_quote_policy policy;
     const struct mk_measurements *published; /* of reproducible builds; copied */
     size_t n_published;
-    /** The collateral: asked when the witness opens, every reload_ms, and when fetch ended.
-     * May be NULL: no collateral, so no quote is more than TdxLocal. */
+    /** The collateral: asked for when the witness opens, every reload_ms, and when fetch ended. 0,
+     * or why there is none; what is known already stays. May be NULL: no collateral, so no
+     * quote is more than TdxLocal. */
     int (*load)(void *arg, struct mk_collateral_put *p, struct mk_fault *reterr);
     void *load_arg;
     uint32_t reload_ms; /* 0: MK_WITNESS_RELOAD_MS */

@@ -17,7 +17,7 @@
 #define FILES_MAX 256u
 
 /** path as seen from the folder of file; lent from the arena. */
-static const char *beside(struct attest *a, const char *file, struct mk_str path)
+static const char *beside(struct mk_arena *arena, const char *file, struct mk_str path)
 {
     const char *slash = strrchr(file, '/');
     struct mk_buf b = {0};
@@ -26,18 +26,19 @@ static const char *beside(struct attest *a, const char *file, struct mk_str path
     if (path.n > 0 && path.p[0] != '/' && slash != NULL)
         mk_buf_put(&b, file, (size_t)(slash - file) + 1);
     mk_buf_put(&b, path.p, path.n);
-    joined = mk_arena_str(&a->arena, (struct mk_str){(const char *)b.p, b.n}).p;
+    joined = mk_arena_str(arena, (struct mk_str){(const char *)b.p, b.n}).p;
     mk_buf_done(&b);
     return joined;
 }
 
-static int load(struct attest *a, const char *path, struct mk_bytes *ret, struct mk_fault *reterr)
+static int load(struct mk_arena *arena, const char *path, struct mk_bytes *ret,
+                struct mk_fault *reterr)
 {
     struct mk_buf b = {0};
     int rv = read_named(path, &b, reterr);
 
     if (rv == 0)
-        *ret = MK_BYTES(mk_arena_copy(&a->arena, b.p, b.n), b.n);
+        *ret = MK_BYTES(mk_arena_copy(arena, b.p, b.n), b.n);
     mk_buf_done(&b);
     return rv;
 }
@@ -64,9 +65,8 @@ static int put_file(struct mk_collateral_put *p, const char *dir, const char *na
     return rv;
 }
 
-static int load_collateral(void *arg, struct mk_collateral_put *p, struct mk_fault *reterr)
+static int put_directory(const char *dir, struct mk_collateral_put *p, struct mk_fault *reterr)
 {
-    const char *dir = ((struct attest *)arg)->collateral.p;
     struct dirent **v = NULL;
     int n = scandir(dir, &v, is_document, alphasort), rv = 0;
 
@@ -85,29 +85,81 @@ static int load_collateral(void *arg, struct mk_collateral_put *p, struct mk_fau
 
 /* --- published measurements --------------------------------------------------------------- */
 
-static int load_published(struct attest *a, const struct coa_attest *from, const char *file,
+static int load_published(const struct coa_attest *from, const char *file,
+                          struct mk_measurements **ret, size_t *ret_n, struct mk_arena *arena,
                           struct mk_fault *reterr)
 {
-    struct mk_measurements *all =
-        mk_arena_take(&a->arena, (from->n_published * MK_PUBLISHED_MAX + 1) * sizeof *all);
     int rv = 0;
 
-    a->options.published = all;
+    *ret = mk_arena_take(arena, (from->n_published * MK_PUBLISHED_MAX + 1) * sizeof **ret);
+    *ret_n = 0;
     for (size_t i = 0; rv == 0 && i < from->n_published; i++) {
-        const char *path = beside(a, file, from->published[i]);
+        const char *path = beside(arena, file, from->published[i]);
         struct mk_published *v = NULL;
         struct mk_fault f = {{0}};
         struct mk_bytes json;
         size_t n = 0;
 
-        rv = load(a, path, &json, reterr);
-        if (rv == 0 && mk_published_parse(&v, &n, &a->arena, json, &f) != 0)
+        rv = load(arena, path, &json, reterr);
+        if (rv == 0 && mk_published_parse(&v, &n, arena, json, &f) != 0)
             rv = mk_fault(reterr, MK_EINVALID, "%s: %s", path, f.text);
         for (size_t k = 0; rv == 0 && k < n; k++) {
             if (!v[k].any) /* what pins nothing shows no build */
-                all[a->options.n_published++] = v[k].pins;
+                (*ret)[(*ret_n)++] = v[k].pins;
         }
     }
+    return rv;
+}
+
+/* --- read again while it is used ---------------------------------------------------------- */
+
+/* [attest] as the file has it now; nothing but policy and published counts of it. */
+static int put_policy(const struct attest *a, const struct coa_attest *from,
+                      struct mk_collateral_put *p, struct mk_arena *arena, struct mk_fault *reterr)
+{
+    struct mk_quote_policy policy = {.statuses = from->statuses};
+    struct mk_measurements *published;
+    size_t n;
+    int rv = load_published(from, a->file, &published, &n, arena, reterr);
+
+    if (rv == 0)
+        p->policy(p, &policy, published, n);
+    return rv;
+}
+
+static int read_policy(const struct attest *a, struct mk_collateral_put *p, struct mk_fault *reterr)
+{
+    struct coa_node_file node = {0};
+    struct mk_arena arena = {0};
+    struct coa_attest from = {0};
+    struct mk_buf b = {0};
+    int rv = read_file(a->file, &b, reterr);
+
+    if (rv == 0 && a->of_node)
+        rv = coa_node_file_parse(&node, a->file, mk_buf_bytes(&b), reterr);
+    else if (rv == 0)
+        rv = coa_attest_file_parse(&from, a->file, mk_buf_bytes(&b), &arena, reterr);
+    if (rv == 0 && a->of_node && node.attest == NULL)
+        rv = mk_fault(reterr, MK_EINVALID, "%s: [attest] is gone; that counts from the next start",
+                      a->file);
+    if (rv == 0)
+        rv = put_policy(a, a->of_node ? node.attest : &from, p, &arena, reterr);
+    if (a->of_node)
+        coa_node_file_done(&node);
+    mk_buf_done(&b);
+    mk_arena_done(&arena);
+    return rv;
+}
+
+static int reload(void *arg, struct mk_collateral_put *p, struct mk_fault *reterr)
+{
+    const struct attest *a = arg;
+    int rv = read_policy(a, p, reterr);
+
+    if (a->collateral.p != NULL && rv == 0)
+        rv = put_directory(a->collateral.p, p, reterr);
+    else if (a->collateral.p != NULL)
+        put_directory(a->collateral.p, p, NULL); /* the first fault is told */
     return rv;
 }
 
@@ -294,32 +346,36 @@ static int open_source(struct attest *a, const struct coa_attest *from, const ch
         return 0;
     if (mk_str_is(from->source, "configfs-tsm")) {
         a->options.source = MK_SOURCE_TSM;
-        a->options.tsm_dir = from->tsm.p != NULL ? beside(a, file, from->tsm) : NULL;
+        a->options.tsm_dir = from->tsm.p != NULL ? beside(&a->arena, file, from->tsm) : NULL;
         return 0;
     }
     a->options.source = MK_SOURCE_EMULATOR;
-    return load_emulator(&a->options.emulator, beside(a, file, from->emulator), &measured, reterr);
+    return load_emulator(&a->options.emulator, beside(&a->arena, file, from->emulator), &measured,
+                         reterr);
 }
 
-int attest_open(struct attest *a, const struct coa_attest *from, const char *file,
+int attest_open(struct attest *a, const struct coa_attest *from, const char *file, bool of_node,
                 struct mk_fault *reterr)
 {
+    struct mk_measurements *published = NULL;
     int rv = 0;
 
     *a = (struct attest){.options = {.verifies = true,
                                      .policy = {.statuses = from->statuses},
-                                     .reload_ms = from->reload_s * 1000}};
+                                     .load = reload,
+                                     .load_arg = a,
+                                     .reload_ms = from->reload_s * 1000},
+                         .of_node = of_node};
+    a->file = mk_arena_str(&a->arena, mk_str_of(file)).p;
     if (from->root.p != NULL)
-        rv = load(a, beside(a, file, from->root), &a->options.root, reterr);
-    if (from->collateral.p != NULL) {
-        a->collateral = mk_str_of(beside(a, file, from->collateral));
-        a->options.load = load_collateral;
-        a->options.load_arg = a;
-    }
+        rv = load(&a->arena, beside(&a->arena, file, from->root), &a->options.root, reterr);
+    if (from->collateral.p != NULL)
+        a->collateral = mk_str_of(beside(&a->arena, file, from->collateral));
     if (from->fetch.p != NULL)
         a->options.fetch = mk_arena_str(&a->arena, from->fetch).p;
     if (rv == 0)
-        rv = load_published(a, from, file, reterr);
+        rv = load_published(from, file, &published, &a->options.n_published, &a->arena, reterr);
+    a->options.published = published;
     if (rv == 0)
         rv = open_source(a, from, file, reterr);
     if (rv != 0)
@@ -338,7 +394,7 @@ int attest_load(struct attest *a, const char *path, struct mk_fault *reterr)
     if (rv == 0)
         rv = coa_attest_file_parse(&from, path, mk_buf_bytes(&b), &arena, reterr);
     if (rv == 0)
-        rv = attest_open(a, &from, path, reterr);
+        rv = attest_open(a, &from, path, /* of_node= */ false, reterr);
     mk_buf_done(&b);
     mk_arena_done(&arena);
     return rv;

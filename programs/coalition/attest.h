@@ -16,12 +16,14 @@
 struct attest {
     struct mk_witness_options options;
     struct mk_str collateral; /* the directory; p NULL: none */
+    const char *file;         /* read again with the collateral: its policy may change */
+    bool of_node;             /* a node file; else one of [attest]'s keys alone */
     struct mk_arena arena;
 };
 
 /** Fills a->options. Paths are seen from the folder of `file`. MK_EINVALID: something named is not
  * there or is wrong; the fault says which file. */
-int attest_open(struct attest *a, const struct coa_attest *from, const char *file,
+int attest_open(struct attest *a, const struct coa_attest *from, const char *file, bool of_node,
                 struct mk_fault *reterr);
 /** The same from a file of --attest. */
 int attest_load(struct attest *a, const char *path, struct mk_fault *reterr);

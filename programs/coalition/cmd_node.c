@@ -307,7 +307,7 @@ static int open_node(struct running *r, struct mk_fault *fault)
             return rv;
     }
     if (r->file.attest != NULL) {
-        rv = attest_open(&r->attest, r->file.attest, r->config, fault);
+        rv = attest_open(&r->attest, r->file.attest, r->config, /* of_node= */ true, fault);
         if (rv != 0)
             return rv;
         o.witness = &r->attest.options;

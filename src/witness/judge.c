@@ -152,7 +152,13 @@ static void take_result(struct mk_witness *w, struct attested *a)
     witness_tell(a);
 }
 
-/* Collateral moved: all that was judged before is judged again. */
+static void enqueue(struct attested *a)
+{
+    if (mk_list_empty(&a->judging))
+        mk_list_add_tail(&a->w->to_judge, &a->judging);
+}
+
+/* Collateral or policy moved: all that was judged before is judged again. */
 static void judge_all(struct mk_witness *w)
 {
     mk_list_each(n, &w->peers)
@@ -160,8 +166,21 @@ static void judge_all(struct mk_witness *w)
         struct attested *a = mk_container_of(n, struct attested, node);
 
         if (a->quote.n > 0)
-            judge_queue(a);
+            enqueue(a);
     }
+}
+
+/* No work is under way: the policy that was loaded meanwhile counts from here on. */
+static void take_policy(struct mk_witness *w)
+{
+    if (!w->staged.is)
+        return;
+    mk_free(w->published);
+    w->policy = w->staged.policy;
+    w->published = w->staged.published;
+    w->n_published = w->staged.n_published;
+    w->staged = (struct staged){0};
+    judge_all(w);
 }
 
 static void take_loading(struct mk_witness *w)
@@ -215,7 +234,10 @@ static void judge_next(struct mk_witness *w)
     struct judging *j = &w->judge;
     struct mk_list *n;
 
-    if (j->busy || (mk_list_empty(&w->to_judge) && mk_list_empty(&w->docs)))
+    if (j->busy)
+        return;
+    take_policy(w);
+    if (mk_list_empty(&w->to_judge) && mk_list_empty(&w->docs))
         return;
     take_docs(w);
     n = mk_list_pop(&w->to_judge);
@@ -238,8 +260,7 @@ static void judge_next(struct mk_witness *w)
 
 void judge_queue(struct attested *a)
 {
-    if (mk_list_empty(&a->judging))
-        mk_list_add_tail(&a->w->to_judge, &a->judging);
+    enqueue(a);
     judge_next(a->w);
 }
 
@@ -274,9 +295,43 @@ static void put_doc(struct mk_collateral_put *p, struct mk_bytes doc)
     x->w->docs_bytes += doc.n;
 }
 
+static bool same_policy(const struct mk_witness *w, const struct mk_quote_policy *policy,
+                        const struct mk_measurements *published, size_t n)
+{
+    const struct mk_quote_policy *old = w->staged.is ? &w->staged.policy : &w->policy;
+    const struct mk_measurements *had = w->staged.is ? w->staged.published : w->published;
+    size_t n_had = w->staged.is ? w->staged.n_published : w->n_published;
+    struct mk_buf a = {0}, b = {0};
+    bool same = old->statuses == policy->statuses && old->debug == policy->debug && n_had == n;
+
+    for (size_t i = 0; same && i < n; i++) {
+        mk_buf_clear(&a);
+        mk_buf_clear(&b);
+        mk_encode(&a, &mk_measurements_type, &had[i]);
+        mk_encode(&b, &mk_measurements_type, &published[i]);
+        same = mk_bytes_eq(mk_buf_bytes(&a), mk_buf_bytes(&b));
+    }
+    mk_buf_done(&a);
+    mk_buf_done(&b);
+    return same;
+}
+
+static void put_policy(struct mk_collateral_put *p, const struct mk_quote_policy *policy,
+                       const struct mk_measurements *published, size_t n)
+{
+    struct mk_witness *w = mk_container_of(p, struct putting, put)->w;
+
+    if (same_policy(w, policy, published, n))
+        return;
+    mk_free(w->staged.published);
+    w->staged = (struct staged){.is = true, .policy = *policy, .n_published = n};
+    if (n > 0)
+        w->staged.published = mk_memdup(published, n * sizeof *published);
+}
+
 void judge_load(struct mk_witness *w)
 {
-    struct putting x = {.put = {put_doc}, .w = w};
+    struct putting x = {.put = {put_doc, put_policy}, .w = w};
     struct mk_fault f = {{0}};
     int rv;
 
@@ -348,5 +403,6 @@ void judge_close(struct mk_witness *w)
     mk_collateral_free(w->collateral);
     mk_quote_root_free(w->root);
     mk_free(w->published);
+    mk_free(w->staged.published);
     mk_free(w->fetch);
 }

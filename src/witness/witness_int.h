@@ -79,6 +79,12 @@ struct mk_witness {
     struct mk_quote_policy policy;
     struct mk_measurements *published;
     size_t n_published;
+    struct staged { /* policy and published, until no work is under way */
+        bool is;
+        struct mk_quote_policy policy;
+        struct mk_measurements *published;
+        size_t n_published;
+    } staged;
     struct mk_list to_judge; /* struct attested.judging */
     struct judging {
         struct mk_work work;

@@ -27,6 +27,8 @@ struct bed {
     bool blind[3];  /* shows quotes, and verifies none */
     bool published; /* what member 0 measures is a published build */
     const char *fetch;
+    const struct mk_quote_policy *policy; /* loaded with the collateral from now on */
+    size_t n_published;                   /* with it */
     struct cluster *c;
 };
 
@@ -55,6 +57,8 @@ static int load(void *arg, struct mk_collateral_put *p, struct mk_fault *reterr)
     (void)reterr;
     if (b->collateral.n > 0)
         p->put(p, mk_buf_bytes(&b->collateral));
+    if (b->policy != NULL)
+        p->policy(p, b->policy, b->measured, b->n_published);
     return 0;
 }
 
@@ -348,6 +352,49 @@ static void test_a_fetch_that_fails_is_said_and_tried_again(void **state)
     assert_non_null(strstr(status(b, 0).fault, "the command \"renew it\" failed"));
     world_run(b->c->w, 130000);
     assert_true(world_input_end(b->c->w, 0, "renew it", MK_EIO));
+    bed_free(b);
+}
+
+/* --- policy -------------------------------------------------------------------------------------
+ */
+
+static void test_another_policy_judges_again(void **state)
+{
+    static const struct mk_quote_policy same = {0}, strange = {.statuses = 1u << MK_TCB_OutOfDate};
+    struct bed *b = bed_new(mk_acl_clause_RequireTdx);
+
+    (void)state;
+    start(b, &(struct cluster_options){.seed = 925});
+    assert_true(cluster_until_ready(b->c, 10000));
+    b->policy = &same;
+    world_run(b->c->w, 3 * MINUTE);
+    assert_int_equal(status(b, 0).verifications, 2);
+    b->policy = &strange; /* nobody with an up-to-date platform, please */
+    world_run(b->c->w, MINUTE + 5000);
+    says(b, 1, "clause 0 RequireTdx: ");
+    says(b, 1, "UpToDate");
+    assert_int_equal(cluster_command(b->c, 0, "set a 2", 3000), MK_ETIMEDOUT);
+    b->policy = &same;
+    world_run(b->c->w, MINUTE + 5000);
+    assert_true(cluster_until_ready(b->c, 10000));
+    assert_int_equal(status(b, 0).quotes, 2); /* judged again, not asked for again */
+    bed_free(b);
+}
+
+static void test_publishing_a_build_raises_its_level(void **state)
+{
+    static const struct mk_quote_policy same = {0};
+    struct bed *b = bed_new(mk_acl_clause_AttestationFloor);
+
+    (void)state;
+    memset(&b->clauses[0].u, 0, sizeof b->clauses[0].u);
+    b->clauses[0].u.attestation_floor.level = MK_LEVEL_TDX_REPRODUCIBLE;
+    start(b, &(struct cluster_options){.seed = 926});
+    assert_false(cluster_until_ready(b->c, 10000));
+    b->policy = &same;
+    b->n_published = 1;
+    world_run(b->c->w, MINUTE + 5000);
+    assert_true(cluster_until_ready(b->c, 10000));
     bed_free(b);
 }
 
@@ -745,6 +792,8 @@ int main(void)
         cmocka_unit_test(test_renewed_in_time_nothing_happens),
         cmocka_unit_test(test_collateral_is_fetched_before_it_expires),
         cmocka_unit_test(test_a_fetch_that_fails_is_said_and_tried_again),
+        cmocka_unit_test(test_another_policy_judges_again),
+        cmocka_unit_test(test_publishing_a_build_raises_its_level),
         cmocka_unit_test(test_each_level_that_is_shown_is_admitted),
         cmocka_unit_test(test_a_peer_that_judges_nothing_is_no_bidirectional_one),
         cmocka_unit_test(test_an_unpublished_build_is_not_reproducible),
