@@ -177,9 +177,11 @@ void mk_collateral_free(struct mk_collateral *c);                    /* NULL is 
  *   {"tcbInfo": ..., "signature": hex}, {"enclaveIdentity": ..., "signature": hex}
  *   PEM certificates and revocation lists; a revocation list in DER or in hex of it
  *
- * A newer one takes the place of an older one of the same platform and kind. What is good
- * is added also when something else is not: the first fault is returned.
- * 0; MK_EMALFORMED, MK_ESIGNATURE, MK_ELIMIT, MK_ESTALE (an older one than we have). */
+ * A newer one takes the place of an older one of the same platform and kind. What is good is
+ * added also when something else is not; of several faults the first is returned, and
+ * MK_ESTALE (older than what we have) only when there is no other.
+ * 0; MK_EMALFORMED, MK_ESIGNATURE, MK_ELIMIT, MK_EREFUSED (a certificate of another issuer),
+ * MK_ESTALE. */
 int mk_collateral_add(struct mk_collateral *c, const struct mk_bytes *docs, size_t n,
                       struct mk_fault *reterr);
 /** When the first of what c holds expires, in unix seconds; UINT64_MAX: it holds nothing. */

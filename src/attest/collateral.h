@@ -34,6 +34,9 @@ struct mk_collateral {
     uint64_t generation;
 };
 
+/** The list of a signer_id(), or NULL; lent until the next addition. */
+struct crl_item *collateral_list(const struct mk_collateral *c, const uint8_t signer[32]);
+
 /** Step 4 of a verification: 0 and v's status, advisories, dates; else why not. */
 int collateral_judge(const struct mk_collateral *c, const struct mk_quote_root *root,
                      const struct mk_quote *q, const struct pck *pck, uint64_t now_s,
