@@ -11,6 +11,7 @@
  * already is an old one; it would set the core to send from before what matched, and
  * its count of entries in flight, then negative, would never let it send again (9). */
 #include "base/assert.h"
+#include "base/planted.h"
 #include "consensus/core.h"
 
 #include <inttypes.h>
@@ -216,7 +217,7 @@ static int recv_vote_result(struct mk_consensus *c, const struct mk_message *m)
 
     v->version = 2;
     v->term = m->term;
-    v->vote_granted = m->granted;
+    v->vote_granted = m->granted || MK_PLANTED(WRONG_QUORUM);
     v->pre_vote = m->pre_vote;
     v->capacity = UINT16_MAX;
     if (m->granted && m->term > c->term + 1)

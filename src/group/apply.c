@@ -6,6 +6,7 @@
  *
  * Where consensus had something to write or to say in this turn, applying waits for the
  * next one: the disk and the other members then work while we do. */
+#include "base/planted.h"
 #include "group/group_int.h"
 #include "group/serve.h"
 
@@ -46,6 +47,18 @@ static void one_entry(struct mk_group *g, uint64_t index, const struct mk_entry 
         mk_time_applied(g);
 }
 
+/* A planted bug: of two commands that are both committed, the second is applied first. */
+static uint64_t reordered(struct mk_group *g, uint64_t index)
+{
+    const struct mk_entry *e = mk_consensus_entry(g->raft, index);
+    const struct mk_entry *f = mk_consensus_entry(g->raft, index ^ 1);
+
+    if (g->self != 0 || (index | 1) > g->commit || e == NULL || f == NULL ||
+        e->type != MK_ENTRY_COMMAND || f->type != MK_ENTRY_COMMAND)
+        return index;
+    return index ^ 1;
+}
+
 void mk_apply_turn(struct mk_group *g)
 {
     uint64_t index = mk_state_index(g->st), from = index;
@@ -56,7 +69,8 @@ void mk_apply_turn(struct mk_group *g)
     }
     g->apply_waited = 0;
     while (index < g->commit && index - from < APPLY_SLICE) {
-        const struct mk_entry *e = mk_consensus_entry(g->raft, index + 1);
+        const struct mk_entry *e = mk_consensus_entry(
+            g->raft, MK_PLANTED(REORDERED_APPLY) ? reordered(g, index + 1) : index + 1);
 
         if (e == NULL)
             break; /* a snapshot that covers it is being fetched */

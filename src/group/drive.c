@@ -14,6 +14,7 @@
  * A follower hears of a commit with the next AppendEntries. When the leader has nothing
  * more to send it asks for a round of its own, 3 ms later, so that signatures and
  * readers on followers do not wait for a heartbeat. */
+#include "base/planted.h"
 #include "group/group_int.h"
 
 #include <stdio.h>
@@ -102,7 +103,7 @@ int mk_drive_recover(struct mk_group *g, struct mk_fault *reterr)
 
     mk_store_state(g->disk, &s);
     start.term = s.term;
-    start.vote = s.vote;
+    start.vote = MK_PLANTED(DOUBLE_VOTE) ? 0 : s.vote;
     if (s.snapshot_index > 0) {
         rv = mk_snapshot_meta_decode(&meta, s.snapshot);
         if (rv != 0)
@@ -190,6 +191,15 @@ static void persist_done(struct mk_store_wait *w, int status)
 /* --- effects -----------------------------------------------------------------------------------
  */
 
+/* A planted bug: what is in the store already stays as it is there. */
+static bool is_stored(struct mk_group *g, uint64_t index)
+{
+    struct mk_store_state s;
+
+    mk_store_state(g->disk, &s);
+    return index <= s.last_index;
+}
+
 static void persist_entries(struct mk_group *g, uint64_t from, uint64_t last)
 {
     struct persist *p = mk_alloc(sizeof *p);
@@ -202,7 +212,8 @@ static void persist_entries(struct mk_group *g, uint64_t from, uint64_t last)
 
         MK_ASSERT(e != NULL);
         s = (struct mk_store_entry){i, e->term, (uint8_t)e->type, MK_BYTES(e->blob->p, e->blob->n)};
-        rv = mk_store_append(g->disk, &lsn, &s);
+        rv =
+            MK_PLANTED(LOST_TRUNCATION) && is_stored(g, i) ? 0 : mk_store_append(g->disk, &lsn, &s);
         if (rv != 0) {
             mk_free(p);
             mk_group_fail(g, rv, "the log could not be written");
@@ -214,7 +225,7 @@ static void persist_entries(struct mk_group *g, uint64_t from, uint64_t last)
     p->g = g;
     p->wait.cb = persist_done;
     mk_list_add_tail(&g->persists, &p->node);
-    mk_store_wait(g->store, &p->wait, lsn);
+    mk_store_wait(g->store, &p->wait, MK_PLANTED(EARLY_ACK) ? 0 : lsn);
 }
 
 static void send_raft(struct mk_group *g, struct mk_member *to, struct mk_bytes message)

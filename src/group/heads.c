@@ -16,6 +16,7 @@
  * A signature over another commit or state at an index that we know is verified at
  * once. It is kept beside ours as proof; its signer is dropped. Once a majority signed
  * the other one, two certificates exist: this member stops and reports both. */
+#include "base/planted.h"
 #include "group/group_int.h"
 #include "group/serve.h"
 
@@ -322,6 +323,13 @@ static size_t sign_surface(struct mk_group *g, unsigned surface, struct mk_head_
         mk_head_sign(g->key, h, &s);
         keep(g, surface, g->self, h, &s, true);
         add_signature(v, &n, h, &s);
+        if (MK_PLANTED(SIGNED_TWICE) && g->self == 0 && h->index % 16 == 0 && n == 1) {
+            struct mk_head other = *h;
+
+            other.commit.b[0] ^= 1;
+            mk_head_sign(g->key, &other, &s);
+            add_signature(v, &n, &other, &s);
+        }
     }
     return n;
 }
@@ -329,7 +337,7 @@ static size_t sign_surface(struct mk_group *g, unsigned surface, struct mk_head_
 static void sign_due(struct mk_timer *t)
 {
     struct mk_group *g = mk_container_of(t, struct mk_group, sign_timer);
-    struct mk_head_signature v[MK_SIGNATURES_KEPT];
+    struct mk_head_signature v[MK_SIGNATURES_KEPT + 1];
 
     if (g->state == MK_GROUP_FAILED)
         return;
@@ -390,6 +398,8 @@ void mk_heads_settle(struct mk_group *g)
         if ((surfaces >> i & 1) == 0)
             continue;
         mk_state_head(g->st, i, h);
+        if (MK_PLANTED(FORGED_HEAD) && h->index % 8 == 0)
+            h->state.b[0] ^= 1;
         mk_serve_marked(g->serve, i);
         if (old)
             seal->signed_n = seal->n_own;

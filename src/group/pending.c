@@ -15,6 +15,7 @@
  * sign). While a batch of ours is on its way to the disk the next one gathers, unless it
  * is large: the disk takes one write at a time anyway, and fewer batches mean fewer
  * messages and signatures. */
+#include "base/planted.h"
 #include "group/group_int.h"
 
 #include <stdio.h>
@@ -309,7 +310,7 @@ int mk_pending_add(struct mk_group *g, const struct mk_peer *sender, uint64_t se
 
     if (command.n > MK_COMMAND_MAX)
         return MK_ELIMIT;
-    if (fresh && g->pending_bytes + command.n > MK_PROPOSED_MAX)
+    if (fresh && g->pending_bytes + command.n > MK_PROPOSED_MAX && !MK_PLANTED(UNBOUNDED_QUEUE))
         return MK_EFULL;
     if (fresh && w->kind != MK_WAITER_SUBMIT && answered_at_once(g, &x, w))
         return 0;

@@ -11,6 +11,7 @@
  * Failure modes: a log that holds what no honest leader proposes (a second genesis, a
  * foreign roster, garbage). Such entries are refused, here and on every member alike. */
 #include "group/state.h"
+#include "base/planted.h"
 #include "collections/certificate.h"
 #include "group/state_int.h"
 
@@ -141,7 +142,9 @@ static void apply_advance(struct mk_state *s, const struct mk_advance *a, struct
     }
     s->last_ms[slot] = a->unix_ms;
     now = lower_median(s->last_ms, s->roster.peers.n);
-    if (now <= s->time_ms)
+    if (MK_PLANTED(TIME_BACK))
+        now = a->unix_ms;
+    if (now <= s->time_ms && !MK_PLANTED(TIME_BACK))
         return;
     s->time_ms = now;
     ret->advanced = true;
