@@ -3,12 +3,13 @@
 #include "checks.h"
 #include "collections/certificate.h"
 #include "collections/surface.h"
+#include "group/group_int.h"
 
 #include <stdio.h>
 #include <string.h>
 
 #define TERMS_MAX 4096u
-#define CERTIFIED_MAX 65536u
+#define CERTIFIED_MAX 16384u
 #define ACKNOWLEDGED_MAX 4096u
 
 struct certified {
@@ -23,7 +24,7 @@ struct acknowledged {
 
 struct checks {
     struct mk_arena mem;
-    uint64_t sessions;
+    uint64_t sessions, committed, led_term;
     int leaders[TERMS_MAX]; /* by term: 1 + the member that led it */
     struct mk_buf hashes;   /* struct mk_id by applied index */
     struct certified *certified;
@@ -138,6 +139,29 @@ static const struct mk_roster *roster_of(struct cluster *c, struct process *p, u
     return mk_reader_roster(m, epoch);
 }
 
+/* What is certified is what this member has, where it stands at the same index. */
+static void check_head(struct process *p, unsigned surface, const struct mk_head *h)
+{
+    struct mk_head own;
+
+    mk_state_head(p->group->st, surface, &own);
+    if (own.index == h->index &&
+        (!mk_id_eq(&own.commit, &h->commit) || !mk_id_eq(&own.state, &h->state)))
+        cluster_violation("member %u has not what surface %u's certificate says at %llu", p->i,
+                          surface, (unsigned long long)h->index);
+}
+
+/* Nobody signs two heads for one index. */
+static void check_conflict(struct cluster *c, struct process *p)
+{
+    const struct mk_certificate *a, *b;
+    struct mk_peers guilty;
+
+    if (c->rogues == 0 && mk_group_conflict(p->group, &a, &b, &guilty))
+        cluster_violation("member %u holds proof that two heads were signed for index %llu", p->i,
+                          (unsigned long long)a->head.index);
+}
+
 static void check_certificates(struct cluster *c, struct process *p)
 {
     const struct mk_surfaces *s = mk_group_surfaces(p->group);
@@ -155,7 +179,45 @@ static void check_certificates(struct cluster *c, struct process *p)
         if (mk_certificate_check(cert, roster_of(c, p, cert->head.epoch), &f) != 0)
             cluster_violation("member %u has a bad certificate: %s", p->i, f.text);
         check_certified(c, i, &cert->head);
+        check_head(p, i, &cert->head);
     }
+}
+
+/* --- limits, and who leads ------------------------------------------------------------------
+ */
+
+static void check_queue(struct process *p)
+{
+    if (p->group->pending_bytes > MK_PROPOSED_MAX)
+        cluster_violation("member %u holds %zu bytes of commands, over its limit", p->i,
+                          (size_t)p->group->pending_bytes);
+}
+
+/* Leader completeness: whoever leads has all that was ever committed. */
+static void check_complete(struct cluster *c, unsigned i, const struct mk_group_status *s)
+{
+    if (s->commit > c->checks->committed)
+        c->checks->committed = s->commit;
+    if (s->state == MK_GROUP_LEADING && s->term >= c->checks->led_term &&
+        s->last < c->checks->committed)
+        cluster_violation("member %u leads term %llu with %llu entries; %llu were committed", i,
+                          (unsigned long long)s->term, (unsigned long long)s->last,
+                          (unsigned long long)c->checks->committed);
+    if (s->state == MK_GROUP_LEADING && s->term > c->checks->led_term)
+        c->checks->led_term = s->term;
+}
+
+/* A disk that was made to fail excuses nothing else; liars in the committee do. */
+static bool excused(const struct cluster *c, const char *why)
+{
+    return c->may_fail && (c->rogues != 0 || strstr(why, mk_strerror(MK_EIO)) != NULL ||
+                           strstr(why, mk_strerror(MK_ENOSPACE)) != NULL);
+}
+
+static void check_opened(struct cluster *c, struct process *p)
+{
+    if (p->group == NULL && !excused(c, p->failed))
+        cluster_violation("member %u does not open: %s", p->i, p->failed);
 }
 
 /* A member with an empty disk votes for nobody before it has all that was committed when it
@@ -178,16 +240,22 @@ static void check_step(void *arg)
         struct process *p = cluster_process(c, i);
         struct mk_group_status s;
 
-        if (p == NULL || p->group == NULL)
+        if (p == NULL)
+            continue;
+        check_opened(c, p);
+        if (p->group == NULL)
             continue;
         mk_group_glance(p->group, &s);
-        if (s.state == MK_GROUP_FAILED && !c->may_fail)
+        if (s.state == MK_GROUP_FAILED && !excused(c, s.why))
             cluster_violation("member %u failed: %s", i, s.why);
         check_leader(c, i, &s);
         check_vote(p, &s);
         check_state(c, p, s.applied);
         check_time(p, s.time_ms);
         check_certificates(c, p);
+        check_conflict(c, p);
+        check_queue(p);
+        check_complete(c, i, &s);
     }
 }
 

@@ -55,7 +55,7 @@ static void finish(struct client *x, bool known, uint64_t value)
     struct operation *op = op_of(x);
 
     op->returned = known ? world_time_ns(x->c->w) : UINT64_MAX;
-    if (known && op->kind != OP_SET)
+    if (known && (op->kind == OP_GET || op->kind == OP_ADD))
         op->value = value;
     x->busy = false;
     mk_timer_start(x->env, &x->timer, mk_now(x->env) + x->pause_ms * MK_MS);
@@ -115,6 +115,8 @@ static void put_request(struct client *x, struct mk_exec_request *r, char text[6
         snprintf(text, 64, "set k%u %llu", op->key, (unsigned long long)op->value);
     else
         snprintf(text, 64, op->kind == OP_GET ? "get k%u" : "add %u", op->key);
+    if (op->kind == OP_TICK)
+        snprintf(text, 64, "tick %llu", (unsigned long long)op->value);
     if (op->kind == OP_GET) {
         r->tag = mk_exec_request_Query;
         r->u.query = (struct mk_exec_query){x->number, true, MK_BYTES(text, strlen(text))};
@@ -152,9 +154,9 @@ static void begin(struct client *x)
     uint64_t kind = world_workload(x->c->w, 10);
 
     x->op = x->c->history.n / sizeof op;
-    op.kind = kind < 4 ? OP_SET : kind < 8 ? OP_GET : OP_ADD;
+    op.kind = kind < 3 ? OP_SET : kind < 7 ? OP_GET : kind < 9 ? OP_ADD : OP_TICK;
     op.key = (unsigned)world_workload(x->c->w, x->keys);
-    op.value = op.kind == OP_SET ? x->op + 1 : 0;
+    op.value = op.kind == OP_SET || op.kind == OP_TICK ? x->op + 1 : 0;
     mk_buf_put(&x->c->history, &op, sizeof op);
     x->busy = true;
     x->number++;
@@ -277,7 +279,8 @@ void cluster_check_history(struct cluster *c)
             .answered = op->returned == UINT64_MAX ? MK_LINEAR_NEVER : op->returned,
         };
 
-        mk_linear_put(op->kind == OP_ADD ? counters : registers, &o);
+        if (op->kind != OP_TICK)
+            mk_linear_put(op->kind == OP_ADD ? counters : registers, &o);
     }
     judge(registers, "registers");
     judge(counters, "counters");

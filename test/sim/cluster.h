@@ -13,8 +13,8 @@
  * no roster yet; clients are the nodes above.
  *
  * The machine: commands are "set KEY VALUE", "remove KEY", "tick N" (appends N to the
- * stream), "add KEY" (a counter in the machine's own state, answers the new value),
- * "refuse WHY"; a query "get KEY" answers the value, "count KEY" the counter.
+ * stream), "fill ..." (does nothing), "add KEY" (a counter in the machine's own state, answers the
+ * new value), "refuse WHY"; a query "get KEY" answers the value, "count KEY" the counter.
  *
  * Always checked: one leader a term; equal state hashes at equal applied indices; the
  * applied index of a life never goes back; certificates carry a majority of good
@@ -93,6 +93,7 @@ struct cluster {
     bool may_fail;                       /* a member may stop: its disk was made to fail */
     bool stop;                           /* clients: nothing new */
     unsigned rogues;                     /* bit i: another program runs on member i's node */
+    unsigned wiped;                      /* bits: lost the disk in this swarm */
     struct mk_buf history;
 };
 
@@ -142,9 +143,9 @@ void cluster_check_durable(struct cluster *c);
 
 /** What a client did: an operation on one key, with what it knows of its outcome. */
 struct operation {
-    enum operation_kind { OP_SET, OP_GET, OP_ADD } kind;
+    enum operation_kind { OP_SET, OP_GET, OP_ADD, OP_TICK } kind;
     unsigned key;
-    uint64_t value;             /* set: written; get: read (0: none); add: the answer */
+    uint64_t value; /* set: written; get: read (0: none); add: the answer; tick: its own number */
     uint64_t invoked, returned; /* ns; returned UINT64_MAX: not known */
     bool failed;                /* certainly not applied */
 };

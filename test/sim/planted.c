@@ -1,8 +1,12 @@
-/* A frame of the log whose records are terms and votes and nothing else. */
+/* Where each bug is planted; what it takes to catch it is in docs/simulation.md. */
 #include "planted.h"
+#include "base/planted.h"
 #include "store/frame.h"
 #include "store/record.h"
 
+#include <string.h>
+
+/* A frame of the log whose records are terms and votes and nothing else. */
 static bool is_vote(void *arg, const char *path, const void *p, size_t n)
 {
     struct mk_bytes b;
@@ -18,7 +22,62 @@ static bool is_vote(void *arg, const char *path, const void *p, size_t n)
     return b.n == 0;
 }
 
-void planted_skip_vote_sync(struct world *w, unsigned i)
+/* Writes that hold a term or vote and no entry are reported durable and are not (they
+ * become so with the next sync, or are lost). */
+static void skip_vote_sync(struct world *w, unsigned i)
 {
     world_skip_sync(w, i, is_vote, NULL);
+}
+
+static void skip_snapshot_sync(struct world *w, unsigned i)
+{
+    world_skip_sync(w, i, world_path_contains, (void *)(uintptr_t) "snap/");
+}
+
+bool planted_unequal;
+
+static void unequal_machines(struct world *w, unsigned i)
+{
+    (void)w;
+    (void)i;
+    planted_unequal = true;
+}
+
+const struct planted planted_bugs[] = {
+    {"skipped-vote-sync", "the sync of a vote is left out", 0, skip_vote_sync},
+    {"skipped-snapshot-sync", "the sync of a snapshot is left out", 0, skip_snapshot_sync},
+    {"unequal-machines", "a machine counts what the log does not say", 0, unequal_machines},
+    {"double-vote", "a vote is forgotten with the process", MK_PLANTED_DOUBLE_VOTE, NULL},
+    {"wrong-quorum", "a vote that was refused counts", MK_PLANTED_WRONG_QUORUM, NULL},
+    {"early-ack", "entries are acknowledged before they are durable", MK_PLANTED_EARLY_ACK, NULL},
+    {"lost-truncation", "entries that replace others are not written", MK_PLANTED_LOST_TRUNCATION,
+     NULL},
+    {"stale-read", "a leader does not ask whether it still is one", MK_PLANTED_STALE_READ, NULL},
+    {"reordered-apply", "one member applies two entries the other way round",
+     MK_PLANTED_REORDERED_APPLY, NULL},
+    {"lost-sessions", "a snapshot forgets what was answered", MK_PLANTED_LOST_SESSIONS, NULL},
+    {"time-back", "machine time is what the last member said", MK_PLANTED_TIME_BACK, NULL},
+    {"forged-head", "members sign a state that they do not have", MK_PLANTED_FORGED_HEAD, NULL},
+    {"signed-twice", "one member signs two heads for one index", MK_PLANTED_SIGNED_TWICE, NULL},
+    {"unbounded-queue", "commands on their way have no limit", MK_PLANTED_UNBOUNDED_QUEUE, NULL},
+};
+const unsigned planted_n = sizeof planted_bugs / sizeof planted_bugs[0];
+
+const struct planted *planted_find(const char *name)
+{
+    for (unsigned i = 0; i < planted_n; i++)
+        if (strcmp(planted_bugs[i].name, name) == 0)
+            return &planted_bugs[i];
+    return NULL;
+}
+
+bool planted_begin(const struct planted *p)
+{
+    return mk_plant((enum mk_planted)p->code);
+}
+
+void planted_on(const struct planted *p, struct world *w, unsigned nodes)
+{
+    for (unsigned i = 0; i < nodes && p->plant != NULL; i++)
+        p->plant(w, i);
 }

@@ -2,6 +2,7 @@
  * counters are kept beside the surfaces, so that snapshots carry a machine's own state
  * too. */
 #include "toy.h"
+#include "planted.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -100,6 +101,8 @@ static int toy_apply(struct mk_machine *m, struct mk_apply *a, struct mk_bytes c
         mk_buf_done(&item);
         return 0;
     }
+    if (strcmp(w.v[0], "fill") == 0)
+        return 0;
     return mk_refuse(a, "no such command: %s", w.v[0]);
 }
 
@@ -161,7 +164,10 @@ static const struct mk_machine_ops toy_ops = {
 struct mk_machine *toy_new(void)
 {
     struct toy *t = mk_alloc(sizeof *t);
+    static unsigned made;
 
     t->machine.ops = &toy_ops;
+    if (planted_unequal)
+        t->counters[1] = made++;
     return &t->machine;
 }

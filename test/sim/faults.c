@@ -1,0 +1,330 @@
+/* Faults of a swarm. All of it is drawn from the seed (world_chaos), and no fault takes
+ * what the rules do not promise: of disks only one is lost until every member votes
+ * again. */
+#include "faults.h"
+#include "checks.h"
+#include "prng.h"
+
+#include <string.h>
+
+/* --- options ------------------------------------------------------------------------------ */
+
+struct plan plan_draw(uint64_t seed)
+{
+    static const unsigned sizes[] = {3, 3, 3, 3, 3, 5, 5, 1};
+    static const uint64_t snapshots[] = {0, 20, 60, 200};
+    static const uint64_t means[] = {60, 150, 400, 1000, 2500};
+    struct prng p = prng_of(seed, 77);
+    struct plan plan = {
+        .o = {.seed = seed,
+              .n = sizes[prng_below(&p, 8)],
+              .clients = 2 + (unsigned)prng_below(&p, 4),
+              .snapshot_entries = snapshots[prng_below(&p, 4)]},
+        .faults = 8 + (unsigned)prng_below(&p, 24),
+        .keys = 1 + (unsigned)prng_below(&p, 4),
+        .mean_ms = means[prng_below(&p, 5)],
+        .early = prng_one_in(&p, 6),
+        .reader = prng_one_in(&p, 3),
+        .link = {50, 200 + (uint32_t)prng_below(&p, 6000), (uint32_t)prng_below(&p, 3) * 10000, 0},
+        .drift_ppm = prng_one_in(&p, 4) ? 30000 : 200,
+        .sync_us = 200 + (uint32_t)prng_below(&p, 8000),
+        .kinds = 1u << FAULT_RESTART | 1u << FAULT_HEAL,
+    };
+
+    if (plan.mean_ms > 400)
+        plan.faults = 4 + plan.faults / 3;
+    plan.pause_ms = 1 + (unsigned)prng_below(&p, 20 + plan.mean_ms / 20);
+    while (plan.kinds == (1u << FAULT_RESTART | 1u << FAULT_HEAL))
+        for (unsigned k = FAULT_CRASH; k < FAULT_KINDS; k++)
+            if (prng_below(&p, 3) == 0)
+                plan.kinds |= 1u << k;
+    if (plan.o.n < 3)
+        plan.kinds &= ~(1u << FAULT_LOST_DISK);
+    return plan;
+}
+
+void plan_weather(struct cluster *c, const struct plan *p)
+{
+    world_link(c->w, WORLD_ALL, WORLD_ALL, p->link);
+    for (unsigned i = 0; i < c->n; i++) {
+        world_clock_drift(c->w, i,
+                          (int)world_chaos(c->w, (uint64_t)p->drift_ppm * 2) - p->drift_ppm);
+        world_disk_speed(c->w, i, 100, 200 + (uint32_t)world_chaos(c->w, p->sync_us));
+    }
+    c->may_fail = (p->kinds & (1u << FAULT_DISK | 1u << FAULT_SPACE)) != 0;
+}
+
+/* --- members ------------------------------------------------------------------------------- */
+
+static unsigned pick(struct cluster *c)
+{
+    return (unsigned)world_chaos(c->w, c->n);
+}
+
+static bool has_failed(struct cluster *c, unsigned i)
+{
+    struct process *p = cluster_process(c, i);
+    struct mk_group_status s;
+
+    cluster_status(c, i, &s);
+    return p != NULL && (p->group == NULL || s.state == MK_GROUP_FAILED);
+}
+
+static void restart(struct cluster *c, unsigned i)
+{
+    world_disk_fail_on(c->w, i, 0, NULL, 0, 0);
+    world_disk_capacity(c->w, i, 0);
+    if (has_failed(c, i))
+        world_crash(c->w, i);
+    if (!world_is_up(c->w, i))
+        world_restart(c->w, i);
+}
+
+static void crash(struct cluster *c, unsigned i)
+{
+    if (world_is_up(c->w, i))
+        world_crash(c->w, i);
+}
+
+struct rise {
+    struct cluster *c;
+    uint64_t term;
+};
+
+static bool led_higher(void *arg)
+{
+    struct rise *r = arg;
+    struct mk_group_status s;
+    int leader = cluster_leader(r->c);
+
+    if (leader < 0)
+        return false;
+    mk_group_glance(cluster_group(r->c, (unsigned)leader), &s);
+    return s.term > r->term;
+}
+
+/* An election, and at the moment it is won everyone but the winner loses power and the
+ * winner its links: who voted must remember it. */
+static void strike(struct cluster *c)
+{
+    int leader = cluster_leader(c);
+    struct mk_group_status s = {0};
+    struct rise r = {c, 0};
+
+    if (leader >= 0) {
+        mk_group_glance(cluster_group(c, (unsigned)leader), &s);
+        r.term = s.term;
+        world_crash(c->w, (unsigned)leader);
+    }
+    if (!world_run_until(c->w, led_higher, &r, 1500))
+        return;
+    leader = cluster_leader(c);
+    world_isolate(c->w, (unsigned)leader);
+    world_run(c->w, world_chaos(c->w, 4));
+    for (unsigned i = 0; i < c->n; i++) {
+        if ((int)i == leader)
+            continue;
+        crash(c, i);
+        world_restart(c->w, i);
+    }
+}
+
+/* --- disks ------------------------------------------------------------------------------------ */
+
+static void fail_disk(struct cluster *c, unsigned i)
+{
+    static const unsigned what[] = {WORLD_WRITES, WORLD_SYNCS, WORLD_NAMES, WORLD_READS};
+
+    world_disk_fail_on(c->w, i, what[world_chaos(c->w, 4)], NULL, MK_EIO,
+                       1 + (unsigned)world_chaos(c->w, 3));
+}
+
+/* Each has a seat and what the others have. */
+static bool is_whole(void *arg)
+{
+    struct cluster *c = arg;
+    struct mk_group_status s;
+    uint64_t applied = 0;
+
+    for (unsigned i = 0; i < c->n; i++) {
+        cluster_status(c, i, &s);
+        if (s.state != MK_GROUP_LEADING && s.state != MK_GROUP_FOLLOWING)
+            return false;
+        if (i > 0 && s.applied + 20 < applied)
+            return false;
+        applied = s.applied;
+    }
+    return cluster_leader(c) >= 0 &&
+           mk_group_settled(cluster_group(c, (unsigned)cluster_leader(c)));
+}
+
+/* Only while all are whole: the rules promise nothing when a majority has lost disks. */
+static void lose_disk(struct cluster *c)
+{
+    unsigned i = pick(c);
+
+    heal_all(c);
+    if (!world_run_until(c->w, is_whole, c, 5000))
+        return;
+    world_crash(c->w, i);
+    cluster_lose_disk(c, i);
+    c->wiped = 1u << i;
+}
+
+/* --- load ----------------------------------------------------------------------------------------
+ */
+
+static void forget(struct mk_submit *s, int status, const struct mk_outcome *o)
+{
+    (void)s;
+    (void)status;
+    (void)o;
+}
+
+/* More than a group may hold, into one member; it says "full", and goes on. */
+static void flood(struct cluster *c, unsigned i)
+{
+    struct mk_group *g = cluster_group(c, i);
+    struct mk_buf b = {0};
+
+    if (g == NULL)
+        return;
+    mk_buf_put_str(&b, "fill ");
+    memset(mk_buf_grow(&b, 200000), 'f', 200000);
+    for (unsigned k = 0; k < 50; k++) {
+        struct mk_submit *s = checks_memory(c, sizeof *s);
+
+        s->cb = forget;
+        if (mk_group_submit(g, s, checks_session(c), 1, mk_buf_bytes(&b)) != 0)
+            break;
+    }
+    mk_buf_done(&b);
+}
+
+/* --- the choice
+ * ------------------------------------------------------------------------------------ */
+
+static enum fault_kind choose(struct cluster *c, uint32_t kinds)
+{
+    for (;;) {
+        /* what mends comes as often as the rest together */
+        unsigned k = world_chaos(c->w, 3) == 0 ? (unsigned)world_chaos(c->w, 2)
+                                               : (unsigned)world_chaos(c->w, FAULT_KINDS);
+
+        if (kinds >> k & 1)
+            return (enum fault_kind)k;
+    }
+}
+
+static void on_network(struct cluster *c, enum fault_kind kind, unsigned i)
+{
+    if (kind == FAULT_HEAL)
+        world_heal(c->w);
+    else if (kind == FAULT_ISOLATE)
+        world_isolate(c->w, i);
+    else if (kind == FAULT_PARTITION)
+        world_partition(c->w, 1 + world_chaos(c->w, (1u << (c->n + c->o.clients)) - 1));
+    else if (kind == FAULT_ONE_WAY)
+        world_cut(c->w, i, pick(c));
+    else if (kind == FAULT_BREAK)
+        world_break(c->w, i, pick(c));
+}
+
+static void on_members(struct cluster *c, enum fault_kind kind, unsigned i)
+{
+    if (kind == FAULT_RESTART) {
+        for (i = 0; i < c->n; i++)
+            if ((!world_is_up(c->w, i) || has_failed(c, i)) && world_chaos(c->w, 3) > 0)
+                restart(c, i);
+    } else if (kind == FAULT_CRASH) {
+        crash(c, i);
+    } else if (kind == FAULT_KILL) {
+        if (world_is_up(c->w, i))
+            world_kill(c->w, i);
+    } else if (kind == FAULT_ALL_DOWN) {
+        for (i = 0; i < c->n; i++)
+            crash(c, i);
+        for (i = 0; i < c->n; i++)
+            world_restart(c->w, i);
+    } else if (kind == FAULT_STRIKE) {
+        strike(c);
+    } else if (kind == FAULT_PAUSE && world_is_up(c->w, i)) {
+        int leader = cluster_leader(c);
+
+        i = leader >= 0 && world_chaos(c->w, 2) == 0 ? (unsigned)leader : i;
+        world_pause(c->w, i);
+        world_run(c->w, world_chaos(c->w, 2000));
+        world_resume(c->w, i);
+    }
+}
+
+void fault(struct cluster *c, const struct plan *p)
+{
+    enum fault_kind kind = choose(c, p->kinds);
+    unsigned i = pick(c);
+
+    switch (kind) {
+    case FAULT_CLOCK:
+        world_clock_jump(c->w, i, (int64_t)world_chaos(c->w, 20000000) - 10000000);
+        break;
+    case FAULT_DISK:
+        fail_disk(c, i);
+        break;
+    case FAULT_SPACE:
+        world_disk_capacity(c->w, i, (1u << 20) + 4096 + world_chaos(c->w, 1u << 17));
+        break;
+    case FAULT_LOST_DISK:
+        lose_disk(c);
+        break;
+    case FAULT_FLOOD:
+        flood(c, i);
+        break;
+    case FAULT_HEAL:
+    case FAULT_ISOLATE:
+    case FAULT_PARTITION:
+    case FAULT_ONE_WAY:
+    case FAULT_BREAK:
+        on_network(c, kind, i);
+        break;
+    case FAULT_RESTART:
+    case FAULT_CRASH:
+    case FAULT_KILL:
+    case FAULT_ALL_DOWN:
+    case FAULT_STRIKE:
+    case FAULT_PAUSE:
+    case FAULT_KINDS:
+        on_members(c, kind, i);
+        break;
+    }
+}
+
+/* --- mending
+ * ------------------------------------------------------------------------------------------ */
+
+void heal_core(struct cluster *c)
+{
+    unsigned out = (c->n - 1) / 2, left = 0;
+
+    /* Who lost its disk has no vote yet: it is left out first. */
+    for (unsigned i = 0; i < c->n && out > 0; i++)
+        if (c->wiped >> i & 1) {
+            left |= 1u << i;
+            out--;
+        }
+    for (; out > 0; out--)
+        left |= 1u << pick(c);
+    world_heal(c->w);
+    for (unsigned i = 0; i < c->n; i++) {
+        if (left >> i & 1)
+            world_isolate(c->w, i);
+        else
+            restart(c, i);
+    }
+}
+
+void heal_all(struct cluster *c)
+{
+    world_heal(c->w);
+    for (unsigned i = 0; i < c->n; i++)
+        restart(c, i);
+}
