@@ -197,6 +197,12 @@ static void consumer_lost(struct mk_consumer *c, uint64_t first, uint64_t last)
     fprintf(stderr, "lost: items %" PRIu64 " to %" PRIu64 "\n", first, last);
 }
 
+static void consumer_restarted(struct mk_consumer *c)
+{
+    (void)c;
+    fprintf(stderr, "the producer began anew: its numbers start over\n");
+}
+
 static void consumer_state(struct mk_consumer *c, bool subscribed, unsigned close,
                            const char *detail)
 {
@@ -245,8 +251,10 @@ static int follow_direct(struct direct *d)
 
 static int tail_direct(const struct input *in)
 {
-    static const struct mk_consumer_cbs cbs = {
-        .item = consumer_item, .lost = consumer_lost, .state = consumer_state};
+    static const struct mk_consumer_cbs cbs = {.item = consumer_item,
+                                               .lost = consumer_lost,
+                                               .state = consumer_state,
+                                               .restarted = consumer_restarted};
     struct direct d = {.in = in};
     struct mk_consumer_options o = {.from_newest = !in->oldest};
     struct mk_consumer *c;

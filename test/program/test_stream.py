@@ -1,0 +1,122 @@
+#!/usr/bin/env python3
+"""A producer's own stream through the program: published lines, a subscriber that outlives the
+producer, and what it says when the producer began anew.
+
+  test_stream.py PROGRAM
+
+Speaks TAP.
+"""
+import json
+import os
+import select
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+PROGRAM = sys.argv[1]
+SURFACE = '07' * 32
+DEADLINE = 60
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(('127.0.0.1', 0))
+        return s.getsockname()[1]
+
+
+class Lines:
+    """A process whose lines are waited for, with a deadline."""
+
+    def __init__(self, *args):
+        self.p = subprocess.Popen([PROGRAM, 'stream', *args], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                  stderr=subprocess.PIPE)
+        self.rest = {self.p.stdout: b'', self.p.stderr: b''}
+
+    def line(self, f):
+        deadline = time.monotonic() + DEADLINE
+        while b'\n' not in self.rest[f]:
+            left = deadline - time.monotonic()
+            assert left > 0 and select.select([f], [], [], left)[0], 'no line came'
+            more = os.read(f.fileno(), 65536)
+            assert more, 'it ended: ' + self.p.stderr.read().decode()
+            self.rest[f] += more
+        line, self.rest[f] = self.rest[f].split(b'\n', 1)
+        return line.decode()
+
+    def say(self, text):
+        self.p.stdin.write(text.encode() + b'\n')
+        self.p.stdin.flush()
+
+    def kill(self):
+        self.p.kill()
+        self.p.wait()
+        for f in (self.p.stdin, self.p.stdout, self.p.stderr):
+            f.close()
+
+
+def publish_and_tail(folder):
+    """lines arrive in order; the producer is killed and comes back: said, and followed"""
+    key, listen = os.path.join(folder, 'key'), f'127.0.0.1:{free_port()}'
+    subprocess.run([PROGRAM, 'key', 'new', key], check=True, capture_output=True)
+    publisher = Lines('publish', '--surface', SURFACE, '--key', key, '--listen', listen)
+    tail = None
+    try:
+        address = publisher.line(publisher.p.stdout)
+        assert address.endswith('@' + listen), address
+        for i in range(1, 4):
+            publisher.say(f'line {i}')
+        tail = Lines('tail', '--from', address, '--surface', SURFACE, '--oldest')
+        assert [tail.line(tail.p.stdout) for _ in range(3)] == ['1 line 1', '2 line 2', '3 line 3']
+        publisher.kill()
+        assert tail.line(tail.p.stderr).startswith('not subscribed: ')
+        publisher = Lines('publish', '--surface', SURFACE, '--key', key, '--listen', listen)
+        assert publisher.line(publisher.p.stdout) == address
+        for i in range(1, 6):
+            publisher.say(f'again {i}')
+        assert [tail.line(tail.p.stdout) for _ in range(5)] == [f'{i} again {i}' for i in range(1, 6)]
+        said = tail.line(tail.p.stderr)
+        while said.startswith('not subscribed: '):
+            said = tail.line(tail.p.stderr)
+        assert said == 'the producer began anew: its numbers start over', said
+    finally:
+        publisher.kill()
+        if tail is not None:
+            tail.kill()
+
+
+def tail_json(folder):
+    """one object an item, with the number and the bytes"""
+    publisher = Lines('publish', '--surface', SURFACE)
+    try:
+        address = publisher.line(publisher.p.stdout)
+        publisher.say('abc')
+        p = subprocess.run([PROGRAM, 'stream', 'tail', '--from', address, '--surface', SURFACE, '--oldest', '-n', '1',
+                            '--json', '--timeout', '60'], capture_output=True, text=True, timeout=DEADLINE)
+        assert p.returncode == 0 and json.loads(p.stdout) == {'seq': 1, 'item': '616263'}, p.stdout + p.stderr
+    finally:
+        publisher.kill()
+
+
+CASES = [publish_and_tail, tail_json]
+
+
+def main():
+    failed = 0
+    print(f'1..{len(CASES)}')
+    for number, case in enumerate(CASES, 1):
+        complaint = None
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                case(folder)
+            except (AssertionError, subprocess.SubprocessError) as e:
+                complaint = str(e) or 'an assertion did not hold'
+        failed += complaint is not None
+        print(f'{"not ok" if complaint else "ok"} {number} - {case.__doc__}')
+        if complaint:
+            print('# ' + complaint.replace('\n', '\n# '))
+    return 1 if failed else 0
+
+
+sys.exit(main())
