@@ -44,6 +44,9 @@ struct mk_evidence {
     char reason[256];                /* BAD: why; GOOD: why it is no higher level */
 };
 
+/** "pending", "refused", or the name of its level. */
+const char *mk_evidence_name(const struct mk_evidence *e);
+
 /** Who verifies quotes on this node (docs/attestation.md). */
 struct mk_attestation {
     /** The evidence of a peer, lent until the loop is entered again. Asks the peer for a

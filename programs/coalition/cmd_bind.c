@@ -216,12 +216,47 @@ static void print_component(const json_t *o)
     }
 }
 
+/** What members showed us, when we judge quotes: null without --attest. */
+static json_t *quotes_of(const struct agent *a)
+{
+    const struct mk_evidence *e;
+    json_t *list = json_array();
+    struct mk_peer peer;
+
+    if (!a->attests) {
+        json_decref(list);
+        return json_null();
+    }
+    for (unsigned i = 0; mk_witness_peer(mk_network_witness(a->net), i, &peer, &e); i++)
+        json_array_append_new(list, json_pack("{s:o, s:s, s:s}", "peer", json_id(&peer), "quote",
+                                              mk_evidence_name(e), "reason", e->reason));
+    return list;
+}
+
+static void print_quotes(const struct agent *a, const json_t *quotes)
+{
+    struct mk_witness_status st;
+    const json_t *q;
+    size_t i;
+
+    if (!a->attests)
+        return;
+    mk_witness_status(mk_network_witness(a->net), &st);
+    if (!st.intel)
+        puts("  !!! THE ROOT OF --attest IS NOT INTEL'S: QUOTES HERE PROVE NOTHING !!!");
+    json_array_foreach(quotes, i, q)
+    {
+        printf("  quote of %.16s: %s%s%s\n", text_of(q, "peer"), text_of(q, "quote"),
+               text_of(q, "reason")[0] != '\0' ? ": " : "", text_of(q, "reason"));
+    }
+}
+
 /** Binds all of one file's components; false when one of them is not ready. */
 static bool bind_file(struct agent *a, const char *path, const struct input *in, json_t *coalitions)
 {
     struct component *v;
     size_t n = agent_components(a, &v);
-    json_t *o = json_object(), *components = json_array();
+    json_t *o = json_object(), *components = json_array(), *quotes;
     bool all = true;
 
     json_object_set_new(o, "file", json_string(path));
@@ -253,6 +288,10 @@ static bool bind_file(struct agent *a, const char *path, const struct input *in,
         json_array_append_new(components, c);
     }
     json_object_set_new(o, "components", components);
+    quotes = quotes_of(a);
+    if (!in->json)
+        print_quotes(a, quotes);
+    json_object_set_new(o, "quotes", quotes);
     json_array_append_new(coalitions, o);
     return all;
 }

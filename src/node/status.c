@@ -153,13 +153,6 @@ static json_t *links_of(const struct mk_node *n)
     return list;
 }
 
-static const char *evidence_name(const struct mk_evidence *e)
-{
-    return e->state == MK_EVIDENCE_GOOD      ? mk_attestation_level_name((uint8_t)e->level)
-           : e->state == MK_EVIDENCE_PENDING ? "pending"
-                                             : "refused";
-}
-
 static json_t *attested_of(const struct mk_witness *w)
 {
     const struct mk_evidence *e;
@@ -170,7 +163,7 @@ static json_t *attested_of(const struct mk_witness *w)
         json_t *o = json_object();
 
         json_object_set_new(o, "peer", hex_of(peer.b, sizeof peer.b));
-        json_object_set_new(o, "quote", json_string(evidence_name(e)));
+        json_object_set_new(o, "quote", json_string(mk_evidence_name(e)));
         json_object_set_new(o, "reason", json_string(e->reason));
         if (e->state == MK_EVIDENCE_GOOD) {
             char hex[2 * sizeof e->measured.mr_td.b + 1];

@@ -374,3 +374,10 @@ bool mk_gate_prepare(const struct mk_gate *g, const struct mk_peer *peer, enum m
     e = g->attestation->evidence(g->attestation, peer);
     return e == NULL || e->state != MK_EVIDENCE_PENDING;
 }
+
+const char *mk_evidence_name(const struct mk_evidence *e)
+{
+    return e->state == MK_EVIDENCE_GOOD      ? mk_attestation_level_name((uint8_t)e->level)
+           : e->state == MK_EVIDENCE_PENDING ? "pending"
+                                             : "refused";
+}

@@ -329,6 +329,36 @@ static void put_policy(struct mk_collateral_put *p, const struct mk_quote_policy
         w->staged.published = mk_memdup(published, n * sizeof *published);
 }
 
+static void free_docs(struct mk_list *docs)
+{
+    struct mk_list *n;
+
+    while ((n = mk_list_pop(docs)) != NULL)
+        mk_free(mk_container_of(n, struct judged_doc, node));
+}
+
+/* The very documents that were loaded the last time: their signatures need no second look. */
+static void drop_known(struct mk_witness *w)
+{
+    struct mk_buf ids = {0};
+    struct mk_id all;
+
+    mk_list_each(n, &w->docs)
+    {
+        const struct judged_doc *d = mk_container_of(n, struct judged_doc, node);
+        struct mk_id id = mk_hash(MK_BYTES(d->bytes, d->n));
+
+        mk_buf_put(&ids, id.b, sizeof id.b);
+    }
+    all = mk_hash(mk_buf_bytes(&ids));
+    mk_buf_done(&ids);
+    if (mk_id_eq(&all, &w->loaded)) {
+        free_docs(&w->docs);
+        w->docs_bytes = 0;
+    }
+    w->loaded = all;
+}
+
 void judge_load(struct mk_witness *w)
 {
     struct putting x = {.put = {put_doc, put_policy}, .w = w};
@@ -343,6 +373,7 @@ void judge_load(struct mk_witness *w)
         rv = mk_fault(&f, MK_ELIMIT, "more than %u bytes of it", MK_WITNESS_DOCS_MAX);
     if (rv != 0)
         snprintf(w->fault, sizeof w->fault, "collateral: %.240s", f.text);
+    drop_known(w);
     judge_next(w);
 }
 
@@ -360,6 +391,8 @@ static void fetch_end(struct mk_input *in, int status)
     mk_input_close(in);
     w->is_fetching = false;
     w->fetch_failed = status != 0;
+    if (!w->fetch_failed && strncmp(w->fault, "collateral: the command", 23) == 0)
+        w->fault[0] = '\0';
     judge_load(w);
     if (w->fetch_failed)
         snprintf(w->fault, sizeof w->fault, "collateral: the command \"%.180s\" failed", w->fetch);
@@ -383,14 +416,6 @@ void judge_fetch(struct mk_witness *w)
         w->is_fetching = true;
     else
         snprintf(w->fault, sizeof w->fault, "collateral: %.240s", f.text);
-}
-
-static void free_docs(struct mk_list *docs)
-{
-    struct mk_list *n;
-
-    while ((n = mk_list_pop(docs)) != NULL)
-        mk_free(mk_container_of(n, struct judged_doc, node));
 }
 
 void judge_close(struct mk_witness *w)

@@ -106,7 +106,7 @@ struct mk_witness {
     } judge;
     struct mk_list docs; /* that wait for the next run */
     size_t docs_bytes;
-    bool docs_new;
+    struct mk_id loaded;               /* hash of the documents of the last loading */
     uint64_t generation, collateral_s; /* as of the last run */
     uint64_t n_verified;
     int (*load)(void *arg, struct mk_collateral_put *p, struct mk_fault *reterr);

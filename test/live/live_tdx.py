@@ -221,6 +221,17 @@ def who_shows_nothing_writes_nothing(s):
     assert status != 0 and 'RequireTdx: it shows no quote' in err, err
 
 
+def an_integrator_sees_what_members_showed(s):
+    status, out, err = run('bind', s.local, '--attest', s.attest, '--json', '--timeout', '3')
+    assert status in (0, 1), err  # 1: the feed of the example does not run here
+    coalition = json.loads(out)['coalitions'][0]
+    atlas = [c for c in coalition['components'] if c['component'] == 'atlas'][0]
+    assert all(x['read'] == 'admitted' for x in atlas['surfaces']), atlas
+    assert any(q['quote'].startswith('Tdx') for q in coalition['quotes']), coalition['quotes']
+    status, out, err = run('bind', s.local, '--attest', s.attest, '--timeout', '3')
+    assert 'QUOTES HERE PROVE NOTHING' in out and 'quote of ' in out, out
+
+
 def intels_root_refuses_them(s):
     """A reader, then the committee itself, that believe nobody but Intel."""
     intel = os.path.join(os.path.dirname(s.file), 'intel.toml')
@@ -285,7 +296,7 @@ def expired_collateral_lets_go(s):
 
 
 TESTS = (emulated_peers_are_admitted, status_shouts, a_bond_costs_one_verification,
-         who_shows_nothing_writes_nothing, intels_root_refuses_them,
+         who_shows_nothing_writes_nothing, an_integrator_sees_what_members_showed, intels_root_refuses_them,
          another_measurement_is_refused, expired_collateral_lets_go)
 
 
