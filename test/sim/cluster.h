@@ -67,6 +67,7 @@ struct process {
     struct mk_dial dials[CLUSTER_MEMBERS_MAX];
     char failed[MK_FAULT_MAX];
     uint64_t checked; /* applied index that was checked last */
+    uint64_t asked;   /* ... at which certificates were asked for */
     uint64_t certified[2], certified_ms[2];
     uint64_t time_ms;  /* machine time that was seen last */
     uint64_t blank_at; /* it began with an empty disk when so much was committed; 0: it did not */
