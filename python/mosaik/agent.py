@@ -1,0 +1,212 @@
+"""Agents and bonds: an identity on the network, and the components that it binds."""
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+from ctypes import byref
+from typing import TYPE_CHECKING, Any, Iterable, Optional, Sequence
+
+from ._library import ID_ROOM, OUT, Bytes, check, handle, library, text, texts
+from .codec import BYTES, Type
+
+if TYPE_CHECKING:
+    from .admission import Acl
+
+__all__ = ['Agent', 'Bond', 'Surface', 'id_of', 'fingerprint', 'new_key', 'peer_of']
+
+
+def id_of(name: str) -> str:
+    """The id that a text stands for: 64 hex digits themselves, anything else hashed."""
+    out = ctypes.create_string_buffer(ID_ROOM)
+    library.id(name.encode(), out)
+    return out.value.decode()
+
+
+def fingerprint(path: str) -> str:
+    """The fingerprint of a coalition file: compare it with the one you compiled in."""
+    out = ctypes.create_string_buffer(ID_ROOM)
+    check(library.file_id, path.encode(), out)
+    return out.value.decode()
+
+
+def new_key() -> bytes:
+    """A fresh secret key: 32 bytes, to be kept like any secret."""
+    return os.urandom(32)
+
+
+def peer_of(key: bytes) -> str:
+    """The peer id of a secret key."""
+    out = ctypes.create_string_buffer(ID_ROOM)
+    library.key_peer(_key(key), out)
+    return out.value.decode()
+
+
+def _key(key: bytes) -> bytes:
+    if len(key) != 32:
+        raise ValueError('a key has 32 bytes')
+    return key
+
+
+def milliseconds(seconds: float) -> int:
+    return min(max(int(seconds * 1000), 0), 0xffffffff)
+
+
+class Surface:
+    """A surface of a component: its kind, name and types. The same for writer and reader.
+
+    kind: map, vec, set, cell, once, queue or stream. key: of a map or a queue.
+    """
+
+    def __init__(self, kind: str, name: str, value: Type, key: Optional[Type] = None,
+                 capacity: int = 0) -> None:
+        self.kind, self.name, self.value, self.key = kind, name, value, key or BYTES
+        self.handle = handle(library.surface_new, OUT, kind.encode(), name.encode(),
+                             text(key.name if key else None), value.name.encode(), capacity)
+
+    def __del__(self) -> None:
+        if getattr(self, 'handle', None):
+            library.surface_free(self.handle)
+            self.handle = None
+
+
+class Agent:
+    """One identity on the network, with a loop of its own; belongs to the thread that made it.
+
+    key: the secret key (new_key()), or None for a fresh one that is forgotten at the end.
+    dir: where memory of what was certified is kept, None: nowhere. listen: "host:port" where
+    others may dial. hints: "<peer>@host:port". tickets: shown wherever it binds. components:
+    it may run members of committees (key, listen and dir are then needed).
+
+    Nothing happens on the network but in calls that wait, and in run(). Use it with `with`.
+    """
+
+    def __init__(self, *, key: Optional[bytes] = None, dir: Optional[str] = None,
+                 listen: Optional[str] = None, hints: Sequence[str] = (),
+                 tickets: Sequence[bytes] = (), components: bool = False) -> None:
+        self._parts: list[Any] = []  # what hangs on it, closed in reverse order
+        shown = (Bytes * max(len(tickets), 1))()
+        kept = [ctypes.create_string_buffer(t, len(t)) for t in tickets]
+        for i, ticket in enumerate(kept):
+            shown[i] = Bytes(ctypes.cast(ticket, ctypes.c_void_p), len(tickets[i]))
+        self.handle: Optional[int] = handle(
+            library.agent_open, OUT, text(dir), None if key is None else _key(key), text(listen),
+            texts(hints), len(hints), shown, len(tickets), components)
+
+    def __enter__(self) -> Agent:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes it and all that hangs on it."""
+        while self._parts:
+            self._parts[-1].close()
+        if self.handle is not None:
+            library.agent_close(self.handle)
+            self.handle = None
+
+    @property
+    def peer(self) -> str:
+        """Its peer id."""
+        out = ctypes.create_string_buffer(ID_ROOM)
+        library.agent_peer(self.handle, out)
+        return out.value.decode()
+
+    @property
+    def port(self) -> int:
+        """The port that it listens on; 0 when it does not."""
+        return int(library.agent_port(self.handle))
+
+    def run(self, seconds: float) -> None:
+        """Lets the network happen for so long."""
+        library.agent_run(self.handle, milliseconds(seconds))
+
+    def status(self) -> dict[str, Any]:
+        """What `coalition status` shows of its components."""
+        out = Bytes()
+        library.agent_status(self.handle, byref(out))
+        return dict(json.loads(out.take()))
+
+    def bind_file(self, path: str, component: str, *, expect: Optional[str] = None) -> Bond:
+        """Binds a module ("atlas") or an organism (by its role) of a coalition file.
+
+        expect: the fingerprint that the file must have; without it, the file is believed.
+        """
+        return Bond(self, handle(library.bind_file, self.handle, OUT, path.encode(),
+                                 component.encode(), text(expect)))
+
+    def bind(self, label: str, *, stable_id: str, deployment: str, content: str,
+             members: Sequence[str]) -> Bond:
+        """Binds a component by its first roster: "<peer>@host:port" of every member."""
+        return Bond(self, handle(library.bind, self.handle, OUT, label.encode(),
+                                 stable_id.encode(), deployment.encode(), content.encode(),
+                                 texts(members), len(members)))
+
+    def add_component(self, label: str, *, stable_id: str, deployment: str, content: str,
+                      members: Sequence[str], surfaces: Iterable[Surface],
+                      acl: Optional[Acl] = None, found: bool = True) -> None:
+        """Runs a member of a committee whose component is these collections and streams.
+
+        Each member is an agent of its own with components=True; `members` names them all,
+        with addresses. acl: who may write. found: a first start.
+        """
+        listed = list(surfaces)
+        handles = (ctypes.c_void_p * max(len(listed), 1))(*[s.handle for s in listed])
+        clauses = acl.encode() if acl else b''
+        check(library.component_add, self.handle, label.encode(), stable_id.encode(),
+              deployment.encode(), content.encode(), texts(members), len(members), handles,
+              len(listed), clauses, len(clauses), found)
+
+
+class Part:
+    """Something that hangs on an agent: closed by close(), by `with`, or with the agent."""
+
+    def __init__(self, agent: Agent, value: int) -> None:
+        self.agent, self._handle = agent, value
+        agent._parts.append(self)
+
+    def __enter__(self) -> Any:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def handle(self) -> int:
+        if not self._handle:
+            raise ValueError('it was closed')
+        return self._handle
+
+    def _free(self, value: int) -> None:
+        raise NotImplementedError
+
+    def close(self) -> None:
+        if self._handle:
+            value, self._handle = self._handle, 0
+            self.agent._parts.remove(self)
+            self._free(value)
+
+
+class Bond(Part):
+    """A component, bound: what surfaces are opened on, and written through."""
+
+    def __init__(self, agent: Agent, value: int) -> None:
+        super().__init__(agent, value)
+        self._on: list[Part] = []
+
+    def wait(self, timeout: float = 10) -> Bond:
+        """Until a member is linked. Unreachable or Refused say why not."""
+        check(library.bond_wait, self.handle, milliseconds(timeout))
+        return self
+
+    def close(self) -> None:
+        while self._on:
+            self._on.pop().close()
+        super().close()
+
+    def _free(self, value: int) -> None:
+        library.bond_close(value)
+
+

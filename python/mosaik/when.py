@@ -1,0 +1,142 @@
+"""Conditions: `when.all(when.online(cards), when.reaches(jobs, 7)).wait(5)`.
+
+Made of conditions by all(), any() and ~; waited for with a deadline, again and again. An
+operand belongs to the condition that it went into.
+"""
+from __future__ import annotations
+
+import ctypes
+from ctypes import byref
+from typing import Any, Callable, Optional, Union
+
+from ._library import FILTER, Bytes, check, library
+from .agent import Agent, Bond, Part, id_of, milliseconds
+from .collections import Collection
+from .streams import Consumer, Feed, Producer
+from .values import decode
+
+__all__ = ['Condition', 'all', 'any', 'bound', 'online', 'updated', 'reaches', 'subscribed',
+           'tagged', 'appended', 'window', 'consuming']
+
+Filter = Callable[[Any], bool]
+
+
+class Condition(Part):
+    """keeps: what the C side calls into, for as long as it lives."""
+
+    def __init__(self, agent: Agent, value: int, keeps: Any = None) -> None:
+        super().__init__(agent, value)
+        self._keeps = keeps
+
+    def _free(self, value: int) -> None:
+        library.when_free(value)
+
+    def _give(self) -> int:
+        """The handle, for a condition that takes it."""
+        value, self._handle = self.handle, 0
+        self.agent._parts.remove(self)
+        return value
+
+    def __bool__(self) -> bool:
+        """Does it hold now?"""
+        return bool(library.when_holds(self.handle))
+
+    def wait(self, timeout: float = 10) -> None:
+        """TimedOut or Closed say what was missing."""
+        check(library.when_wait, self.handle, milliseconds(timeout))
+
+    def explain(self) -> str:
+        out = Bytes()
+        library.when_explain(self.agent.handle, self.handle, byref(out))
+        return out.take().decode()
+
+    def __invert__(self) -> Condition:
+        return Condition(self.agent, library.when_not(self._give()), self._keeps)
+
+    def __and__(self, other: Condition) -> Condition:
+        return all(self, other)
+
+    def __or__(self, other: Condition) -> Condition:
+        return any(self, other)
+
+
+def _combine(function: Callable[..., int], parts: tuple[Condition, ...]) -> Condition:
+    if not parts or len(parts) > 64:
+        raise ValueError('1 to 64 conditions')
+    agent, keeps = parts[0].agent, [p._keeps for p in parts]
+    handles = (ctypes.c_void_p * len(parts))(*[p._give() for p in parts])
+    return Condition(agent, function(handles, len(parts)), keeps)
+
+
+def all(*parts: Condition) -> Condition:
+    return _combine(library.when_all, parts)
+
+
+def any(*parts: Condition) -> Condition:
+    return _combine(library.when_any, parts)
+
+
+def bound(bond: Bond) -> Condition:
+    """At least one member is linked."""
+    return Condition(bond.agent, library.when_bound(bond.handle))
+
+
+def online(c: Collection) -> Condition:
+    return Condition(c.agent, library.when_online(c.handle))
+
+
+def updated(c: Collection) -> Condition:
+    """Its next version."""
+    return Condition(c.agent, library.when_updated(c.handle))
+
+
+def reaches(c: Collection, version: int) -> Condition:
+    return Condition(c.agent, library.when_reaches(c.handle, version))
+
+
+def subscribed(p: Producer, n: int = 1) -> Condition:
+    """At least n subscribers."""
+    return Condition(p.agent, library.when_subscribed(p.handle, n))
+
+
+def consuming(c: Consumer) -> Condition:
+    """It is subscribed to its producer."""
+    return Condition(c.agent, library.when_consuming(c.handle))
+
+
+def tagged(agent: Agent, name: str, n: int = 1) -> Condition:
+    """At least n peers are known whose entry names this surface or deployment."""
+    return Condition(agent, library.when_tagged(agent.handle, id_of(name).encode(), n))
+
+
+def _filter(source: Union[Feed, Consumer], accept: Optional[Filter]) -> Any:
+    if accept is None:
+        return FILTER()
+    kind = source.surface.value if isinstance(source, Feed) else source.value
+
+    def call(p: Optional[int], n: int) -> bool:
+        assert accept is not None
+        try:
+            return bool(accept(decode(source.agent, kind, ctypes.string_at(p, n) if n else b'')))
+        except Exception:  # an item that the filter cannot judge is none of ours
+            return False
+    return FILTER(call)
+
+
+def appended(source: Union[Feed, Consumer], accept: Optional[Filter] = None) -> Condition:
+    """The next item that `accept` takes."""
+    keeps = _filter(source, accept)
+    make = library.when_appended if isinstance(source, Feed) else library.when_received
+    return Condition(source.agent, make(source.handle, ctypes.cast(keeps, ctypes.c_void_p)), keeps)
+
+
+def window(source: Union[Feed, Consumer], seconds: float, count: int,
+           accept: Optional[Filter] = None) -> Condition:
+    """At least `count` items that `accept` takes came within so many seconds."""
+    if not 1 <= count <= 65536:
+        raise ValueError('count is 1 to 65536')
+    keeps = _filter(source, accept)
+    make = (library.when_feed_window if isinstance(source, Feed)
+            else library.when_consumer_window)
+    return Condition(source.agent, make(source.handle, milliseconds(seconds), count,
+                                        ctypes.cast(keeps, ctypes.c_void_p)), keeps)

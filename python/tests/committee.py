@@ -1,0 +1,95 @@
+"""A committee of real members in this process, each an agent in a thread of its own."""
+import os
+import socket
+import threading
+
+import mosaik
+
+SURFACES = {
+    'words': ('map', mosaik.codec.STR, mosaik.codec.STR),
+    'jobs': ('vec', mosaik.codec.STR, None),
+    'names': ('set', mosaik.codec.STR, None),
+    'leader': ('cell', mosaik.codec.U64, None),
+    'genesis': ('once', mosaik.codec.BYTES, None),
+    'queue': ('queue', mosaik.codec.STR, mosaik.codec.U64),
+    'events': ('stream', mosaik.codec.I64, None),
+}
+
+
+def surface(name):
+    kind, value, key = SURFACES[name]
+    return mosaik.Surface(kind, name, value, key, capacity=3 if kind == 'queue' else 0)
+
+
+def free_ports(n):
+    sockets = [socket.socket() for _ in range(n)]
+    for s in sockets:
+        s.bind(('127.0.0.1', 0))
+    ports = [s.getsockname()[1] for s in sockets]
+    for s in sockets:
+        s.close()
+    return ports
+
+
+class Thread(threading.Thread):
+    """Runs make(agent) in an agent of its own, then lets the network happen until stop()."""
+
+    def __init__(self, options, make):
+        super().__init__(daemon=True)
+        self.options, self.make = options, make
+        self.ready, self.over = threading.Event(), threading.Event()
+        self.error = None
+        self.start()
+
+    def run(self):
+        try:
+            with mosaik.Agent(**self.options) as agent:
+                self.make(agent)
+                self.ready.set()
+                while not self.over.is_set():
+                    agent.run(0.02)
+        except Exception as e:  # shown by whoever waits
+            self.error = e
+            self.ready.set()
+
+    def wait(self):
+        assert self.ready.wait(30)
+        if self.error:
+            raise self.error
+        return self
+
+    def stop(self):
+        self.over.set()
+        self.join(30)
+        assert not self.is_alive()
+
+
+class Committee:
+    """stable_id, deployment and content are the ids of a component in `folder`."""
+
+    def __init__(self, folder, name='shelf', acl=None, n=3):
+        keys = [mosaik.new_key() for _ in range(n)]
+        self.name = name
+        self.members = [f'{mosaik.peer_of(key)}@127.0.0.1:{port}'
+                        for key, port in zip(keys, free_ports(n))]
+        self.ids = {'stable_id': mosaik.id_of(name), 'deployment': mosaik.id_of(name + ' 1'),
+                    'content': mosaik.id_of(name + ' content'), 'members': self.members}
+
+        def join(agent):
+            agent.add_component(name, surfaces=[surface(s) for s in SURFACES], acl=acl,
+                                **self.ids)
+
+        self.threads = [
+            Thread({'key': key, 'dir': os.path.join(folder, f'{name}-{i}'), 'components': True,
+                    'listen': self.members[i].split('@')[1],
+                    'hints': [m for m in self.members if m != self.members[i]]}, join)
+            for i, key in enumerate(keys)]
+        for thread in self.threads:
+            thread.wait()
+
+    def bind(self, agent):
+        return agent.bind(self.name, **self.ids).wait(20)
+
+    def stop(self):
+        for thread in self.threads:
+            thread.stop()

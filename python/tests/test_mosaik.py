@@ -1,0 +1,303 @@
+"""The package against real members, over real sockets.
+
+  python3 python/tests/run.py test_mosaik
+"""
+import os
+import sys
+import tempfile
+import threading
+import time
+import unittest
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [os.path.dirname(HERE), HERE]
+
+import mosaik  # noqa: E402
+from committee import Committee, Thread, free_ports, surface  # noqa: E402
+from mosaik import when  # noqa: E402
+
+
+class Codec(unittest.TestCase):
+    def test_values(self):
+        codec = mosaik.codec
+        for kind, values in ((codec.U64, [0, 127, 128, 2**64 - 1]), (codec.STR, ['', 'ä']),
+                             (codec.I64, [0, -1, 2**63 - 1, -2**63]), (codec.BOOL, [True, False]),
+                             (codec.BYTES, [b'', b'\0' * 300]), (codec.F64, [0.5]),
+                             (codec.ID, ['ab' * 32])):
+            for value in values:
+                self.assertEqual(kind.decode(kind.encode(value)), value)
+        for kind, data in ((codec.U64, b'\x80\x00'), (codec.U64, b''), (codec.U64, b'\0\0'),
+                           (codec.STR, b'\x02a'), (codec.BOOL, b'\2'),
+                           (codec.U64, b'\xff' * 9 + b'\x7f')):
+            with self.assertRaises(ValueError):
+                kind.decode(data)
+
+    def test_ids(self):
+        self.assertEqual(mosaik.id_of('ab' * 32), 'ab' * 32)
+        self.assertEqual(len(mosaik.id_of('a text')), 64)
+        self.assertEqual(len(mosaik.peer_of(bytes(32))), 64)
+        with self.assertRaises(ValueError):
+            mosaik.peer_of(b'short')
+        with self.assertRaises(mosaik.MosaikError):
+            mosaik.Surface('tree', 'x', mosaik.codec.STR)
+        with self.assertRaises(mosaik.MosaikError):
+            mosaik.Surface('map', 'x', mosaik.codec.Type('nothing', bytes, bytes))
+
+
+class Tokens(unittest.TestCase):
+    def test_judge(self):
+        with mosaik.Agent() as agent:
+            key, secret = mosaik.new_key(), bytes(range(32))
+            claims = {'iss': 'me', 'aud': 'you', 'sub': 'ab' * 32, 'exp': 2000}
+            keys = mosaik.JwtKeys(agent).add('HS256', secret)
+            keys.add('EdDSA', bytes.fromhex(mosaik.peer_of(key)))
+            for token in (mosaik.issue_jwt_secret(agent, 'HS256', secret, claims),
+                          mosaik.issue_jwt(agent, key, claims)):
+                got = keys.judge(token, issuer='me', audience='you', peer='ab' * 32, at=1999)
+                self.assertEqual(got, claims)
+                with self.assertRaisesRegex(mosaik.Refused, 'expired'):
+                    keys.judge(token, at=2000)
+                with self.assertRaisesRegex(mosaik.Refused, 'aud'):
+                    keys.judge(token, audience='them', at=1)
+                with self.assertRaises(mosaik.BadSignature):
+                    keys.judge(token[:-2] + ('A' if token[-2] != 'A' else 'B') + 'A', at=1)
+            jwk = {'kty': 'oct', 'k': 'AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA'}
+            keys.add_jwk(jwk)
+            with self.assertRaises(mosaik.MosaikError):
+                keys.add_jwk({'kty': 'oct', 'k': 'AA'})
+            with self.assertRaises(mosaik.MosaikError):
+                mosaik.issue_jwt_secret(agent, 'none', secret, claims)
+
+    def test_acl(self):
+        with mosaik.Agent() as agent:
+            acl = mosaik.Acl().peers(['cd' * 32, 'ab' * 32]).attestation(0).readers()
+            self.assertEqual(len(acl.check(agent)['clauses']), 3)
+            with self.assertRaises(mosaik.MosaikError):
+                mosaik.Acl().jwt('x', 'HS256', bytes(32)).check(agent)
+
+
+class Shelf(unittest.TestCase):
+    """One committee for all of these; names are used by one test each."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = tempfile.TemporaryDirectory()
+        cls.committee = Committee(cls.folder.name)
+        cls.agent = mosaik.Agent()
+        cls.bond = cls.committee.bind(cls.agent)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.agent.close()
+        cls.committee.stop()
+        cls.folder.cleanup()
+
+    def open(self, shape, name):
+        c = shape(self.bond, surface(name))
+        self.addCleanup(c.close)
+        c.wait(0, 30)
+        return c
+
+    def test_map(self):
+        words = self.open(mosaik.Map, 'words')
+        with self.assertRaises(ValueError):
+            mosaik.Set(self.bond, surface('words'))
+        words.wait(words.clear().version)
+        written = words.insert('a', '1')
+        self.assertTrue(written.changed)
+        self.assertEqual(words.insert('a', '1'), mosaik.Written(written.version, False))
+        words.wait(words.extend({'b': '2', 'c': '3'}).version)
+        self.assertEqual(dict(words.items()), {'a': '1', 'b': '2', 'c': '3'})
+        self.assertTrue('a' in words and 'z' not in words and len(words) == 3)
+        words.compare_exchange('a', '1', '9')
+        words.compare_exchange('d', None, '4')
+        with self.assertRaisesRegex(mosaik.Refused, 'another value'):
+            words.compare_exchange('a', '1', '8')
+        words.wait(words.compare_exchange('d', '4', None).version)
+        self.assertEqual((words['a'], words.get('d')), ('9', None))
+        with self.assertRaises(KeyError):
+            words['d']
+        self.assertEqual(mosaik.lookup(self.bond, words.surface, 'b', timeout=20), '2')
+        with self.assertRaises(mosaik.NotFound):
+            mosaik.lookup(self.bond, words.surface, 'nothing', timeout=20)
+        words.wait(words.remove('a', 'b', 'nothing').version)
+        self.assertEqual(sorted(words), ['c'])
+        words.wait(words.clear().version)
+        self.assertFalse(words.clear().changed)
+        self.assertEqual(len(words), 0)
+
+    def test_vec(self):
+        jobs = self.open(mosaik.Vec, 'jobs')
+        jobs.push_back('b', 'c')
+        jobs.push_front('a')
+        jobs.insert(3, 'd')
+        with self.assertRaisesRegex(mosaik.Refused, 'past the end'):
+            jobs.insert(9, 'x')
+        jobs.wait(jobs.swap(0, 3).version)
+        self.assertEqual(list(jobs), ['d', 'b', 'c', 'a'])
+        jobs.set(1, 'B')
+        jobs.pop_front()
+        jobs.wait(jobs.pop_back().version)
+        self.assertEqual((list(jobs), jobs[-1]), (['B', 'c'], 'c'))
+        with self.assertRaises(IndexError):
+            jobs[2]
+        self.assertFalse(jobs.remove(7).changed)
+        jobs.remove(0)
+        jobs.wait(jobs.truncate(0).version)
+        self.assertEqual(list(jobs), [])
+
+    def test_set_cell_once(self):
+        names = self.open(mosaik.Set, 'names')
+        names.add('x', 'y')
+        self.assertFalse(names.add('x').changed)
+        names.wait(names.remove('y', 'z').version)
+        self.assertTrue('x' in names and 'y' not in names and names.issubset(names))
+        self.assertEqual(list(names), ['x'])
+        leader = self.open(mosaik.Cell, 'leader')
+        leader.write(7)
+        leader.wait(leader.compare_exchange(7, 8).version)
+        self.assertEqual(leader.get(), 8)
+        with self.assertRaises(mosaik.Refused):
+            leader.compare_exchange(None, 1)
+        genesis = self.open(mosaik.Once, 'genesis')
+        self.assertIsNone(genesis.get())
+        self.assertTrue(genesis.write(b'first').changed)
+        self.assertFalse(genesis.write(b'second').changed)
+        self.assertEqual(genesis.await_value(10), b'first')
+        with self.assertRaises(TypeError):
+            genesis.clear()
+
+    def test_queue(self):
+        queue = self.open(mosaik.PriorityQueue, 'queue')
+        queue.insert(5, 7, 'five')
+        queue.extend([(1, 1, 'one'), (9, 9, 'nine')])
+        queue.wait(queue.insert(4, 4, 'four').version)  # the capacity is three: 1 goes
+        self.assertEqual(list(queue), [(4, 4, 'four'), (5, 7, 'five'), (9, 9, 'nine')])
+        self.assertEqual((queue.min(), queue.max()), ((4, 4, 'four'), (9, 9, 'nine')))
+        queue.update_priority(9, 3)
+        queue.update_value(9, 'NINE')
+        queue.wait(queue.compare_exchange(4, 'four', None).version)
+        self.assertEqual(list(queue), [(3, 9, 'NINE'), (5, 7, 'five')])
+        self.assertEqual((queue.priority(9), queue.get(7), queue.priority(4)), (3, 'five', None))
+        queue.wait(queue.remove_range(end=5).version)
+        self.assertTrue(7 in queue and 9 not in queue)
+        queue.wait(queue.remove(7).version)
+        self.assertIsNone(queue.min())
+
+    def test_stream_and_conditions(self):
+        events = surface('events')
+        feed = mosaik.Feed(self.bond, events)
+        self.addCleanup(feed.close)
+        with self.assertRaises(mosaik.MosaikError):
+            mosaik.Feed(self.bond, surface('words'))
+        big = when.appended(feed, lambda v: v > 10)
+        burst = when.window(feed, 30, 3, lambda v: v < 0)
+        mosaik.append(self.bond, events, 1, -1)
+        self.assertEqual(feed.next(20), mosaik.Item(1, 1))
+        self.assertEqual(feed.next(20).value, -1)
+        with self.assertRaisesRegex(mosaik.TimedOut, 'an item comes that passes'):
+            big.wait(0.2)
+        mosaik.append(self.bond, events, 11, -2, -3)
+        burst.wait(20)
+        self.assertIn('(3 did)', burst.explain())
+        self.assertEqual([i.value for i in feed.items(1)], [11, -2, -3])
+        feed.close()
+        with self.assertRaises(mosaik.Closed):
+            big.wait(1)
+        with self.assertRaises(ValueError):
+            feed.next(1)
+
+    def test_conditions_of_collections(self):
+        other = mosaik.Agent()
+        self.addCleanup(other.close)
+        words = mosaik.Map(self.committee.bind(other), surface('words'))
+        ready = when.online(words) & when.bound(words.bond)
+        ready.wait(20)
+        self.assertTrue(ready)
+        written = mosaik.Map(self.bond, surface('words')).insert('condition', str(time.time()))
+        when.all(when.reaches(words, written.version), when.online(words)).wait(20)
+        self.assertIn('condition', words)
+        self.assertFalse(~when.online(words))
+        never = when.any(when.reaches(words, 10**9), when.tagged(other, 'no such id'))
+        with self.assertRaisesRegex(mosaik.TimedOut, 'reaches version 1000000000'):
+            never.wait(0.1)
+
+
+class Peers(unittest.TestCase):
+    def stream(self, acl):
+        """(a thread that produces "prices", its peer, its address)."""
+        key, address = mosaik.new_key(), f'127.0.0.1:{free_ports(1)[0]}'
+
+        def produce(agent):
+            producer = mosaik.Producer(agent, 'prices', mosaik.codec.U64, acl=acl)
+            for i in range(5):
+                producer.send(i)
+
+        thread = Thread({'key': key, 'listen': address}, produce).wait()
+        self.addCleanup(thread.stop)
+        return mosaik.peer_of(key), address
+
+    def test_stream(self):
+        peer, address = self.stream(None)
+        with mosaik.Agent() as agent:
+            consumer = mosaik.Consumer(agent, 'prices', peer, mosaik.codec.U64, address=address)
+            when.consuming(consumer).wait(20)
+            self.assertEqual([i.value for i in (consumer.next(20) for _ in range(5))],
+                             list(range(5)))
+            with self.assertRaises(mosaik.TimedOut):
+                consumer.next(0.1)
+
+    def test_refusal_names_the_clause(self):
+        peer, address = self.stream(mosaik.Acl().peers(['ab' * 32]).readers())
+        with mosaik.Agent() as agent:
+            consumer = mosaik.Consumer(agent, 'prices', peer, mosaik.codec.U64, address=address)
+            with self.assertRaisesRegex(mosaik.Refused, 'clause 0 PeerList'):
+                consumer.next(20)
+
+    def test_subscribed(self):
+        address, seen = f'127.0.0.1:{free_ports(1)[0]}', []
+        key, stop = mosaik.new_key(), threading.Event()
+
+        def consume(agent):
+            consumer = mosaik.Consumer(agent, 'prices', mosaik.peer_of(key), mosaik.codec.U64,
+                                       address=address)
+            seen.append(consumer.next(20).value)
+            stop.set()
+
+        with mosaik.Agent(key=key, listen=address) as agent:
+            producer = mosaik.Producer(agent, 'prices', mosaik.codec.U64)
+            thread = Thread({}, consume)
+            self.addCleanup(thread.stop)
+            when.subscribed(producer, 1).wait(20)
+            self.assertEqual(producer.subscribers, 1)
+            producer.send(42)
+            while not stop.is_set():
+                agent.run(0.02)
+        self.assertEqual(seen, [42])
+
+
+class Admission(unittest.TestCase):
+    def test_a_token_admits(self):
+        """A component that wants a JWT: refused without, admitted with one."""
+        issuer, mine = mosaik.new_key(), mosaik.new_key()
+        acl = mosaik.Acl().jwt('the issuer', 'EdDSA', bytes.fromhex(mosaik.peer_of(issuer)))
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        committee = Committee(folder.name, 'gated', acl, n=1)
+        self.addCleanup(committee.stop)
+        with mosaik.Agent(key=mine) as agent:
+            token = mosaik.issue_jwt(agent, issuer, {
+                'iss': 'the issuer', 'aud': committee.ids['stable_id'],
+                'sub': mosaik.peer_of(mine), 'exp': int(time.time()) + 3600})
+            ticket = mosaik.jwt_ticket(agent, token)
+            words = mosaik.Map(committee.bind(agent), surface('words'))
+            with self.assertRaisesRegex(mosaik.Refused, 'RequireJwt'):
+                words.insert('a', '1')
+        with mosaik.Agent(key=mine, tickets=[ticket]) as agent:
+            words = mosaik.Map(committee.bind(agent), surface('words'))
+            words.wait(words.insert('a', '1').version, 20)
+            self.assertEqual(words['a'], '1')
+
+
+if __name__ == '__main__':
+    unittest.main(verbosity=2)
