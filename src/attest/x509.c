@@ -190,11 +190,11 @@ const char *x509_common_name(struct mk_bytes name, char out[64])
 /* --- revocation lists ---------------------------------------------------------------------- */
 
 /* Each entry: serial, date, extensions of which none is read. */
-static bool crl_entry(struct der *list, struct mk_bytes *ret_serial)
+static bool crl_entry(struct der *list)
 {
     struct der e = der_enter(list, DER_SEQUENCE);
 
-    *ret_serial = x509_serial(&e);
+    x509_serial(&e);
     der_take_time(&e);
     if (der_more(&e))
         der_take(&e, DER_SEQUENCE);
@@ -223,7 +223,6 @@ static bool crl_tbs(struct x509_crl *c)
 {
     struct der d = der_of(c->signed_part), t = der_enter(&d, DER_SEQUENCE), list;
     bool ok = der_take_u32(&t) == 1;
-    struct mk_bytes serial;
 
     ok &= x509_algorithm(&t);
     c->issuer = der_take_whole(&t, DER_SEQUENCE);
@@ -233,7 +232,7 @@ static bool crl_tbs(struct x509_crl *c)
         c->revoked = der_take(&t, DER_SEQUENCE);
     list = der_of(c->revoked);
     while (der_more(&list)) {
-        if (!crl_entry(&list, &serial))
+        if (!crl_entry(&list))
             return false;
     }
     return ok && der_done(&list) && crl_extensions(&t) && der_done(&t) && der_done(&d);
@@ -255,13 +254,15 @@ int x509_crl_parse(struct x509_crl *ret, struct mk_bytes der, struct mk_fault *r
     return 0;
 }
 
+/* The entries were checked when the list was parsed: here only their serials are read. */
 bool x509_crl_lists(const struct x509_crl *crl, struct mk_bytes serial)
 {
     struct der list = der_of(crl->revoked);
-    struct mk_bytes s;
 
-    while (der_more(&list) && crl_entry(&list, &s)) {
-        if (mk_bytes_eq(s, serial))
+    while (der_more(&list)) {
+        struct der e = der_enter(&list, DER_SEQUENCE);
+
+        if (mk_bytes_eq(der_take(&e, DER_INTEGER), serial))
             return true;
     }
     return false;

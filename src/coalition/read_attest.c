@@ -57,7 +57,8 @@ static int read_statuses(struct reader *r, const struct toml_node *n, const stru
                                "\"%s\" is no TCB status that can be accepted; these are UpToDate, "
                                "SWHardeningNeeded, ConfigurationNeeded, "
                                "ConfigurationAndSWHardeningNeeded, OutOfDate, "
-                               "OutOfDateConfigurationNeeded",
+                               "OutOfDateConfigurationNeeded, TDRelaunchAdvised, "
+                               "TDRelaunchAdvisedConfigurationNeeded",
                                v[i].p);
         a->statuses |= 1u << s;
     }
