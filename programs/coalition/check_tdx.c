@@ -95,6 +95,7 @@ static int load_root(struct mk_quote_root **ret, const char *path)
 
 struct docs {
     struct mk_buf v[FILES_MAX];
+    const char *path[FILES_MAX]; /* NULL: of a directory */
     unsigned n;
 };
 
@@ -117,8 +118,12 @@ static int docs_take(struct docs *d, const char *path)
     int status = STATUS_DONE;
     DIR *dir;
 
-    if (stat(path, &st) != 0 || !S_ISDIR(st.st_mode))
-        return docs_read(d, path);
+    if (stat(path, &st) != 0 || !S_ISDIR(st.st_mode)) {
+        status = docs_read(d, path);
+        if (status == STATUS_DONE)
+            d->path[d->n - 1] = path;
+        return status;
+    }
     dir = opendir(path);
     if (dir == NULL)
         return complain(STATUS_USAGE, "%s: cannot be read", path);
@@ -133,7 +138,21 @@ static int docs_take(struct docs *d, const char *path)
     return status;
 }
 
-/* What is wrong with a document is told by the verdict, when it was needed. */
+/* A file that is no collateral at all is a bad file; whatever else is wrong with a document, the
+ * verdict says when it was needed. Files of a directory may be anything. */
+static int docs_check(struct mk_collateral *c, const struct docs *d)
+{
+    for (unsigned i = 0; i < d->n; i++) {
+        struct mk_bytes doc = mk_buf_bytes(&d->v[i]);
+        struct mk_fault fault = {{0}};
+        int rv = d->path[i] != NULL ? mk_collateral_add(c, &doc, 1, &fault) : 0;
+
+        if (rv == MK_EMALFORMED || rv == MK_ELIMIT)
+            return complain(STATUS_USAGE, "%s: %s", d->path[i], fault.text);
+    }
+    return STATUS_DONE;
+}
+
 static int load_collateral(struct mk_collateral *c, const struct input *in, struct mk_fault *why)
 {
     struct mk_bytes slices[FILES_MAX];
@@ -142,9 +161,11 @@ static int load_collateral(struct mk_collateral *c, const struct input *in, stru
 
     for (unsigned i = 0; status == STATUS_DONE && i < in->n_collateral; i++)
         status = docs_take(&d, in->collateral[i]);
+    if (status == STATUS_DONE)
+        status = docs_check(c, &d);
     for (unsigned i = 0; i < d.n; i++)
         slices[i] = mk_buf_bytes(&d.v[i]);
-    if (status == STATUS_DONE)
+    if (status == STATUS_DONE) /* together: one may sign what stands in another */
         mk_collateral_add(c, slices, d.n, why);
     for (unsigned i = 0; i < d.n; i++)
         mk_buf_done(&d.v[i]);

@@ -7,31 +7,12 @@
 
 #include <string.h>
 
-static int use_list(const struct mk_collateral *c, const uint8_t signer[32], const char *what,
-                    uint64_t now_s, const struct x509_crl **ret, struct mk_quote_verdict *v,
-                    struct mk_fault *reterr)
-{
-    const struct crl_item *item = collateral_list(c, signer);
-    struct span span;
-    int rv;
-
-    if (item == NULL)
-        return mk_fault(reterr, MK_EREFUSED, "collateral: there is no %s", what);
-    span = (struct span){item->crl.this_update, item->crl.next_update};
-    rv = span_check(&span, what, now_s, reterr);
-    v->expires_s = span.to < v->expires_s ? span.to : v->expires_s;
-    *ret = &item->crl;
-    return rv;
-}
-
-static int use_head(const struct tcb_head *h, const char *what, const struct x509_crl *root_list,
-                    uint64_t now_s, struct mk_quote_verdict *v, struct mk_fault *reterr)
-{
-    if (x509_crl_lists(root_list, MK_BYTES(h->serial, h->n_serial)))
-        return mk_fault(reterr, MK_EREFUSED, "%s: the certificate that signs it is revoked", what);
-    v->expires_s = h->span.to < v->expires_s ? h->span.to : v->expires_s;
-    return span_check(&h->span, what, now_s, reterr);
-}
+/* The four documents that a verdict rests on. */
+struct used {
+    const struct x509_crl *root_list, *ca_list;
+    const struct tcb_info *info;
+    const struct qe_identity *qe;
+};
 
 static const struct tcb_info *find_info(const struct mk_collateral *c, enum mk_tee tee,
                                         const uint8_t fmspc[6])
@@ -52,22 +33,71 @@ static const struct qe_identity *find_identity(const struct mk_collateral *c, en
     return NULL;
 }
 
-static int judge_revocation(const struct mk_collateral *c, const struct pck *pck, uint64_t now_s,
-                            const struct x509_crl **ret_root_list, struct mk_quote_verdict *v,
-                            struct mk_fault *reterr)
+static int find_all(struct used *u, const struct mk_collateral *c, enum mk_tee tee,
+                    const struct pck *pck, struct mk_fault *reterr)
 {
-    const struct x509_crl *ca_list;
-    int rv =
-        use_list(c, c->root->id, "revocation list of the root", now_s, ret_root_list, v, reterr);
+    const struct crl_item *root = collateral_list(c, c->root->id);
+    const struct crl_item *ca = collateral_list(c, pck->ca);
+    char fmspc[13];
 
-    if (rv == 0)
-        rv = use_list(c, pck->ca, "revocation list of the PCK's CA", now_s, &ca_list, v, reterr);
-    if (rv != 0)
-        return rv;
-    if (x509_crl_lists(*ret_root_list, MK_BYTES(pck->ca_serial, pck->n_ca_serial)))
+    mk_hex(fmspc, pck->platform.fmspc, 6);
+    u->info = find_info(c, tee, pck->platform.fmspc);
+    u->qe = find_identity(c, tee);
+    if (root == NULL || ca == NULL)
+        return mk_fault(reterr, MK_EREFUSED, "collateral: there is no revocation list of the %s",
+                        root == NULL ? "root" : "PCK's CA");
+    if (u->info == NULL)
+        return mk_fault(reterr, MK_EREFUSED, "collateral: there is no TCB info of FMSPC %s for %s",
+                        fmspc, mk_tee_name(tee));
+    if (u->qe == NULL)
+        return mk_fault(reterr, MK_EREFUSED, "collateral: there is no QE identity for %s",
+                        mk_tee_name(tee));
+    u->root_list = &root->crl;
+    u->ca_list = &ca->crl;
+    return 0;
+}
+
+/* Every date; of several that have passed, the one that passed first is told. */
+static int check_dates(const struct used *u, uint64_t now_s, struct mk_quote_verdict *v,
+                       struct mk_fault *reterr)
+{
+    const struct {
+        struct span span;
+        const char *what;
+    } all[] = {
+        {{u->root_list->this_update, u->root_list->next_update}, "revocation list of the root"},
+        {{u->ca_list->this_update, u->ca_list->next_update}, "revocation list of the PCK's CA"},
+        {u->info->head.span, "TCB info"},
+        {u->qe->head.span, "QE identity"}};
+    size_t n = sizeof all / sizeof all[0], first = 0;
+
+    for (size_t i = 1; i < n; i++)
+        first = all[i].span.to < all[first].span.to ? i : first;
+    v->expires_s = all[first].span.to < v->expires_s ? all[first].span.to : v->expires_s;
+    if (now_s >= all[first].span.to)
+        return span_check(&all[first].span, all[first].what, now_s, reterr);
+    for (size_t i = 0; i < n; i++) {
+        int rv = span_check(&all[i].span, all[i].what, now_s, reterr);
+
+        if (rv != 0)
+            return rv;
+    }
+    return 0;
+}
+
+static int check_revocation(const struct used *u, const struct pck *pck, struct mk_fault *reterr)
+{
+    const struct tcb_head *heads[] = {&u->info->head, &u->qe->head};
+
+    if (x509_crl_lists(u->root_list, MK_BYTES(pck->ca_serial, pck->n_ca_serial)))
         return mk_fault(reterr, MK_EREFUSED, "the PCK's CA is revoked");
-    if (x509_crl_lists(ca_list, MK_BYTES(pck->serial, pck->n_serial)))
+    if (x509_crl_lists(u->ca_list, MK_BYTES(pck->serial, pck->n_serial)))
         return mk_fault(reterr, MK_EREFUSED, "the PCK certificate is revoked");
+    for (size_t i = 0; i < 2; i++) {
+        if (x509_crl_lists(u->root_list, MK_BYTES(heads[i]->serial, heads[i]->n_serial)))
+            return mk_fault(reterr, MK_EREFUSED, "%s: the certificate that signs it is revoked",
+                            i == 0 ? "TCB info" : "QE identity");
+    }
     return 0;
 }
 
@@ -75,26 +105,15 @@ int collateral_judge(const struct mk_collateral *c, const struct mk_quote_root *
                      const struct mk_quote *q, const struct pck *pck, uint64_t now_s,
                      struct mk_quote_verdict *v, struct mk_fault *reterr)
 {
-    const struct qe_identity *qe = find_identity(c, q->tee);
-    const struct tcb_info *info = find_info(c, q->tee, pck->platform.fmspc);
-    const struct x509_crl *root_list;
-    char fmspc[13];
+    struct used u = {0};
     int rv;
 
-    mk_hex(fmspc, pck->platform.fmspc, 6);
     if (memcmp(c->root->id, root->id, sizeof root->id) != 0)
         return mk_fault(reterr, MK_EREFUSED, "collateral: of another root");
-    rv = judge_revocation(c, pck, now_s, &root_list, v, reterr);
-    if (rv != 0)
-        return rv;
-    if (info == NULL)
-        return mk_fault(reterr, MK_EREFUSED, "collateral: there is no TCB info of FMSPC %s for %s",
-                        fmspc, mk_tee_name(q->tee));
-    if (qe == NULL)
-        return mk_fault(reterr, MK_EREFUSED, "collateral: there is no QE identity for %s",
-                        mk_tee_name(q->tee));
-    rv = use_head(&info->head, "TCB info", root_list, now_s, v, reterr);
+    rv = find_all(&u, c, q->tee, pck, reterr);
     if (rv == 0)
-        rv = use_head(&qe->head, "QE identity", root_list, now_s, v, reterr);
-    return rv != 0 ? rv : tcb_judge(info, qe, q, pck, v, reterr);
+        rv = check_dates(&u, now_s, v, reterr);
+    if (rv == 0)
+        rv = check_revocation(&u, pck, reterr);
+    return rv != 0 ? rv : tcb_judge(u.info, u.qe, q, pck, v, reterr);
 }

@@ -132,6 +132,7 @@ def tdx_usage(folder):
     refused(2, 'QUOTE is missing', 'check', 'tdx')
     refused(2, 'none: No such file', 'check', 'tdx', os.path.join(folder, 'none'))
     refused(2, 'none: No such file', 'check', 'tdx', path, '--collateral', os.path.join(folder, 'none'))
+    refused(2, 'poem: ', 'check', 'tdx', path, '--collateral', write(folder, 'poem', 'a poem\n'))
     refused(2, 'root certificate', 'check', 'tdx', path, '--root', write(folder, 'r', 'x\n'))
     refused(2, '--at is "now"', 'check', 'tdx', path, '--at', 'now')
     refused(2, 'LOG and --quote', 'check', 'eventlog', path)
@@ -147,6 +148,9 @@ def real(folder):
                  os.path.join(VECTORS, 'collateral', 'phala-sgx_quote_collateral.json'))
     assert fact['tcb_status'] == 'ConfigurationAndSWHardeningNeeded', fact
     assert fact['advisories'] == ['INTEL-SA-00289', 'INTEL-SA-00615'], fact
+    fact = facts('check', 'tdx', quote, '--at', '1790000000', '--collateral',
+                 os.path.join(VECTORS, 'collateral', 'phala-sgx_quote_collateral.json'), status=1)
+    assert 'expired at 2025-07-' in fact['reason'], fact  # the first of all that has expired
     log = os.path.join(VECTORS, 'eventlogs', 'google-cos113', 'ccel_data.trimmed.dat')
     quotes = os.path.join(VECTORS, 'quotes')
     fact = facts('check', 'eventlog', log, '--quote', os.path.join(quotes, 'google-cos113.v4.dat'))
