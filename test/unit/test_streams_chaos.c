@@ -5,7 +5,7 @@
 
 #include "prng.h"
 
-#define SEEDS 40u
+#define SEEDS 20u
 #define STEPS 150u
 #define PRODUCERS 2u
 #define CONSUMERS 8u
