@@ -134,6 +134,16 @@ static bool busy(const struct recorder *r)
     return false;
 }
 
+/* All of it digits; 0 otherwise. */
+static uint64_t number(const char *text)
+{
+    uint64_t v = 0;
+
+    for (; *text >= '0' && *text <= '9' && v < UINT32_MAX; text++)
+        v = v * 10 + (uint64_t)(*text - '0');
+    return *text == 0 ? v : 0;
+}
+
 int main(int argc, char **argv)
 {
     static struct recorder r;
@@ -143,11 +153,10 @@ int main(int argc, char **argv)
 
     if (argc < 6)
         return 2;
-    kv_committee_init(&c, (unsigned)strtoul(argv[1], NULL, 10),
-                      (unsigned)strtoul(argv[2], NULL, 10));
-    r.n = (unsigned)strtoul(argv[3], NULL, 10);
-    r.keys = (unsigned)strtoul(argv[4], NULL, 10);
-    r.prng = prng_of(strtoull(argv[5], NULL, 10), 1);
+    kv_committee_init(&c, (unsigned)number(argv[1]), (unsigned)number(argv[2]));
+    r.n = (unsigned)number(argv[3]);
+    r.keys = (unsigned)number(argv[4]);
+    r.prng = prng_of(number(argv[5]), 1);
     if (r.n == 0 || r.n > CLIENTS_MAX || mk_loop_open(&r.loop, NULL, &fault) != 0)
         return 2;
     for (unsigned i = 0; i < r.n; i++)
