@@ -13,10 +13,10 @@ static void stop_cb(void *arg, int signo)
     mk_loop_stop(arg);
 }
 
-static void log_line(void *arg, const char *line)
+static void log_line(void *arg, const struct mk_log_line *line)
 {
     (void)arg;
-    fprintf(stderr, "%s\n", line);
+    fprintf(stderr, "%s\n", line->text);
 }
 
 static int fail(const struct mk_fault *f)

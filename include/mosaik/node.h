@@ -39,10 +39,18 @@ mk_host_surfaces(const struct mk_host *h); /* lent until the loop is entered aga
 /** Commits a command in this member's name; x as in network.h, step one. In order of submission.
  * MK_EFULL: too many wait; try again after a callback. */
 int mk_host_execute(struct mk_host *h, struct mk_exec *x, struct mk_bytes command);
-/** A line in the node's log: "label: text". */
+/** A line in the node's log, of event "driver". */
 void mk_host_log(struct mk_host *h, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* --- the node ----------------------------------------------------------------------------- */
+
+/** One event of a node's log. Lent for the call. */
+struct mk_log_line {
+    const char *event;       /* "leader", "refused", "listening", ...: docs/metrics.md lists them */
+    struct mk_str component; /* its label; p NULL: the node itself */
+    bool warning;            /* somebody should look */
+    const char *text;
+};
 
 struct mk_node_options {
     const struct mk_key *key;     /* borrowed */
@@ -55,8 +63,9 @@ struct mk_node_options {
     size_t n_tickets;
     const struct mk_witness_options *witness; /* quotes (witness.h); NULL: none */
     bool vouched;                             /* simulated world only */
-    /** The node's log, one line at a time; may be NULL. */
-    void (*log)(void *arg, const char *line);
+    const char *http; /* "host:port" of /metrics, /livez, /readyz, /status; NULL: none */
+    /** The node's log, one event at a time; may be NULL. */
+    void (*log)(void *arg, const struct mk_log_line *line);
     void *log_arg;
     /** Nothing is left for the node to do: its disk failed, or each of its components did. Once,
      * from the loop; the log says which and why before. Its owner should end it, and whoever
@@ -92,6 +101,14 @@ int mk_node_add(struct mk_node *n, const struct mk_component_options *o, struct 
 /** One JSON object: peer, components with role, term, indices, members, what each waits for, bonds.
  * The same that `coalition status` prints; its keys are in docs/cli.md. */
 void mk_node_status(struct mk_node *n, struct mk_buf *json);
+
+/** The same in the text format of Prometheus; docs/metrics.md has the names. */
+void mk_node_metrics(struct mk_node *n, struct mk_buf *out);
+/** Can it do its work? Its log lives, each component is founded, has not failed and knows a leader.
+ * Lines that say what is not so are appended to why (may be NULL). */
+bool mk_node_ready(struct mk_node *n, struct mk_buf *why);
+/** The port of `http`; 0: none. */
+uint16_t mk_node_http_port(const struct mk_node *n);
 
 /** Asks the node at "<peer hex>@host:port" for the same object. Blocks. MK_EUNREACHABLE with what
  * happened. */

@@ -13,10 +13,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 struct input {
     const char *config;
-    bool found;
+    bool found, log_json;
 };
 
 struct running {
@@ -27,16 +28,54 @@ struct running {
     struct mk_env *loop;
     struct mk_node *node;
     struct attest attest; /* empty without [attest] */
-    bool found;
+    bool found, log_json;
     struct component_use use; /* what is done with each component */
     bool drives;              /* components get their drivers */
     struct mk_fault failed;   /* why the node ended by itself */
 };
 
-static void log_line(void *arg, const char *line)
+static void log_json(json_t *taken)
 {
-    (void)arg;
-    fprintf(stderr, "%s\n", line);
+    char *text = json_dumps(taken, JSON_COMPACT);
+
+    fprintf(stderr, "%s\n", text != NULL ? text : "{}");
+    free(text);
+    json_decref(taken);
+}
+
+/** For people and for machines: `component: text`, or one JSON object. */
+static void log_line(void *arg, const struct mk_log_line *line)
+{
+    const struct running *r = arg;
+    struct timespec now;
+
+    if (!r->log_json) {
+        fprintf(stderr, "%.*s%s%s\n", (int)line->component.n, line->component.p,
+                line->component.n > 0 ? ": " : "", line->text);
+        return;
+    }
+    clock_gettime(CLOCK_REALTIME, &now);
+    log_json(json_pack("{s:I, s:s, s:s, s:s%, s:s}", "unix_ms",
+                       (json_int_t)now.tv_sec * 1000 + now.tv_nsec / 1000000, "level",
+                       line->warning ? "warning" : "info", "event", line->event, "component",
+                       line->component.p != NULL ? line->component.p : "", line->component.n,
+                       "text", line->text));
+}
+
+static void say(struct running *r, const char *event, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+static void say(struct running *r, const char *event, const char *fmt, ...)
+{
+    struct mk_log_line line = {.event = event};
+    char text[512];
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    line.text = text;
+    log_line(r, &line);
 }
 
 static void stop_cb(void *arg, int signo)
@@ -294,7 +333,9 @@ static int open_node(struct running *r, struct mk_fault *fault)
                                 .n_hints = r->file.peers.n,
                                 .tickets = tickets,
                                 .n_tickets = r->file.n_tickets,
+                                .http = r->file.http.p,
                                 .log = log_line,
+                                .log_arg = r,
                                 .failed = failed_cb,
                                 .failed_arg = r};
     int rv;
@@ -333,10 +374,12 @@ static int run_node(struct running *r)
         rv = add_components(r, &fault);
     if (rv == 0) {
         mk_loop_on_signal(r->loop, stop_cb, r->loop);
-        fprintf(stderr, "node %s listens on %s\n", mk_peer_hex(&r->key.peer, hex),
-                r->file.listen.p);
+        say(r, "listening", "node %s listens on %s", mk_peer_hex(&r->key.peer, hex),
+            r->file.listen.p);
+        if (r->file.http.p != NULL)
+            say(r, "http", "operators' HTTP on port %u", mk_node_http_port(r->node));
         mk_loop_run(r->loop);
-        fprintf(stderr, "node %s stops\n", hex);
+        say(r, "stopping", "node %s stops", hex);
     }
     mk_node_close(r->node);
     if (r->loop != NULL)
@@ -359,6 +402,11 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case 'f':
         in->found = true;
         return 0;
+    case 'l':
+        if (strcmp(arg, "json") != 0 && strcmp(arg, "text") != 0)
+            wrong_usage(state, "--log is \"%s\"; it must be text or json", arg);
+        in->log_json = arg[0] == 'j';
+        return 0;
     case ARGP_KEY_ARG:
         if (in->config != NULL)
             wrong_usage(state, "too many arguments");
@@ -378,6 +426,7 @@ int cmd_node(int argc, char **argv)
     static const struct argp_option options[] = {
         {"found", 'f', NULL, 0, "Found the committees that are new: once, on every first member",
          0},
+        {"log", 'l', "FORMAT", 0, "The log's lines: text, or json (one object a line)", 0},
         {0}};
     static const struct argp argp = {
         options,
@@ -397,6 +446,7 @@ int cmd_node(int argc, char **argv)
     parse_options(&argp, argc, argv, &in);
     r.config = in.config;
     r.found = in.found;
+    r.log_json = in.log_json;
     rv = read_file(in.config, &b, &fault);
     if (rv == 0)
         rv = coa_node_file_parse(&r.file, in.config, mk_buf_bytes(&b), &fault);

@@ -635,4 +635,8 @@ size_t mk_discovery_size(const struct mk_discovery *d)
 void mk_discovery_stats(const struct mk_discovery *d, struct mk_discovery_stats *ret)
 {
     *ret = d->stats;
+    ret->entries = d->table.n_kind[MK_RECORD_PEER];
+    ret->deployments = d->table.n_kind[MK_RECORD_DEPLOYMENT];
+    ret->lists = d->table.n_kind[MK_RECORD_REVOCATIONS];
+    ret->bytes = d->table.bytes;
 }

@@ -164,6 +164,7 @@ size_t mk_discovery_size(const struct mk_discovery *d);
  * network, expired, over a limit), and conversations ended for that. */
 struct mk_discovery_stats {
     uint64_t records_in, records_out, refused, expelled;
+    size_t entries, deployments, lists, bytes; /* held now */
 };
 void mk_discovery_stats(const struct mk_discovery *d, struct mk_discovery_stats *ret);
 

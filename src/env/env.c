@@ -396,3 +396,33 @@ void mk_input_close(struct mk_input *in)
     in->env->ops->input_close(in);
     in->impl = NULL;
 }
+
+/* --- HTTP for operators -------------------------------------------------------- */
+
+int mk_http_open(struct mk_env *e, struct mk_http *h, const char *address, struct mk_fault *reterr)
+{
+    int rv;
+
+    MK_ASSERT(h->get != NULL);
+    h->env = e;
+    h->impl = NULL;
+    if (e->ops->http_open == NULL)
+        return mk_fault(reterr, MK_ENOTSUP, "there is no HTTP in this world");
+    rv = e->ops->http_open(e, h, address, reterr);
+    if (rv != 0)
+        h->impl = NULL;
+    return rv;
+}
+
+uint16_t mk_http_port(const struct mk_http *h)
+{
+    return h->impl != NULL ? h->env->ops->http_port(h) : 0;
+}
+
+void mk_http_close(struct mk_http *h)
+{
+    if (h->impl == NULL)
+        return;
+    h->env->ops->http_close(h);
+    h->impl = NULL;
+}

@@ -220,4 +220,27 @@ int mk_connect(struct mk_env *e, struct mk_connect *c, const char *address);
 /** cb is not called any more; c may be reused. Safe when idle. */
 void mk_connect_cancel(struct mk_connect *c);
 
+/* --- HTTP for operators ------------------------------------------------------------- */
+
+struct mk_http_answer {
+    unsigned status;    /* 200 before get() */
+    const char *type;   /* borrowed; NULL: plain text */
+    struct mk_buf body; /* empty before get() */
+};
+
+/** A server for few and trusted askers: an operator's monitoring. GET and HEAD alone; connections,
+ * bytes and seconds of each are bounded. */
+struct mk_http {
+    /** A path that was asked for ("/livez"; lent); fills the answer at once. From the loop. */
+    void (*get)(struct mk_http *h, struct mk_str path, struct mk_http_answer *ret);
+    struct mk_env *env; /* private, as the next */
+    void *impl;
+};
+/** 0; MK_ENOTSUP: none in this world, or the library is missing; MK_EINVALID, MK_EEXISTS, MK_EIO as
+ * mk_listen. */
+int mk_http_open(struct mk_env *e, struct mk_http *h, const char *address, struct mk_fault *reterr);
+uint16_t mk_http_port(const struct mk_http *h);
+/** Fine when it is not open. */
+void mk_http_close(struct mk_http *h);
+
 #endif /* ENV_ENV_H */

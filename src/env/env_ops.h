@@ -20,6 +20,12 @@ struct mk_env_ops {
     int (*tsm_quote)(struct mk_env *e, const char *dir, const char *entry, const uint8_t data[64],
                      size_t max, struct mk_buf *out, struct mk_fault *reterr);
 
+    /* NULL where there is none */
+    int (*http_open)(struct mk_env *e, struct mk_http *h, const char *address,
+                     struct mk_fault *reterr);
+    uint16_t (*http_port)(const struct mk_http *h);
+    void (*http_close)(struct mk_http *h);
+
     int (*file_open)(struct mk_env *e, struct mk_file **ret, const char *path,
                      enum mk_open_mode mode);
     void (*file_close)(struct mk_file *f);

@@ -82,6 +82,9 @@ struct mk_group_status {
 void mk_group_status(const struct mk_group *g, struct mk_group_status *ret);
 /** The same, but for why, links and certificates: costs nothing, changes nothing. */
 void mk_group_glance(const struct mk_group *g, struct mk_group_status *ret);
+struct mk_serve_stats;
+/** What its readers were served (serve.h). */
+void mk_group_serve_stats(const struct mk_group *g, struct mk_serve_stats *ret);
 /** Per member: linked, match index (leader only), refused. Returns false past the end. */
 bool mk_group_member(const struct mk_group *g, unsigned i, struct mk_peer *ret_peer,
                      bool *ret_linked, uint64_t *ret_match, char ret_detail[MK_REASON_MAX]);

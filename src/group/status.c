@@ -183,6 +183,11 @@ void mk_group_status(const struct mk_group *g, struct mk_group_status *ret)
     mk_group_why(g, ret->why);
 }
 
+void mk_group_serve_stats(const struct mk_group *g, struct mk_serve_stats *ret)
+{
+    mk_serve_stats(g->serve, ret);
+}
+
 bool mk_group_member(const struct mk_group *g, unsigned i, struct mk_peer *ret_peer,
                      bool *ret_linked, uint64_t *ret_match, char ret_detail[MK_REASON_MAX])
 {

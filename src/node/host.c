@@ -129,7 +129,36 @@ void mk_host_log(struct mk_host *h, const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
-    mk_node_logf(h->of, "%.*s: %s", (int)h->label.n, h->label.p, text);
+    mk_node_log(h->of, h, "driver", /* warning= */ true, "%s", text);
+}
+
+#define REFUSED_EVERY_NS (10 * MK_S)
+
+/** Roles as they change; refusals at most once in ten seconds, since anybody can cause one. */
+static void log_changes(struct mk_host *h, const struct mk_group_status *s)
+{
+    uint64_t refusals = 0, now = mk_now(h->of->env);
+    struct mk_refusal r, last = {0};
+
+    if (s->state != h->seen_state || (s->state == MK_GROUP_LEADING && s->term != h->seen_term))
+        mk_node_log(h->of, h, "state",
+                    s->state == MK_GROUP_FAILED || s->state == MK_GROUP_LOST_DISK,
+                    "%s, term %llu, applied %llu%s%s", mk_group_state_name(s->state),
+                    (unsigned long long)s->term, (unsigned long long)s->applied,
+                    s->why[0] != '\0' ? ": " : "", s->why);
+    h->seen_state = s->state;
+    h->seen_term = s->term;
+    for (unsigned i = 0; mk_group_refusal(h->group, i, &r); i++) {
+        refusals += r.count;
+        last = r;
+    }
+    if (refusals == h->refusals_logged ||
+        (h->refused_ns != 0 && now - h->refused_ns < REFUSED_EVERY_NS))
+        return;
+    mk_node_log(h->of, h, "refused", /* warning= */ true, "%llu since the line before; %s",
+                (unsigned long long)(refusals - h->refusals_logged), last.reason);
+    h->refusals_logged = refusals;
+    h->refused_ns = now;
 }
 
 static void group_changed(struct mk_group_watch *w)
@@ -139,9 +168,9 @@ static void group_changed(struct mk_group_watch *w)
 
     mk_signal_raise(&h->signal, NULL);
     mk_group_glance(h->group, &s);
+    log_changes(h, &s);
     if (s.state == MK_GROUP_FAILED && !h->failed) {
         h->failed = true;
-        mk_host_log(h, "%s", s.why);
         mk_node_component_failed(h->of, s.why);
     }
     if (h->driver != NULL && h->driver->ops->changed != NULL)

@@ -8,17 +8,22 @@
 
 #include <stdio.h>
 
-void mk_node_logf(struct mk_node *n, const char *fmt, ...)
+void mk_node_log(struct mk_node *n, const struct mk_host *h, const char *event, bool warning,
+                 const char *fmt, ...)
 {
-    char line[512];
+    struct mk_log_line line = {.event = event, .warning = warning};
+    char text[512];
     va_list ap;
 
     if (n->log == NULL)
         return;
     va_start(ap, fmt);
-    vsnprintf(line, sizeof line, fmt, ap);
+    vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
-    n->log(n->log_arg, line);
+    line.text = text;
+    if (h != NULL)
+        line.component = h->label;
+    n->log(n->log_arg, &line);
 }
 
 /* One log for all: when it is dead, the components that do not know it yet are too. */
@@ -46,6 +51,8 @@ static void records_changed(struct mk_discovery_watch *w)
     if (changes == n->lists_seen)
         return;
     n->lists_seen = changes;
+    mk_node_log(n, NULL, "revocations", false,
+                "a list of revoked tickets came; all are judged again");
     mk_list_each(p, &n->hosts) mk_group_rejudge(mk_container_of(p, struct mk_host, node)->group);
 }
 
@@ -66,6 +73,7 @@ int mk_node_open(struct mk_env *e, struct mk_node **ret, const struct mk_node_op
     int rv;
 
     n->env = e;
+    n->opened_ns = mk_now(e);
     n->log = o->log;
     n->log_arg = o->log_arg;
     n->failed = o->failed;
@@ -81,9 +89,16 @@ int mk_node_open(struct mk_env *e, struct mk_node **ret, const struct mk_node_op
     MK_ASSERT(rv == 0); /* nobody else serves it */
     n->records.changed = records_changed;
     mk_discovery_watch(n->network->discovery, &n->records);
+    rv = o->http != NULL ? mk_node_http_open(n, o->http, reterr) : 0;
+    if (rv != 0)
+        goto err_network;
     *ret = n;
     return 0;
 
+err_network:
+    mk_discovery_unwatch(&n->records);
+    mk_net_unserve(&n->status);
+    mk_network_close(n->network);
 err_store:
     mk_store_close(n->store, NULL, NULL);
 err_node:
@@ -95,6 +110,7 @@ void mk_node_close(struct mk_node *n)
 {
     if (n == NULL)
         return;
+    mk_http_close(&n->http);
     while (!mk_list_empty(&n->hosts))
         mk_host_close(mk_container_of(n->hosts.prev, struct mk_host, node));
     mk_discovery_unwatch(&n->records);

@@ -30,7 +30,10 @@ struct mk_host {
     unsigned queued;
     bool in_flight;
     bool closing;
-    bool failed; /* the group has stopped, and the log says why */
+    bool failed;                    /* the group has stopped, and the log says why */
+    enum mk_group_state seen_state; /* what the log said last */
+    uint64_t seen_term, refusals_logged;
+    uint64_t refused_ns; /* when it last told of a refusal */
     struct mk_timer retry;
 };
 
@@ -43,14 +46,20 @@ struct mk_node {
     struct mk_service status; /* protocol "status" */
     struct mk_discovery_watch records;
     uint64_t lists_seen; /* of the issuer book's changes: the groups were judged by them */
-    void (*log)(void *arg, const char *line);
+    void (*log)(void *arg, const struct mk_log_line *line);
     void *log_arg;
+    struct mk_http http;
+    uint64_t http_requests, opened_ns;
     void (*failed)(void *arg, const char *why); /* NULL: nobody asks, or it was told */
     void *failed_arg;
     struct mk_bytes *tickets;
 };
 
-void mk_node_logf(struct mk_node *n, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/** One event of the log; h NULL: of the node itself. */
+void mk_node_log(struct mk_node *n, const struct mk_host *h, const char *event, bool warning,
+                 const char *fmt, ...) __attribute__((format(printf, 5, 6)));
+/** Serves /metrics, /livez, /readyz and /status (http.c). */
+int mk_node_http_open(struct mk_node *n, const char *address, struct mk_fault *reterr);
 /** A component stopped: tells the owner when nothing is left. */
 void mk_node_component_failed(struct mk_node *n, const char *why);
 /** Our entry in discovery names the surfaces and deployments of all components. */

@@ -141,11 +141,25 @@ static void rotated(struct mk_store *s)
     mk_slot_trim(s);
 }
 
+static void note_write(struct mk_store *s)
+{
+    uint64_t ns = mk_now(s->env) - s->write_ns;
+    unsigned i = 0;
+
+    while (i < MK_STORE_BUCKETS && ns > mk_store_bucket_us[i] * UINT64_C(1000))
+        i++;
+    s->stats.frames++;
+    s->stats.bytes += s->flight.n;
+    s->stats.sync_ns += ns;
+    s->stats.sync_buckets[i]++;
+}
+
 static void write_cb(struct mk_write_sync *w, int status)
 {
     struct mk_store *s = mk_container_of(w, struct mk_store, write);
 
     s->writing = false;
+    note_write(s);
     if (s->closing) {
         mk_store_closed(s);
         return;
@@ -174,6 +188,7 @@ static void write_start(struct mk_store *s, struct mk_slot *slot)
     slot->end = off + s->flight.n;
     s->flight_lsn = s->lsn;
     s->writing = true;
+    s->write_ns = mk_now(s->env);
     s->write.cb = write_cb;
     gather_reset(s);
     mk_write_sync(s->file, &s->write, s->flight.p, s->flight.n, off);

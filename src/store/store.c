@@ -77,6 +77,15 @@ void mk_store_close(struct mk_store *s, void (*cb)(void *arg), void *arg)
     mk_store_closed(s);
 }
 
+const uint32_t mk_store_bucket_us[MK_STORE_BUCKETS] = {
+    100, 250, 500, 1000, 2500, 5000, 10000, 25000, 50000, 100000, 250000, 1000000};
+
+void mk_store_stats(const struct mk_store *s, struct mk_store_stats *ret)
+{
+    *ret = s->stats;
+    ret->segments = s->n_slots;
+}
+
 int mk_store_status(const struct mk_store *s)
 {
     return s->status;

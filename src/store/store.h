@@ -56,6 +56,16 @@ int mk_store_open(struct mk_env *e, struct mk_store **ret, const struct mk_store
  * flight has ended. NULL is fine. */
 void mk_store_close(struct mk_store *s, void (*cb)(void *arg), void *arg);
 
+/** For metrics: what went to the log since it was opened, and how long each write and sync took. */
+#define MK_STORE_BUCKETS 12u
+extern const uint32_t mk_store_bucket_us[MK_STORE_BUCKETS]; /* upper bounds, rising */
+struct mk_store_stats {
+    uint64_t frames, bytes;                      /* each frame one write and one sync */
+    uint64_t sync_ns;                            /* of all together */
+    uint64_t sync_buckets[MK_STORE_BUCKETS + 1]; /* by the first bound that holds; the last: none */
+    size_t segments;
+};
+void mk_store_stats(const struct mk_store *s, struct mk_store_stats *ret);
 /** 0, or why the store is dead. */
 int mk_store_status(const struct mk_store *s);
 

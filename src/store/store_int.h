@@ -63,6 +63,8 @@ struct mk_store {
     struct mk_buf flight; /* the frame being written */
     struct mk_write_sync write;
     bool writing;
+    uint64_t write_ns; /* when it began */
+    struct mk_store_stats stats;
     struct mk_file *old_file; /* the slot before, closed when the rotation is durable */
     bool rotating;            /* the frame in flight begins a slot */
     uint64_t lsn, flight_lsn, durable;

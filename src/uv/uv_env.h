@@ -4,7 +4,8 @@
  *
  * uv_env.c   the loop, the clock, timers, signals       uv_pool.c  threads for slow work
  * uv_sock.c  connections                                uv_disk.c  files
- * uv_net.c   listening and dialing                      uv_input.c lines from outside */
+ * uv_net.c   listening and dialing                      uv_input.c lines from outside
+ * uv_http.c  HTTP for operators                          uv_tsm.c   quotes of this machine */
 #ifndef UV_UV_ENV_H
 #define UV_UV_ENV_H
 
@@ -129,6 +130,8 @@ void mk_uv_sock_pause(struct mk_sock *s, bool paused);
 void mk_uv_sock_close(struct mk_sock *s);
 const char *mk_uv_sock_remote(const struct mk_sock *s);
 
+/** A listening descriptor, given, and its port. */
+int mk_uv_net_listen_fd(int *ret, uint16_t *ret_port, const char *address, struct mk_fault *reterr);
 int mk_uv_net_listen(struct mk_env *e, struct mk_listener *l, const char *address,
                      struct mk_fault *reterr);
 uint16_t mk_uv_net_listener_port(const struct mk_listener *l);
@@ -137,6 +140,11 @@ int mk_uv_net_connect(struct mk_env *e, struct mk_connect *c, const char *addres
 void mk_uv_net_connect_cancel(struct mk_connect *c);
 /** "1.2.3.4:5" or "[::1]:5". */
 void mk_uv_net_format(const struct sockaddr_storage *a, char *out, size_t n);
+
+int mk_uv_http_open(struct mk_env *e, struct mk_http *h, const char *address,
+                    struct mk_fault *reterr);
+uint16_t mk_uv_http_port(const struct mk_http *h);
+void mk_uv_http_close(struct mk_http *h);
 
 /* --- disk: uv_disk.c --------------------------------------------------------------- */
 

@@ -154,22 +154,32 @@ static uint16_t fd_port(int fd)
                                          : ((struct sockaddr_in *)(void *)&a)->sin_port);
 }
 
+int mk_uv_net_listen_fd(int *ret, uint16_t *ret_port, const char *address, struct mk_fault *reterr)
+{
+    struct sockaddr_storage a;
+    int rv = listen_address(&a, address, reterr);
+
+    if (rv == 0)
+        rv = listen_fd(&a, address, ret, reterr);
+    if (rv == 0)
+        *ret_port = fd_port(*ret);
+    return rv;
+}
+
 int mk_uv_net_listen(struct mk_env *base, struct mk_listener *l, const char *address,
                      struct mk_fault *reterr)
 {
     struct mk_uv_listener *ul;
-    struct sockaddr_storage a;
-    int fd = -1, rv = listen_address(&a, address, reterr);
+    uint16_t port;
+    int fd = -1, rv = mk_uv_net_listen_fd(&fd, &port, address, reterr);
 
-    if (rv == 0)
-        rv = listen_fd(&a, address, &fd, reterr);
     if (rv != 0)
         return rv;
     ul = mk_alloc(sizeof(*ul));
     ul->l = l;
     ul->env = mk_uv_env_of(base);
     ul->fd = fd;
-    ul->port = fd_port(fd);
+    ul->port = port;
     ul->retry.cb = listener_retry_cb;
     MK_ASSERT(uv_poll_init(&ul->env->loop, &ul->poll, fd) == 0);
     uv_poll_start(&ul->poll, UV_READABLE, listener_poll_cb);
