@@ -165,6 +165,20 @@ static void says(struct bed *b, unsigned about, const char *what)
     fail_msg("nobody said \"%s\" of member %u", what, about);
 }
 
+/* Some member waits, and says what for. */
+static void says_why(struct bed *b, const char *what)
+{
+    struct mk_group_status st;
+
+    for (unsigned i = 0; i < b->c->n; i++) {
+        cluster_status(b->c, i, &st);
+        if (strstr(st.why, what) != NULL)
+            return;
+        print_message("%u: %s\n", i, st.why);
+    }
+    fail_msg("nobody waits with \"%s\"", what);
+}
+
 static struct mk_witness_status status(struct bed *b, unsigned i)
 {
     struct mk_witness_status st;
@@ -288,6 +302,8 @@ static void test_expired_collateral_lets_go_of_bonds(void **state)
     world_run(b->c->w, 95000);
     says(b, 1, "clause 0 RequireTdx: ");
     says(b, 1, "expired");
+    says_why(b, "no majority: ");
+    says_why(b, "refused by clause 0");
     assert_int_equal(cluster_command(b->c, 0, "set a 2", 3000), MK_ETIMEDOUT);
     renew(b, wall_s(b->c) + 86400); /* the directory was refreshed: found within a minute */
     world_run(b->c->w, 70000);
