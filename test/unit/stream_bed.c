@@ -67,6 +67,7 @@ void bed_up(struct bed *b, unsigned i, const struct mk_bytes *tickets, size_t n_
                                                                   .listen = listen,
                                                                   .tickets = tickets,
                                                                   .n_tickets = n_tickets,
+                                                                  .witness = p->witness,
                                                                   .vouched = true},
                                      NULL),
                      0);

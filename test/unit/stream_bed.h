@@ -18,6 +18,7 @@ struct bed_peer {
     struct mk_key key;
     struct mk_network *net; /* NULL: down */
     struct mk_producer *producer;
+    const struct mk_witness_options *witness; /* for bed_up(); NULL: no quotes */
 };
 
 /** A range of sequence numbers that was told lost. */
