@@ -22,6 +22,12 @@ static void said(struct mk_client_report *report, const struct mk_peer *peer, un
 
 struct reader *reader_new(struct cluster *c, unsigned node)
 {
+    return reader_new_attested(c, node, NULL);
+}
+
+struct reader *reader_new_attested(struct cluster *c, unsigned node,
+                                   const struct mk_witness_options *w)
+{
     struct reader *r = mk_alloc(sizeof *r);
     uint8_t seed[32] = {(uint8_t)node, 0x77};
     char address[32];
@@ -38,10 +44,16 @@ struct reader *reader_new(struct cluster *c, unsigned node)
         snprintf(address, sizeof address, "n%u:7000", i);
         mk_net_dial(r->net, &r->dials[i], &c->peers[i], address);
     }
+    if (w != NULL)
+        assert_int_equal(mk_witness_open(r->env, r->net, &r->witness, w, NULL), 0);
     r->memory = mk_reader_memory_new(&c->roster);
     r->report.said = said;
     r->component = (struct mk_component){
         .deployment = c->deployment, .stable_id = c->stable_id, .roster = c->roster};
+    if (w != NULL) {
+        r->component.acl = c->o.acl;
+        r->component.witness = r->witness;
+    }
     assert_int_equal(
         mk_client_open(r->env, r->net, &r->client, &r->component, r->memory, &r->report), 0);
     return r;
@@ -52,6 +64,7 @@ void reader_free(struct reader *r)
     mk_follow_close(r->map);
     mk_follow_close(r->ticks);
     mk_client_close(r->client);
+    mk_witness_close(r->witness);
     mk_net_close(r->net);
     mk_reader_memory_free(r->memory);
     mk_free(r);

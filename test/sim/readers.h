@@ -13,6 +13,7 @@ struct reader {
     struct mk_env *env;
     struct mk_key key;
     struct mk_net *net;
+    struct mk_witness *witness; /* NULL: no quotes */
     struct mk_dial dials[CLUSTER_MEMBERS_MAX];
     struct mk_reader_memory *memory;
     struct mk_client_report report;
@@ -27,6 +28,9 @@ struct reader {
 };
 
 struct reader *reader_new(struct cluster *c, unsigned node);
+/** One that shows and judges quotes, and knows the component's ACL (both borrowed). */
+struct reader *reader_new_attested(struct cluster *c, unsigned node,
+                                   const struct mk_witness_options *w);
 void reader_free(struct reader *r);
 struct mk_follow *reader_follow(struct reader *r, enum cluster_surface which);
 /** The follower of the map stands where some member stands; false after ms. */

@@ -1,7 +1,7 @@
 /* A committee that requires TDX, in the simulated world: three peers with emulated quotes under
  * their own root, and every way in which a quote is not good enough; then one verifier against a
  * prover that cheats. The checkers of cluster.h run after every event. */
-#include "cluster.h"
+#include "readers.h"
 
 #include <mosaik/emulator.h>
 #include <setjmp.h>
@@ -18,7 +18,7 @@
 /* --- what the members show and believe ----------------------------------------------- */
 
 struct bed {
-    struct mk_acl_clause clauses[2];
+    struct mk_acl_clause clauses[3];
     struct mk_acl_composition acl;
     struct mk_measurements measured[3]; /* of each member */
     struct mk_emulator *emulators[3];
@@ -464,6 +464,112 @@ static void test_an_unpublished_build_is_not_reproducible(void **state)
     bed_free(b);
 }
 
+/* --- clients and readers -----------------------------------------------------------------------
+ */
+
+/* A committee in which whoever comes and whoever serves shows a quote, readers too. */
+static struct bed *strict(uint64_t seed, uint64_t valid_s)
+{
+    struct bed *b = bed_new(mk_acl_clause_RequireTdx);
+
+    b->clauses[1] = b->clauses[0];
+    b->clauses[1].tag = mk_acl_clause_VerifyPeerTdx;
+    b->clauses[2].tag = mk_acl_clause_GateReaders;
+    b->acl.clauses.n = 3;
+    renew(b, world_begins_s(seed) + valid_s);
+    start(b, &(struct cluster_options){.seed = seed});
+    assert_true(cluster_until_ready(b->c, 10000));
+    return b;
+}
+
+static struct reader *come(struct bed *b, unsigned node, bool shows, bool intel)
+{
+    struct mk_witness_options o;
+
+    attest(b, 0, &o);
+    if (!shows) {
+        o.source = MK_SOURCE_NONE;
+        o.emulator = NULL;
+    }
+    if (intel)
+        o.root = MK_BYTES(NULL, 0);
+    return reader_new_attested(b->c, node, &o);
+}
+
+static void test_a_client_shows_and_judges(void **state)
+{
+    struct bed *b = strict(970, 86400);
+    struct reader *r = come(b, READER_NODE, true, false);
+    struct mk_witness_status st;
+    struct call x;
+
+    (void)state;
+    r->map = reader_follow(r, CLUSTER_MAP);
+    assert_int_equal(reader_execute(r, &x, "set a 1", MK_WANT_CERTIFIED), 0);
+    assert_int_equal(reader_get(r, &x, "a", 0), 0);
+    assert_true(reader_until_caught_up(r, 20000));
+    mk_witness_status(r->witness, &st);
+    assert_true(st.verifications <= 3); /* a member each, whatever is done on its link */
+    reader_free(r);
+    bed_free(b);
+}
+
+static void test_a_client_without_a_quote_is_refused(void **state)
+{
+    struct bed *b = strict(971, 86400);
+    struct reader *r = come(b, READER_NODE, false, false);
+    struct call x;
+
+    (void)state;
+    r->map = reader_follow(r, CLUSTER_MAP);
+    assert_int_equal(reader_execute(r, &x, "set a 1", MK_WANT_COMMITTED), MK_EREFUSED);
+    assert_non_null(strstr(x.text, "clause 0 RequireTdx: it shows no quote"));
+    world_run(b->c->w, 10000);
+    assert_int_equal(r->failed, MK_EREFUSED);
+    reader_free(r);
+    bed_free(b);
+}
+
+static void test_a_client_refuses_members_itself(void **state)
+{
+    struct bed *b = strict(972, 86400);
+    struct reader *r = come(b, READER_NODE, true, true);
+    struct call x;
+
+    (void)state;
+    assert_int_equal(reader_execute(r, &x, "set a 1", MK_WANT_COMMITTED), MK_EREFUSED);
+    assert_non_null(strstr(x.text, "clause 1 VerifyPeerTdx: "));
+    reader_free(r);
+    r = reader_new_attested(b->c, READER_NODE + 1, &(struct mk_witness_options){0});
+    assert_int_equal(reader_execute(r, &x, "set a 1", MK_WANT_COMMITTED), MK_EREFUSED);
+    assert_non_null(strstr(x.text, "this node verifies no quotes"));
+    reader_free(r);
+    bed_free(b);
+}
+
+/* What runs ends with the collateral, for who writes and for who reads. */
+static void test_running_clients_are_let_go(void **state)
+{
+    struct bed *b = strict(973, 100);
+    struct reader *r = come(b, READER_NODE, true, false);
+    struct call x;
+
+    (void)state;
+    r->map = reader_follow(r, CLUSTER_MAP);
+    assert_int_equal(reader_execute(r, &x, "set a 1", MK_WANT_COMMITTED), 0);
+    assert_true(reader_until_caught_up(r, 20000));
+    world_run(b->c->w, 105000);
+    assert_int_equal(r->failed, MK_EREFUSED);
+    assert_int_not_equal(reader_execute(r, &x, "set a 2", MK_WANT_COMMITTED), 0);
+    assert_non_null(strstr(x.text, "expired"));
+    renew(b, wall_s(b->c) + 86400);
+    world_run(b->c->w, 70000);
+    assert_true(cluster_until_ready(b->c, 10000));
+    assert_int_equal(reader_execute(r, &x, "set a 3", MK_WANT_COMMITTED), 0);
+    reader_free(r);
+    bed_free(b);
+}
+
 /* --- one verifier, one prover that cheats --------------------------------------------------------
  */
 
@@ -813,6 +919,10 @@ int main(void)
         cmocka_unit_test(test_each_level_that_is_shown_is_admitted),
         cmocka_unit_test(test_a_peer_that_judges_nothing_is_no_bidirectional_one),
         cmocka_unit_test(test_an_unpublished_build_is_not_reproducible),
+        cmocka_unit_test(test_a_client_shows_and_judges),
+        cmocka_unit_test(test_a_client_without_a_quote_is_refused),
+        cmocka_unit_test(test_a_client_refuses_members_itself),
+        cmocka_unit_test(test_running_clients_are_let_go),
         cmocka_unit_test(test_a_quote_for_anything_else_is_refused),
         cmocka_unit_test(test_quotes_are_not_for_the_asking),
     };
