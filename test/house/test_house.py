@@ -168,10 +168,10 @@ def conformance_names_tests():
     with open(os.path.join(ROOT, 'docs', 'conformance.md'), encoding='utf-8') as f:
         named = set(re.findall(r'`(test_\w+(?:\.c)?)`', f.read()))
     there = set()
-    for folder, _, files in os.walk(os.path.join(ROOT, 'test')):
+    for folder, _, files in (f for root in ('test', 'python') for f in os.walk(os.path.join(ROOT, root))):
         there.update(files)
         for name in files:
-            if name.endswith('.c'):
+            if name.endswith(('.c', '.py')):
                 with open(os.path.join(folder, name), encoding='utf-8') as f:
                     there.update(re.findall(r'\btest_\w+', f.read()))
     missing = sorted(named - there)
