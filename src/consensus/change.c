@@ -58,11 +58,28 @@ static unsigned distance(const struct mk_configuration *a, const struct mk_confi
     return d;
 }
 
+void mk_consensus_gone(struct mk_consensus *c, uint64_t id)
+{
+    struct mk_core_peer *p = id == 0 ? NULL : mk_core_peer(c, id);
+
+    if (p != NULL)
+        p->gone = true;
+}
+
+static bool is_gone(const struct mk_consensus *c, uint64_t id)
+{
+    for (unsigned i = 0; i < c->n_peers; i++)
+        if (c->peers[i].id == id)
+            return c->peers[i].gone;
+    return false;
+}
+
 /* Fault 4's cure. */
 static bool voters_hold_the_last_one(const struct mk_consensus *c,
                                      const struct mk_configuration *next)
 {
     uint64_t held = c->raft.configuration_committed_index;
+    unsigned holders = 0;
 
     for (unsigned i = 0; i < next->n; i++) {
         uint64_t match;
@@ -70,10 +87,12 @@ static bool voters_hold_the_last_one(const struct mk_consensus *c,
         if (next->servers[i].role != MK_SERVER_VOTER)
             continue;
         match = mk_consensus_match(c, next->servers[i].id);
-        if (match == 0 || match < held || match + NEARLY < mk_log_last(&c->log))
+        if (match != 0 && match >= held && match + NEARLY >= mk_log_last(&c->log))
+            holders++;
+        else if (!is_gone(c, next->servers[i].id))
             return false;
     }
-    return true;
+    return holders > mk_configuration_voters(next) / 2;
 }
 
 int mk_consensus_change(struct mk_consensus *c, uint64_t *ret_index,

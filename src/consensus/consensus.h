@@ -206,6 +206,10 @@ int mk_consensus_transfer(struct mk_consensus *c, uint64_t id, uint64_t now_ms);
 int mk_consensus_change(struct mk_consensus *c, uint64_t *ret_index,
                         const struct mk_configuration *next, uint64_t now_ms);
 
+/** This server has lost its disk, or left for ever: a change need not wait for it, as long as a
+ * majority of the new configuration holds the present one. Nothing else depends on it. */
+void mk_consensus_gone(struct mk_consensus *c, uint64_t id);
+
 /** Starts a linearizable read: *ret_ticket. When fx.reads_done reaches it, leadership
  * was confirmed by a majority after this call, and the machine may answer once it
  * has applied fx.read_index. Lost when the role changes. MK_ENOTLEADER.

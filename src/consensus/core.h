@@ -28,6 +28,7 @@ struct mk_core_peer {
     uint64_t id;
     uint64_t round; /* leader: the highest PING it answered in this term */
     bool up;        /* link hint */
+    bool gone;      /* never waited for */
 };
 
 struct mk_consensus {

@@ -37,8 +37,11 @@ static void one_entry(struct mk_group *g, uint64_t index, const struct mk_entry 
         mk_reseat_applied(g);
     if (a.epoch)
         mk_heads_epoch(g);
-    if (a.certified_change)
+    if (a.certified_change) {
         mk_heads_ask_all(g);
+        mk_peers_roster(g);
+        mk_reseat_certified(g);
+    }
     if (a.heads != 0)
         mk_heads_marked(g, a.heads);
     if (a.kind == mk_logged_Execute && a.outcome.n > 0)

@@ -112,6 +112,14 @@ static void assemble(struct mk_group *g, const struct mk_roster_change *draft)
     propose(g, &c);
 }
 
+bool mk_epoch_left(struct mk_group *g)
+{
+    const struct mk_roster *old = mk_state_roster_before(g->st);
+    struct mk_peer_signature v[MK_ROSTER_MAX];
+
+    return old != NULL && gather(g, mk_state_draft(g->st), old, v) >= mk_roster_majority(old);
+}
+
 void mk_epoch_turn(struct mk_group *g)
 {
     const struct mk_roster_change *draft = mk_state_draft(g->st);
@@ -137,5 +145,5 @@ void mk_epoch_received(struct mk_group *g, struct mk_member *m, const struct mk_
     m->vouch_epoch = s->epoch;
     m->vouch = s->signature;
     m->vouch_checked = false;
-    mk_group_wake(g);
+    mk_reseat_look(g);
 }

@@ -137,7 +137,7 @@ static void tell_founded(struct mk_group *g)
                         .machine = g->machine_id,
                         .raft_id = g->raft_id,
                         .founded = true,
-                        .epoch = g->roster.epoch,
+                        .epoch = mk_reseat_epoch(g),
                         .tickets = {g->tickets, g->n_tickets}},
         };
 

@@ -54,8 +54,9 @@ struct mk_member {
     struct mk_group *g;
     unsigned i; /* its slot: for ever; roster order at the founding */
     struct mk_peer peer;
-    bool used;      /* else a slot for whom comes next */
-    bool in_roster; /* of the newest roster applied here */
+    bool remembered; /* we had a slot for it before we opened */
+    bool used;       /* else a slot for whom comes next */
+    bool in_roster;  /* of the newest roster applied here */
     struct mk_conv *conv;
     struct mk_outbox out;
     struct mk_buf late; /* u32le length and bytes of messages that go with the next one, or then: */
@@ -69,6 +70,7 @@ struct mk_member {
     bool rejudge;       /* what is known of its quote changed */
     uint64_t raft_id;   /* that it named on the link; 0: not known */
     uint64_t highest_signed;
+    uint64_t epoch;   /* the newest that it knows */
     bool reported;    /* highest_signed, since we opened */
     uint64_t applied; /* what it says, as this Raft id */
     uint64_t vouch_epoch;
@@ -285,16 +287,23 @@ void mk_reseat_applied(struct mk_group *g);
 void mk_reseat_say(struct mk_group *g);
 void mk_reseat_greet(struct mk_group *g, struct mk_member *m);
 void mk_reseat_received(struct mk_group *g, struct mk_member *m, uint64_t index);
+/** A later epoch, from a member: checked, and its peers may be linked with. */
+void mk_reseat_learn(struct mk_group *g, const struct mk_roster_change *c);
 /** What we are (voter, joining, outside); as leader, the next step. Part of the turn. */
 void mk_reseat_turn(struct mk_group *g);
 /** Something that steps depend on is another: links, ids, the role. */
 void mk_reseat_look(struct mk_group *g);
 uint64_t mk_reseat_deadline(const struct mk_group *g);
 void mk_reseat_close(struct mk_group *g);
+/** A change was certified: whoever does not know it is given it. */
+void mk_reseat_certified(struct mk_group *g);
+uint64_t mk_reseat_epoch(const struct mk_group *g); /* the newest that is known here */
 /** Up, but not with the Raft id of its seat. */
 bool mk_reseat_lost_disk(const struct mk_group *g, const struct mk_member *m);
 
 void mk_epoch_turn(struct mk_group *g);
+/** A change is under way, and a majority of the roster before it has signed it. */
+bool mk_epoch_left(struct mk_group *g);
 void mk_epoch_greet(struct mk_group *g, struct mk_member *m);
 void mk_epoch_received(struct mk_group *g, struct mk_member *m,
                        const struct mk_change_signature *s);
@@ -386,7 +395,7 @@ struct mk_group {
     struct mk_store_wait founding_wait;
     /* reseat.c */
     bool join;              /* may be of no roster yet */
-    struct mk_roster ahead; /* the newest that was applied when we opened */
+    struct mk_roster ahead; /* the newest that is known, while it is newer than what is applied */
     bool sign_wait;         /* we came with an empty disk: nothing is signed */
     uint64_t notable, said; /* entries that others wait for: applied, told */
     struct mk_store_wait notable_wait;

@@ -57,6 +57,8 @@ int mk_group_propose(struct mk_group *g, const struct mk_proposal *p, struct mk_
             return mk_fault(reterr, MK_ENOTLEADER, "no leader is known here now");
         return 0;
     }
+    if (!mk_group_settled(g))
+        return mk_fault(reterr, MK_EREFUSED, "roster: a member is being replaced; ask again");
     absent = missing(g, &p->roster);
     if (absent != NULL) {
         short_hex(absent, hex);

@@ -83,6 +83,7 @@ static void take_hello(struct mk_member *m, const struct mk_member_hello *h)
         m->applied = 0;
     }
     m->founded = h->founded;
+    m->epoch = h->epoch;
     m->raft_id = h->raft_id;
     m->highest_signed = h->highest_signed;
     m->reported = true;
@@ -236,6 +237,9 @@ static void dispatch(struct mk_member *m, const struct mk_member_message *msg)
     case mk_member_message_Vouch:
         mk_epoch_received(g, m, &msg->u.vouch);
         break;
+    case mk_member_message_Changed:
+        mk_reseat_learn(g, &msg->u.changed);
+        break;
     case mk_member_message_Propose:
         mk_group_propose(g, &msg->u.propose, NULL); /* who asked sees what becomes of it */
         break;
@@ -300,7 +304,7 @@ static void fill_hello(struct mk_group *g, struct mk_member_message *ret)
         .machine = g->machine_id,
         .raft_id = g->raft_id,
         .founded = g->raft != NULL,
-        .epoch = g->roster.epoch,
+        .epoch = mk_reseat_epoch(g),
         .highest_signed = g->highest_signed > g->caught_up ? g->highest_signed : g->caught_up,
         .tickets = {g->tickets, g->n_tickets},
     };
@@ -574,7 +578,7 @@ static void slot_free(struct mk_member *m)
              (unsigned long long)g->roster.epoch);
     mk_member_drop(m, MK_CLOSE_REFUSED, m->detail);
     mk_heads_slot_free(g, m->i);
-    m->used = m->refused = m->founded = m->reported = false;
+    m->used = m->remembered = m->refused = m->founded = m->reported = false;
     m->raft_id = m->applied = m->vouch_epoch = 0;
     m->detail[0] = 0;
 }
@@ -582,6 +586,33 @@ static void slot_free(struct mk_member *m)
 static bool is_ahead(const struct mk_group *g, const struct mk_member *m)
 {
     return g->ahead.epoch > g->roster.epoch && mk_roster_has(&g->ahead, &m->peer);
+}
+
+/* It leaves, and may have to sign that. */
+static bool is_leaving(const struct mk_group *g, const struct mk_member *m)
+{
+    const struct mk_roster *before = mk_state_roster_before(g->st);
+
+    return before != NULL && mk_roster_has(before, &m->peer);
+}
+
+/* A server of the configuration that is nobody's as far as we know: it may be that of any peer
+ * that we had a slot for once. */
+static bool is_unaccounted(const struct mk_group *g)
+{
+    const struct mk_configuration *c = g->raft == NULL ? NULL : mk_consensus_configuration(g->raft);
+    bool known = true;
+
+    if (c == NULL)
+        return true;
+    for (unsigned k = 0; k < c->n && known; k++) {
+        known = c->servers[k].id == g->raft_id;
+        for (unsigned i = 0; i < g->n_members && !known; i++)
+            known = g->members[i]->used &&
+                    (g->members[i]->raft_id == c->servers[k].id ||
+                     mk_state_seat(g->st, &g->members[i]->peer) == c->servers[k].id);
+    }
+    return !known;
 }
 
 static bool in_configuration(const struct mk_group *g, const struct mk_member *m)
@@ -592,11 +623,16 @@ static bool in_configuration(const struct mk_group *g, const struct mk_member *m
 
 void mk_peers_roster(struct mk_group *g)
 {
+    bool unaccounted = is_unaccounted(g);
+
     for (unsigned i = 0; i < g->n_members; i++) {
         struct mk_member *m = g->members[i];
 
         m->in_roster = m->used && mk_roster_has(&g->roster, &m->peer);
-        if (m->used && !m->in_roster && i != g->self && !in_configuration(g, m) && !is_ahead(g, m))
+        if (m->remembered && unaccounted)
+            continue;
+        if (m->used && !m->in_roster && i != g->self && !in_configuration(g, m) &&
+            !is_ahead(g, m) && !is_leaving(g, m))
             slot_free(m);
     }
     for (size_t i = 0; i < g->ahead.peers.n && g->ahead.epoch > g->roster.epoch; i++)

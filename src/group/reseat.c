@@ -16,6 +16,9 @@
  * The new id is a voter in its own eyes only by the entry that makes it one, and it has
  * every entry before that one: it casts no vote before it has caught up.
  *
+ * A member that is behind, or blank, is given the chain of epochs by whoever it links with:
+ * it checks it as a reader does, and then links with peers that its own log does not know yet.
+ *
  * What a member knows of rosters is a fact of its store before it says that it applied it:
  * after a crash of all it must know whom to link with before it knows what is committed.
  *
@@ -25,7 +28,8 @@
 
 #include <string.h>
 
-#define FACT_ROSTER "roster" /* pc(Roster), the newest that was applied */
+#define FACT_ROSTER "roster" /* pc(Roster), the newest that is known */
+#define FACT_PEERS "peers"   /* 32 bytes each: whom we had slots for, who leave included */
 #define STEP_NS (20 * MK_MS) /* between looks while something is to be done */
 #define SEAT_NS (500 * MK_MS)
 
@@ -35,13 +39,94 @@
 void mk_reseat_open(struct mk_group *g)
 {
     struct mk_bytes pc;
+    struct mk_reader r;
 
+    if (mk_store_get(g->disk, &pc, FACT_PEERS) == 0) {
+        r = (struct mk_reader){pc.p, pc.n, false};
+        while (r.n >= sizeof(struct mk_peer)) {
+            struct mk_peer peer;
+            struct mk_member *m;
+
+            memcpy(peer.b, mk_read_bytes(&r, sizeof peer.b).p, sizeof peer.b);
+            m = mk_peers_slot(g, &peer);
+            if (m != NULL)
+                m->remembered = true;
+        }
+    }
     if (mk_store_get(g->disk, &pc, FACT_ROSTER) != 0)
         return;
     pc.p = mk_arena_copy(&g->mem, pc.p, pc.n);
     if (mk_decode(&g->ahead, &mk_roster_type, pc, &g->mem, NULL) != 0)
         memset(&g->ahead, 0, sizeof g->ahead);
     mk_peers_roster(g);
+}
+
+static void store_roster(struct mk_group *g, const struct mk_roster *r, uint64_t *ret_lsn)
+{
+    struct mk_buf pc = {0};
+
+    mk_encode(&pc, &mk_roster_type, r);
+    mk_store_put(g->disk, ret_lsn, FACT_ROSTER, mk_buf_bytes(&pc));
+    mk_buf_done(&pc);
+}
+
+static void store_peers(struct mk_group *g)
+{
+    struct mk_buf b = {0};
+
+    for (unsigned i = 0; i < g->n_members; i++)
+        if (g->members[i]->used)
+            mk_buf_put(&b, g->members[i]->peer.b, sizeof g->members[i]->peer.b);
+    mk_store_put(g->disk, NULL, FACT_PEERS, mk_buf_bytes(&b));
+    mk_buf_done(&b);
+}
+
+/* What a member that is behind does not know. */
+static void give_chain(struct mk_group *g, struct mk_member *m)
+{
+    const struct mk_roster_change *c;
+
+    for (uint64_t e = m->epoch + 1; (c = mk_state_change(g->st, e)) != NULL; e++) {
+        struct mk_member_message msg = {.tag = mk_member_message_Changed, .u.changed = *c};
+
+        if (!mk_member_send(m, &msg))
+            return;
+        m->epoch = e;
+    }
+}
+
+void mk_reseat_certified(struct mk_group *g)
+{
+    for (unsigned i = 0; i < g->n_members; i++)
+        if (i != g->self && g->members[i]->up)
+            give_chain(g, g->members[i]);
+    mk_reseat_look(g);
+}
+
+static const struct mk_roster *newest_roster(const struct mk_group *g)
+{
+    return g->ahead.epoch > g->roster.epoch ? &g->ahead : &g->roster;
+}
+
+uint64_t mk_reseat_epoch(const struct mk_group *g)
+{
+    return newest_roster(g)->epoch;
+}
+
+void mk_reseat_learn(struct mk_group *g, const struct mk_roster_change *c)
+{
+    struct mk_buf pc = {0};
+    const void *copy;
+
+    if (mk_roster_change_check(c, newest_roster(g), NULL) != 0)
+        return; /* known already, or not the next one */
+    mk_encode(&pc, &mk_roster_type, &c->roster);
+    copy = mk_arena_copy(&g->mem, pc.p, pc.n);
+    MK_ASSERT(mk_decode(&g->ahead, &mk_roster_type, MK_BYTES(copy, pc.n), &g->mem, NULL) == 0);
+    mk_buf_done(&pc);
+    store_roster(g, &g->ahead, NULL);
+    mk_peers_roster(g);
+    mk_group_changed(g);
 }
 
 void mk_reseat_close(struct mk_group *g)
@@ -86,22 +171,21 @@ void mk_reseat_say(struct mk_group *g)
 
 void mk_reseat_applied(struct mk_group *g)
 {
-    struct mk_buf pc = {0};
     uint64_t lsn = 0;
 
     g->roster = *mk_state_roster(g->st);
     mk_peers_roster(g);
+    store_peers(g);
     g->notable = mk_state_index(g->st);
+    mk_reseat_certified(g);
     if (g->roster.epoch < g->ahead.epoch) { /* what is stored is newer: it will be applied again */
         mk_reseat_say(g);
         return;
     }
-    mk_encode(&pc, &mk_roster_type, &g->roster);
-    mk_store_put(g->disk, &lsn, FACT_ROSTER, mk_buf_bytes(&pc));
-    mk_buf_done(&pc);
+    store_roster(g, &g->roster, &lsn);
     if (g->notable_waiting)
         mk_store_wait_cancel(&g->notable_wait);
-    g->notable_waiting = true;
+    g->notable_waiting = true; /* for the peers, too: one log */
     g->notable_wait.cb = notable_durable;
     mk_store_wait(g->store, &g->notable_wait, lsn);
     mk_group_changed(g);
@@ -110,8 +194,10 @@ void mk_reseat_applied(struct mk_group *g)
 void mk_reseat_greet(struct mk_group *g, struct mk_member *m)
 {
     mk_reseat_look(g);
-    if (g->raft != NULL)
-        say_to(g, m);
+    if (g->raft == NULL)
+        return;
+    say_to(g, m);
+    give_chain(g, m);
 }
 
 void mk_reseat_received(struct mk_group *g, struct mk_member *m, uint64_t index)
@@ -193,7 +279,23 @@ static void note_state(struct mk_group *g)
 
 /* --- the leader's steps --------------------------------------------------------------------- */
 
-/* Every voter of the next configuration has applied the last one, the seats and the roster. */
+/* An id that will not answer any more: its peer is to leave and is not there, or names another
+ * one, so that it has lost the disk behind it. */
+static bool is_gone(const struct mk_group *g, uint64_t id)
+{
+    if (is_linked(g, id))
+        return false;
+    for (unsigned i = 0; i < g->n_members; i++) {
+        const struct mk_member *m = g->members[i];
+
+        if (m->used && mk_state_seat(g->st, &m->peer) == id)
+            return m->up && m->raft_id != id;
+    }
+    return true;
+}
+
+/* Every voter of the next configuration that is to remain has applied the last one, the seats
+ * and the roster. */
 static bool all_applied(const struct mk_group *g, const struct mk_configuration *next)
 {
     uint64_t since = mk_state_membership_index(g->st);
@@ -206,6 +308,10 @@ static bool all_applied(const struct mk_group *g, const struct mk_configuration 
 
         if (next->servers[i].role != MK_SERVER_VOTER)
             continue;
+        if (is_gone(g, next->servers[i].id)) {
+            mk_consensus_gone(g->raft, next->servers[i].id);
+            continue;
+        }
         m = mk_member_of_raft((struct mk_group *)g, next->servers[i].id);
         if (next->servers[i].id == g->raft_id ? g->said < since : m == NULL || m->applied < since)
             return false;
@@ -250,11 +356,15 @@ static void put_id(struct mk_group *g, uint64_t id, enum mk_server_role role)
         change_to(g, &next);
 }
 
-/* An id without a seat; 0: there is none. */
-static uint64_t stray(const struct mk_group *g, bool linked)
+/* An id without a seat that may go; 0: there is none. Whoever leaves stays until the change is
+ * certified, since it may be one of the majority that has to sign it; one that is not there
+ * goes once the old roster's majority has signed without it. */
+static uint64_t stray(struct mk_group *g, bool linked)
 {
     const struct mk_configuration *c = mk_consensus_configuration(g->raft);
 
+    if (mk_state_draft(g->st) != NULL && (linked || !mk_epoch_left(g)))
+        return 0;
     for (unsigned i = 0; i < c->n; i++) {
         uint64_t id = c->servers[i].id;
 
@@ -317,10 +427,18 @@ static struct mk_member *unseated(const struct mk_group *g)
             continue;
         if (named != 0 && named != seat && i != g->self)
             found = found == NULL ? m : found;
-        else if (seat != 0 && !is_voter(c, seat))
+        else if (seat != 0 && !is_voter(c, seat) && is_linked(g, seat))
             return NULL;
     }
     return found;
+}
+
+static bool all_linked(const struct mk_group *g)
+{
+    for (size_t i = 0; i < g->roster.peers.n; i++)
+        if (!is_linked(g, mk_state_seat(g->st, &g->roster.peers.v[i])))
+            return false;
+    return true;
 }
 
 /* Returns whether something remains to be done. */
@@ -344,10 +462,11 @@ static bool step(struct mk_group *g)
         return true;
     id = stray(g, /* linked= */ true);
     if (id != 0) {
-        remove_id(g, id);
+        if (all_linked(g)) /* nobody who can help goes while one of those who stay is away */
+            remove_id(g, id);
         return true;
     }
-    if (is_seat(g, g->raft_id))
+    if (is_seat(g, g->raft_id) || mk_state_draft(g->st) != NULL)
         return false;
     mk_consensus_transfer(g->raft, 0, mk_drive_now_ms(g));
     return true;

@@ -188,7 +188,8 @@ MK_STRUCT_DECLARE(mk_exec_answer, MK_EXEC_ANSWER_TABLE)
     F(S, Applied, 10, mk_applied_to, applied)           \
     F(S, Vouch, 11, mk_change_signature, vouch)         \
     F(S, Propose, 12, mk_proposal, propose)             \
-    F(S, Transfer, 13, mk_opt_peer, transfer)
+    F(S, Transfer, 13, mk_opt_peer, transfer)           \
+    F(S, Changed, 14, mk_roster_change, changed)
 MK_ENUM_DECLARE(mk_member_message, MK_MEMBER_MESSAGE_TABLE)
 
 /* ---- "surface" --------------------------------------------------------------------------- */

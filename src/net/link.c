@@ -259,6 +259,10 @@ void link_up(struct mk_link *l)
     link_tell_older(l);
     if (l->state >= LINK_UP)
         return; /* a watcher closed or raised it */
+    if (table_find(net, &l->peer) != NULL) {
+        table_judge(l); /* telling the older one's end let a third one take its place */
+        return;
+    }
     net->n_waiting -= l->dialed ? 0 : 1;
     l->state = LINK_UP;
     l->was_up = true;

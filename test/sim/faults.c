@@ -40,6 +40,10 @@ struct plan plan_draw(uint64_t seed)
                 plan.kinds |= 1u << k;
     if (plan.o.n < 3)
         plan.kinds &= ~(1u << FAULT_LOST_DISK);
+    if (plan.o.n != 3) /* a roster of two cannot replace a disk; five are all that there are */
+        plan.kinds &= ~(1u << FAULT_ROSTER);
+    if (plan.kinds >> FAULT_ROSTER & 1)
+        plan.o.spares = 1 + (unsigned)prng_below(&p, 2);
     return plan;
 }
 
@@ -148,9 +152,11 @@ static bool is_whole(void *arg)
 
     for (unsigned i = 0; i < c->n; i++) {
         cluster_status(c, i, &s);
+        if (!cluster_in_roster(c, i))
+            continue;
         if (s.state != MK_GROUP_LEADING && s.state != MK_GROUP_FOLLOWING)
             return false;
-        if (i > 0 && s.applied + 20 < applied)
+        if (s.applied + 20 < applied)
             return false;
         applied = s.applied;
     }
@@ -169,6 +175,30 @@ static void lose_disk(struct cluster *c)
     world_crash(c->w, i);
     cluster_lose_disk(c, i);
     c->wiped = 1u << i;
+}
+
+/* --- who is of it ------------------------------------------------------------------------- */
+
+/* At least three of them, drawn; the leader may refuse it: one change at a time. */
+static void propose(struct cluster *c)
+{
+    unsigned bits = 0, n = 0;
+
+    for (unsigned i = 0; i < c->n; i++)
+        if (world_chaos(c->w, 3) > 0) {
+            bits |= 1u << i;
+            n++;
+        }
+    if (n >= 3)
+        cluster_propose(c, bits);
+}
+
+static void transfer(struct cluster *c, unsigned to)
+{
+    int leader = cluster_leader(c);
+
+    if (leader >= 0)
+        mk_group_transfer(cluster_group(c, (unsigned)leader), &c->peers[to]);
 }
 
 /* --- load ----------------------------------------------------------------------------------------
@@ -276,6 +306,12 @@ void fault(struct cluster *c, const struct plan *p)
     case FAULT_LOST_DISK:
         lose_disk(c);
         break;
+    case FAULT_ROSTER:
+        propose(c);
+        break;
+    case FAULT_TRANSFER:
+        transfer(c, i);
+        break;
     case FAULT_FLOOD:
         flood(c, i);
         break;
@@ -305,6 +341,10 @@ void heal_core(struct cluster *c)
 {
     unsigned out = (c->n - 1) / 2, left = 0;
 
+    if (c->o.spares > 0) { /* which majority counts depends on how far a change is */
+        heal_all(c);
+        return;
+    }
     /* Who lost its disk has no vote yet: it is left out first. */
     for (unsigned i = 0; i < c->n && out > 0; i++)
         if (c->wiped >> i & 1) {

@@ -24,7 +24,9 @@ enum fault_kind {
     FAULT_DISK,  /* a write, sync or name fails */
     FAULT_SPACE, /* a disk is full */
     FAULT_LOST_DISK,
-    FAULT_FLOOD, /* more commands than there is room for */
+    FAULT_ROSTER,   /* another one is proposed, with spares in it */
+    FAULT_TRANSFER, /* the leader is sent away */
+    FAULT_FLOOD,    /* more commands than there is room for */
     FAULT_KINDS,
 };
 

@@ -83,6 +83,7 @@ static void demand_progress(struct cluster *c, struct watch *w)
     demand(world_run_until(c->w, has_grown, &g, 90000), c, "answers by a healed core");
     heal_all(c);
     demand(cluster_until_ready(c, 60000), c, "a leader that commits");
+    demand(cluster_until_settled(c, 60000), c, "every peer of the roster votes");
     world_run(c->w, 500);
     cluster_workload_stop(c);
     demand(world_run_until(c->w, idle, c, 60000), c, "answers for every client");
