@@ -10,7 +10,8 @@
  *   a seat's id that is not in the configuration > learner
  *   a learner that holds nearly all of the log --> voter
  *   an id without a seat, linked ----------------> removed, once all seats vote
- *   that is the leader's own --------------------> it hands over first; the next one removes it
+ *   that is the leader's own --------------------> it hands over to a seat that votes, before
+ *             all else: who joins knows the new roster alone; the next leader removes it
  *
  * So a lost disk costs no majority that was there before, and a peer that leaves goes last.
  * The new id is a voter in its own eyes only by the entry that makes it one, and it has
@@ -441,13 +442,38 @@ static bool all_linked(const struct mk_group *g)
     return true;
 }
 
+/* We leave and the change is certified: the seat that leads from now on; 0: nobody can yet, or
+ * we do not leave. */
+static uint64_t successor(const struct mk_group *g)
+{
+    const struct mk_configuration *c = mk_consensus_configuration(g->raft);
+    uint64_t best = 0, best_match = 0;
+
+    if (is_seat(g, g->raft_id) || mk_state_draft(g->st) != NULL)
+        return 0;
+    for (size_t i = 0; i < g->roster.peers.n; i++) {
+        uint64_t id = mk_state_seat(g->st, &g->roster.peers.v[i]);
+        uint64_t match = mk_consensus_match(g->raft, id);
+
+        if (!is_voter(c, id) || !is_linked(g, id) || match < best_match)
+            continue;
+        best = id;
+        best_match = match;
+    }
+    return best;
+}
+
 /* Returns whether something remains to be done. */
 static bool step(struct mk_group *g)
 {
     struct mk_member *m = unseated(g);
-    uint64_t id;
+    uint64_t id = successor(g);
     bool pending;
 
+    if (id != 0) {
+        mk_consensus_transfer(g->raft, id, mk_drive_now_ms(g));
+        return true;
+    }
     if (m != NULL) {
         propose_seat(g, m);
         return true;
@@ -466,10 +492,7 @@ static bool step(struct mk_group *g)
             remove_id(g, id);
         return true;
     }
-    if (is_seat(g, g->raft_id) || mk_state_draft(g->st) != NULL)
-        return false;
-    mk_consensus_transfer(g->raft, 0, mk_drive_now_ms(g));
-    return true;
+    return false;
 }
 
 void mk_reseat_turn(struct mk_group *g)
