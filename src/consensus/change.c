@@ -3,7 +3,10 @@
  * Fault 4: a server whose own configuration does not list it as a voter refuses its
  * vote. After quick changes enough servers can be in that state to make elections
  * impossible. So a change waits until every voter of the new configuration holds
- * the present one, durably, and nearly all of the log. */
+ * the present one, durably, and nearly all of the log: all but NEARLY entries, or what
+ * there was a heartbeat ago, since under load the last entries are always on their way.
+ * Who is to be promoted must hold the latter: it has then caught up with everything that
+ * was committed before it was let in. */
 #include "base/assert.h"
 #include "consensus/core.h"
 
@@ -58,6 +61,25 @@ static unsigned distance(const struct mk_configuration *a, const struct mk_confi
     return d;
 }
 
+void mk_core_lately(struct mk_consensus *c)
+{
+    if (c->role != MK_ROLE_LEADER || c->now < c->lately_ms + c->o.heartbeat_ms)
+        return;
+    c->lately = c->lately_next;
+    c->lately_next = mk_log_last(&c->log);
+    c->lately_ms = c->now;
+}
+
+/* Does this server hold enough of the log to count in a change? */
+static bool is_near(const struct mk_consensus *c, uint64_t id, uint64_t match)
+{
+    const struct mk_server *now = mk_configuration_find(&c->conf, id);
+
+    if (match >= c->lately)
+        return true;
+    return now != NULL && now->role == MK_SERVER_VOTER && match + NEARLY >= mk_log_last(&c->log);
+}
+
 void mk_consensus_gone(struct mk_consensus *c, uint64_t id)
 {
     struct mk_core_peer *p = id == 0 ? NULL : mk_core_peer(c, id);
@@ -87,7 +109,7 @@ static bool voters_hold_the_last_one(const struct mk_consensus *c,
         if (next->servers[i].role != MK_SERVER_VOTER)
             continue;
         match = mk_consensus_match(c, next->servers[i].id);
-        if (match != 0 && match >= held && match + NEARLY >= mk_log_last(&c->log))
+        if (match != 0 && match >= held && is_near(c, next->servers[i].id, match))
             holders++;
         else if (!is_gone(c, next->servers[i].id))
             return false;

@@ -135,6 +135,7 @@ enum mk_cure {
     MK_CURE_COMMIT = 1 << 6,       /* 7: a late AppendEntries never takes the commit index back */
     MK_CURE_SETTLE = 1 << 7,       /* 8: a second configuration means the first is committed */
     MK_CURE_REJECTION = 1 << 8,    /* 9: a late rejection of what matched stops replication */
+    MK_CURE_LEARNER = 1 << 9,      /* 10: a learner votes: it may be a voter and not know it yet */
 };
 
 /** Zero in a field means its default. Defaults: pre-vote on; a silent leader is
@@ -202,7 +203,8 @@ int mk_consensus_transfer(struct mk_consensus *c, uint64_t id, uint64_t now_ms);
 /** Proposes the next configuration: one server added, removed, or with another role.
  * MK_ENOTLEADER; MK_EINVALID: not one step from the present one; MK_EFULL: not now
  * (a change is pending, nothing of this term is committed, or a voter of the new
- * configuration does not hold the present one and nearly all of the log). */
+ * configuration does not hold the present one and nearly all of the log: what the log
+ * had a heartbeat ago). */
 int mk_consensus_change(struct mk_consensus *c, uint64_t *ret_index,
                         const struct mk_configuration *next, uint64_t now_ms);
 

@@ -44,6 +44,9 @@ struct mk_consensus {
     uint64_t term, vote, leader, commit;
     uint64_t backlog; /* bytes after commit */
 
+    /* change.c: what the log had a heartbeat ago, or two; leader only */
+    uint64_t lately, lately_next, lately_ms;
+
     /* election.c */
     uint64_t now;        /* the owner's clock, never going back */
     uint64_t ahead;      /* the core's clock is this much further */
@@ -111,6 +114,8 @@ struct mk_message *mk_core_message(struct mk_consensus *c, enum mk_message_kind 
 /** Forgets AppendEntries not yet sent whose entries the log holds no more. */
 void mk_core_prune_messages(struct mk_consensus *c);
 
+/* change.c */
+void mk_core_lately(struct mk_consensus *c);
 /* election.c */
 void mk_core_heard_leader(struct mk_consensus *c);
 /** May a candidate have our vote although we know a leader? */

@@ -9,7 +9,9 @@
  * one uncommitted means that the first is committed, for no leader proposes two: the
  * core is told so, lest a rollback skip both (8). A rejection of an index that matched
  * already is an old one; it would set the core to send from before what matched, and
- * its count of entries in flight, then negative, would never let it send again (9). */
+ * its count of entries in flight, then negative, would never let it send again (9). And a
+ * learner votes: whoever has the entry that promotes it counts on that vote, whether
+ * the learner has the entry or not; with another voter down nobody else could give it (10). */
 #include "base/assert.h"
 #include "base/planted.h"
 #include "consensus/core.h"
@@ -195,6 +197,34 @@ static int recv_result(struct mk_consensus *c, const struct mk_message *m)
     return feed(c, &rm, m->peer, NULL, NULL, 0);
 }
 
+/* Our own entry in the core's configuration, if we are a learner there. */
+static struct raft_server *own_learner(struct mk_consensus *c)
+{
+    for (unsigned i = 0; i < c->raft.configuration.n; i++) {
+        struct raft_server *s = &c->raft.configuration.servers[i];
+
+        if (s->id == c->o.id)
+            return s->role == RAFT_VOTER ? NULL : s;
+    }
+    return NULL;
+}
+
+/* Fault 10. A vote changes no configuration, so the role can be put back. */
+static int feed_vote(struct mk_consensus *c, struct raft_message *rm, uint64_t from)
+{
+    struct raft_server *self = mk_core_cured(c, MK_CURE_LEARNER) ? own_learner(c) : NULL;
+    int role, rv;
+
+    if (self == NULL)
+        return feed(c, rm, from, NULL, NULL, 0);
+    role = self->role;
+    self->role = RAFT_VOTER;
+    rv = feed(c, rm, from, NULL, NULL, 0);
+    self->role = role;
+    mk_core_configuration_back(&c->conf, &c->raft.configuration);
+    return rv;
+}
+
 static int recv_vote(struct mk_consensus *c, const struct mk_message *m)
 {
     struct raft_message rm = {.type = RAFT_REQUEST_VOTE};
@@ -207,7 +237,7 @@ static int recv_vote(struct mk_consensus *c, const struct mk_message *m)
     v->last_log_term = m->index_term;
     v->disrupt_leader = m->disrupt || mk_core_leader_is_lost(c);
     v->pre_vote = m->pre_vote;
-    return feed(c, &rm, m->peer, NULL, NULL, 0);
+    return feed_vote(c, &rm, m->peer);
 }
 
 static int recv_vote_result(struct mk_consensus *c, const struct mk_message *m)

@@ -33,6 +33,7 @@ int mk_core_enter(struct mk_consensus *c, uint64_t now_ms)
 {
     if (now_ms > c->now)
         c->now = now_ms;
+    mk_core_lately(c);
     if (c->n_lent > 0) { /* shown already: the owner has encoded them */
         for (unsigned i = 0; i < c->n_lent; i++)
             mk_message_done(&c->out[i]);
@@ -278,8 +279,11 @@ static void mirror(struct mk_consensus *c)
         c->fx_meta = true;
     if (role != c->role || term != c->term || leader != c->leader)
         c->fx_role = true;
-    if (term != c->term || role != c->role)
+    if (term != c->term || role != c->role) {
         mk_core_read_role(c);
+        c->lately = c->lately_next = mk_log_last(&c->log);
+        c->lately_ms = c->now;
+    }
     if (leader != c->leader)
         c->leader_lost = false;
     c->term = term;

@@ -354,6 +354,33 @@ static bool goes_on_after_a_late_rejection(unsigned uncured)
     return well;
 }
 
+/* 10: the entry that promotes us is on others only; one of them asks for our vote. */
+static bool votes_before_it_knows_of_its_promotion(unsigned uncured)
+{
+    struct mk_configuration conf = servers(4, 0);
+    struct mk_message ask = {
+        .peer = 2, .kind = MK_MSG_VOTE, .term = 3, .index = 2, .index_term = 2, .pre_vote = true};
+    struct mk_message answer = {0};
+    struct mk_consensus *c;
+    struct mk_entry e;
+    bool well;
+
+    conf.servers[0].role = MK_SERVER_LEARNER; /* that is us */
+    e = change(1, conf);
+    c = member(uncured, 2, NULL, 1, &e, 1);
+    well = deliver(c, &ask, NULL) == 0 && take(c, &answer, MK_MSG_VOTE_RESULT, 2) && answer.granted;
+    ask.pre_vote = false;
+    well = well && deliver(c, &ask, NULL) == 0 && take(c, &answer, MK_MSG_VOTE_RESULT, 2) &&
+           answer.granted && mk_consensus_vote(c) == 2;
+    ask.index = ask.index_term = 0; /* one with less than we have gets none */
+    ask.term = 4;
+    well = well && deliver(c, &ask, NULL) == 0 && take(c, &answer, MK_MSG_VOTE_RESULT, 2) &&
+           !answer.granted;
+    well = well && mk_configuration_voters(mk_consensus_configuration(c)) == 3 && mk_core_check(c);
+    mk_consensus_free(c);
+    return well;
+}
+
 /* --- each twice ----------------------------------------------------------------------- */
 
 static bool ends_badly(bool (*scenario)(unsigned uncured), unsigned cure)
@@ -391,6 +418,7 @@ SCENARIO(starts_from_the_snapshot_when_the_log_ends_before_it, MK_CURE_START)
 SCENARIO(never_takes_the_commit_index_back, MK_CURE_COMMIT)
 SCENARIO(rolls_back_one_configuration_only, MK_CURE_SETTLE)
 SCENARIO(goes_on_after_a_late_rejection, MK_CURE_REJECTION)
+SCENARIO(votes_before_it_knows_of_its_promotion, MK_CURE_LEARNER)
 
 int main(void)
 {
@@ -404,6 +432,7 @@ int main(void)
         cmocka_unit_test(never_takes_the_commit_index_back_test),
         cmocka_unit_test(rolls_back_one_configuration_only_test),
         cmocka_unit_test(goes_on_after_a_late_rejection_test),
+        cmocka_unit_test(votes_before_it_knows_of_its_promotion_test),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
