@@ -96,6 +96,7 @@ struct mk_component_options {
     struct mk_driver *driver;   /* taken; NULL: none */
     struct mk_bytes record;     /* pc(Deployment) to spread; empty: none */
     bool found;                 /* --found */
+    bool join;                  /* --join: the peer may be of no roster yet */
 };
 int mk_node_add(struct mk_node *n, const struct mk_component_options *o, struct mk_fault *reterr);
 /** One JSON object: peer, components with role, term, indices, members, what each waits for, bonds.
@@ -125,5 +126,23 @@ struct mk_status_answer {
 /** Asks all at once; blocks until each has answered or the one deadline has passed. */
 void mk_node_ask_all(struct mk_network *n, struct mk_status_answer *answers, size_t n_answers,
                      uint32_t timeout_ms);
+
+/* --- who is of a committee ----------------------------------------------------------------- */
+
+/** Proposes the next roster of a component to the member at "<peer hex>@host:port" (the leader says
+ * most about a refusal), signed with the operator's key, or those of a majority of the present
+ * roster. next->epoch and next->previous are those that status tells, epoch + 1 and roster_id.
+ * Blocks. 0: it is on its way; status shows epoch and `settled`. MK_EREFUSED with the rule;
+ * MK_ENOTLEADER: ask again; MK_EUNREACHABLE, MK_ETIMEDOUT. */
+int mk_node_propose(struct mk_network *n, struct mk_str address, const struct mk_roster *next,
+                    const struct mk_key *keys, size_t n_keys, uint32_t timeout_ms,
+                    struct mk_fault *reterr);
+/** Asks for another leader: to, or a suitable member when NULL. The network's key must be that of
+ * the operator, or of a member. Blocks. As above; MK_ENOTFOUND: that peer has no vote. */
+int mk_node_transfer(struct mk_network *n, struct mk_str address, const struct mk_id *deployment,
+                     const struct mk_peer *to, uint32_t timeout_ms, struct mk_fault *reterr);
+/** Hands over every leadership that members of this node hold, for a restart that nobody notices:
+ * runs the loop until that is done, or timeout_ms have passed. */
+void mk_node_yield(struct mk_node *n, uint32_t timeout_ms);
 
 #endif /* MOSAIK_NODE_H */

@@ -15,9 +15,11 @@
 #include <string.h>
 #include <time.h>
 
+#define YIELD_MS 2000u /* to hand over leadership before it stops */
+
 struct input {
     const char *config;
-    bool found, log_json;
+    bool found, join, log_json;
 };
 
 struct running {
@@ -28,7 +30,7 @@ struct running {
     struct mk_env *loop;
     struct mk_node *node;
     struct attest attest; /* empty without [attest] */
-    bool found, log_json;
+    bool found, join, log_json;
     struct component_use use; /* what is done with each component */
     bool drives;              /* components get their drivers */
     struct mk_fault failed;   /* why the node ended by itself */
@@ -253,6 +255,7 @@ static int add_organism(struct running *r, const struct coa_node_component *nc,
     struct coa_organism_file *f = mk_arena_take(&r->arena, sizeof *f);
     const char *source = nc->source.p != NULL ? mk_arena_str(&r->arena, nc->source).p : "-";
     struct coa_organism_ids ids;
+    struct mk_founding founding;
     struct mk_roster roster;
     int rv = load_organism(f, beside(r, nc->file));
 
@@ -276,6 +279,10 @@ static int add_organism(struct running *r, const struct coa_node_component *nc,
         o->content_hash = ids.content_hash;
         o->deployment = ids.organism_id;
         o->roster = &roster;
+        founding = (struct mk_founding){.deployment = roster.deployment,
+                                        .roster = roster,
+                                        .default_operator = f->notes.operator};
+        o->founding = &founding;
         o->acl = &f->config.acl;
         put_addresses(r, o, &f->notes.committee);
         rv = r->use.use(r->use.arg, o, fault);
@@ -290,7 +297,7 @@ static int add_components(struct running *r, struct mk_fault *fault)
 {
     for (size_t i = 0; i < r->file.n_components; i++) {
         const struct coa_node_component *nc = &r->file.components[i];
-        struct mk_component_options o = {.found = r->found};
+        struct mk_component_options o = {.found = r->found, .join = r->join};
         int rv = 0;
 
         if (nc->deployment.p != NULL)
@@ -380,6 +387,8 @@ static int run_node(struct running *r)
             say(r, "http", "operators' HTTP on port %u", mk_node_http_port(r->node));
         mk_loop_run(r->loop);
         say(r, "stopping", "node %s stops", hex);
+        if (r->failed.text[0] == '\0')
+            mk_node_yield(r->node, YIELD_MS);
     }
     mk_node_close(r->node);
     if (r->loop != NULL)
@@ -401,6 +410,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     switch (key) {
     case 'f':
         in->found = true;
+        return 0;
+    case 'j':
+        in->join = true;
         return 0;
     case 'l':
         if (strcmp(arg, "json") != 0 && strcmp(arg, "text") != 0)
@@ -426,6 +438,8 @@ int cmd_node(int argc, char **argv)
     static const struct argp_option options[] = {
         {"found", 'f', NULL, 0, "Found the committees that are new: once, on every first member",
          0},
+        {"join", 'j', NULL, 0,
+         "Run a member that its committee's first roster does not name: a later one will", 0},
         {"log", 'l', "FORMAT", 0, "The log's lines: text, or json (one object a line)", 0},
         {0}};
     static const struct argp argp = {
@@ -446,6 +460,7 @@ int cmd_node(int argc, char **argv)
     parse_options(&argp, argc, argv, &in);
     r.config = in.config;
     r.found = in.found;
+    r.join = in.join;
     r.log_json = in.log_json;
     rv = read_file(in.config, &b, &fault);
     if (rv == 0)

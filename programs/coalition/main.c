@@ -20,6 +20,7 @@ static const struct command commands[] = {
     {"up", "run every committee of a coalition on this machine", cmd_up},
     {"node", "run one node in the foreground", cmd_node},
     {"status", "what nodes say of themselves", cmd_status},
+    {"committee", "who is of a committee; another leader, another roster", cmd_committee},
     {"bind", "bind as an integrator, and say what was admitted", cmd_bind},
     {"atlas", "list, get, publish member cards", cmd_atlas},
     {"stream", "follow a stream; publish one", cmd_stream},

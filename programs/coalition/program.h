@@ -47,6 +47,7 @@ int cmd_up(int argc, char **argv);
 int cmd_handshake(int argc, char **argv);
 int cmd_node(int argc, char **argv);
 int cmd_status(int argc, char **argv);
+int cmd_committee(int argc, char **argv);
 int cmd_bind(int argc, char **argv);
 int cmd_atlas(int argc, char **argv);
 int cmd_stream(int argc, char **argv);

@@ -120,6 +120,12 @@ uint64_t mk_group_expires_ms(const struct mk_group *g);
  * this turn, and closed with the clause that refuses it. */
 void mk_group_rejudge(struct mk_group *g);
 
+/** The i-th member's place, as mk_group_member() counts: "voter", "learner", "leaving" (it votes
+ * and is not of the roster), "joining" (of the roster, no vote yet) or "none". */
+const char *mk_group_place(const struct mk_group *g, unsigned i);
+/** May this peer ask for another leader? The operator that the Founding names, and members. */
+bool mk_group_obeys(const struct mk_group *g, const struct mk_peer *peer);
+
 /** Something of the status changed (role, leader, commit, certificate). */
 struct mk_group_watch {
     void (*changed)(struct mk_group_watch *w);

@@ -94,6 +94,14 @@ int mk_group_transfer(struct mk_group *g, const struct mk_peer *to)
     return rv;
 }
 
+bool mk_group_obeys(const struct mk_group *g, const struct mk_peer *peer)
+{
+    const struct mk_founding *f = mk_state_founding(g->st);
+
+    return mk_roster_has(&g->roster, peer) ||
+           (f != NULL && f->default_operator.some && mk_peer_eq(&f->default_operator.v, peer));
+}
+
 const struct mk_roster *mk_group_roster(const struct mk_group *g)
 {
     return mk_state_roster(g->st);

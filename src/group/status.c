@@ -188,16 +188,38 @@ void mk_group_serve_stats(const struct mk_group *g, struct mk_serve_stats *ret)
     mk_serve_stats(g->serve, ret);
 }
 
+static const struct mk_member *member_at(const struct mk_group *g, unsigned i)
+{
+    for (unsigned k = 0; k < g->n_members; k++)
+        if (g->members[k]->used && i-- == 0)
+            return g->members[k];
+    return NULL;
+}
+
+const char *mk_group_place(const struct mk_group *g, unsigned i)
+{
+    const struct mk_member *m = member_at(g, i);
+    const struct mk_server *s = NULL;
+
+    if (m == NULL || g->raft == NULL)
+        return "none";
+    s = mk_configuration_find(mk_consensus_configuration(g->raft),
+                              m->i == g->self ? g->raft_id : m->raft_id);
+    if (s == NULL)
+        s = mk_configuration_find(mk_consensus_configuration(g->raft),
+                                  mk_state_seat(g->st, &m->peer));
+    if (s == NULL)
+        return m->in_roster ? "joining" : "none";
+    if (!m->in_roster)
+        return "leaving";
+    return s->role == MK_SERVER_VOTER ? "voter" : "learner";
+}
+
 bool mk_group_member(const struct mk_group *g, unsigned i, struct mk_peer *ret_peer,
                      bool *ret_linked, uint64_t *ret_match, char ret_detail[MK_REASON_MAX])
 {
-    const struct mk_member *m = NULL;
+    const struct mk_member *m = member_at(g, i);
 
-    for (unsigned k = 0; k < g->n_members; k++)
-        if (g->members[k]->used && i-- == 0) {
-            m = g->members[k];
-            break;
-        }
     if (m == NULL)
         return false;
     *ret_peer = m->peer;

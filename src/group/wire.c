@@ -46,6 +46,10 @@ MK_STRUCT_DEFINE(mk_commit_proof, "CommitProof", MK_COMMIT_PROOF_TABLE)
 MK_SEQ_DEFINE(mk_commit_proofs, mk_commit_proof, MK_WIRE_BATCH_MAX, 0)
 MK_STRUCT_DEFINE(mk_exec_answer, "ExecAnswer", MK_EXEC_ANSWER_TABLE)
 
+MK_STRUCT_DEFINE(mk_operate_propose, "OperatePropose", MK_OPERATE_PROPOSE_TABLE)
+MK_STRUCT_DEFINE(mk_operate_transfer, "OperateTransfer", MK_OPERATE_TRANSFER_TABLE)
+MK_ENUM_DEFINE(mk_operate, "Operate", MK_OPERATE_TABLE)
+
 MK_STRUCT_DEFINE(mk_from_after, "After", MK_FROM_AFTER_TABLE)
 MK_ENUM_DEFINE(mk_from, "From", MK_FROM_TABLE)
 MK_STRUCT_DEFINE(mk_surface_hello, "SurfaceHello", MK_SURFACE_HELLO_TABLE)

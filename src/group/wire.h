@@ -192,6 +192,22 @@ MK_STRUCT_DECLARE(mk_exec_answer, MK_EXEC_ANSWER_TABLE)
     F(S, Changed, 14, mk_roster_change, changed)
 MK_ENUM_DECLARE(mk_member_message, MK_MEMBER_MESSAGE_TABLE)
 
+/* ---- "operate": one question, one mk_outcome ------------------------------------------------ */
+
+#define MK_OPERATE_PROPOSE_TABLE(F, S) \
+    F(S, mk_id, deployment)            \
+    F(S, mk_proposal, proposal)
+MK_STRUCT_DECLARE(mk_operate_propose, MK_OPERATE_PROPOSE_TABLE)
+/* to: none: a suitable one. */
+#define MK_OPERATE_TRANSFER_TABLE(F, S) \
+    F(S, mk_id, deployment)             \
+    F(S, mk_opt_peer, to)
+MK_STRUCT_DECLARE(mk_operate_transfer, MK_OPERATE_TRANSFER_TABLE)
+#define MK_OPERATE_TABLE(F, S)                    \
+    F(S, Propose, 0, mk_operate_propose, propose) \
+    F(S, Transfer, 1, mk_operate_transfer, transfer)
+MK_ENUM_DECLARE(mk_operate, MK_OPERATE_TABLE)
+
 /* ---- "surface" --------------------------------------------------------------------------- */
 
 /* From: where a follower wants to begin. Snapshot is for maps; a stream's begins at its oldest. */

@@ -91,8 +91,32 @@ static void want_members(struct mk_bond *b, const struct mk_deployment *d)
     }
 }
 
+void mk_bond_follow_roster(struct mk_bond *b)
+{
+    const struct mk_roster *r = mk_reader_roster(b->memory, mk_reader_epoch(b->memory));
+
+    if (b->epoch == r->epoch)
+        return;
+    b->epoch = r->epoch;
+    for (size_t i = 0; i < r->peers.n; i++) {
+        const struct mk_peer *p = &r->peers.v[i];
+        bool wanted = mk_roster_has(&b->component.roster, p);
+
+        for (size_t k = 0; k < b->n_newcomers && !wanted; k++)
+            wanted = mk_peer_eq(&b->newcomers[k], p);
+        if (wanted || b->n_newcomers == MK_BOND_NEWCOMERS_MAX)
+            continue;
+        b->newcomers[b->n_newcomers++] = *p;
+        mk_discovery_want(b->network->discovery, p, NULL);
+    }
+}
+
 static void unwant_members(struct mk_bond *b)
 {
+    for (size_t i = 0; i < b->n_newcomers; i++)
+        mk_discovery_unwant(b->network->discovery, &b->newcomers[i]);
+    b->n_newcomers = 0;
+    b->epoch = 0;
     for (size_t i = 0; i < b->component.roster.peers.n; i++)
         mk_discovery_unwant(b->network->discovery, &b->component.roster.peers.v[i]);
 }
@@ -145,6 +169,7 @@ static void adopt(struct mk_bond *b, const struct mk_deployment *d)
     if (b->memory == NULL)
         b->memory = mk_reader_memory_new(&b->component.roster);
     want_members(b, d);
+    mk_bond_follow_roster(b);
     mk_client_open(n->env, n->net, &b->client, &b->component, b->memory, &b->report);
     if (b->version > 0)
         mk_bond_remember_version(n->env, &b->reference.stable_id, b->version);

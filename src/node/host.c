@@ -161,6 +161,29 @@ static void log_changes(struct mk_host *h, const struct mk_group_status *s)
     h->refused_ns = now;
 }
 
+static void want(struct mk_host *h, const struct mk_peer *peer, const char *hint)
+{
+    if (mk_peer_eq(peer, &h->of->network->key.peer) || h->n_wanted == MK_HOST_WANTED_MAX)
+        return;
+    for (size_t i = 0; i < h->n_wanted; i++)
+        if (mk_peer_eq(&h->wanted[i], peer))
+            return;
+    h->wanted[h->n_wanted++] = *peer;
+    mk_discovery_want(h->of->network->discovery, peer, hint);
+}
+
+/** A later roster may name peers that no file of ours does: discovery knows where they are. */
+static void want_newcomers(struct mk_host *h)
+{
+    char detail[MK_REASON_MAX];
+    struct mk_peer peer;
+    uint64_t match;
+    bool linked;
+
+    for (unsigned i = 0; mk_group_member(h->group, i, &peer, &linked, &match, detail); i++)
+        want(h, &peer, NULL);
+}
+
 static void group_changed(struct mk_group_watch *w)
 {
     struct mk_host *h = mk_container_of(w, struct mk_host, watch);
@@ -169,6 +192,11 @@ static void group_changed(struct mk_group_watch *w)
     mk_signal_raise(&h->signal, NULL);
     mk_group_glance(h->group, &s);
     log_changes(h, &s);
+    if (s.epoch != h->epoch || s.state != h->state) {
+        h->epoch = s.epoch;
+        h->state = s.state;
+        want_newcomers(h);
+    }
     if (s.state == MK_GROUP_FAILED && !h->failed) {
         h->failed = true;
         mk_node_component_failed(h->of, s.why);
@@ -177,25 +205,22 @@ static void group_changed(struct mk_group_watch *w)
         h->driver->ops->changed(h->driver);
 }
 
-/** Keeps links to the other members. */
+/** Keeps links to the other members that the file names. */
 static void want_members(struct mk_host *h, const struct mk_component_options *o)
 {
     struct mk_peer peer;
     char address[MK_HOST_PORT_MAX];
 
-    for (size_t i = 0; i < o->n_addresses; i++) {
-        if (mk_net_parse_address(&peer, address, o->addresses[i], NULL) == 0 &&
-            !mk_peer_eq(&peer, &h->of->network->key.peer))
-            mk_discovery_want(h->of->network->discovery, &peer, address);
-    }
+    for (size_t i = 0; i < o->n_addresses; i++)
+        if (mk_net_parse_address(&peer, address, o->addresses[i], NULL) == 0)
+            want(h, &peer, address);
 }
 
 static void unwant_members(struct mk_host *h)
 {
-    for (size_t i = 0; i < h->roster.peers.n; i++) {
-        if (!mk_peer_eq(&h->roster.peers.v[i], &h->of->network->key.peer))
-            mk_discovery_unwant(h->of->network->discovery, &h->roster.peers.v[i]);
-    }
+    for (size_t i = 0; i < h->n_wanted; i++)
+        mk_discovery_unwant(h->of->network->discovery, &h->wanted[i]);
+    h->n_wanted = 0;
 }
 
 static int open_group(struct mk_host *h, const struct mk_component_options *o,
@@ -216,7 +241,8 @@ static int open_group(struct mk_host *h, const struct mk_component_options *o,
         .standing = mk_network_standing(net),
         .tickets = net->tickets,
         .n_tickets = net->n_tickets,
-        .found = o->found};
+        .found = o->found,
+        .join = o->join};
 
     return mk_group_open(h->of->env, net->net, h->of->store, &h->group, &g, reterr);
 }

@@ -43,6 +43,8 @@ void mk_bond_remember(struct mk_bond *b, bool now)
     struct mk_buf out = {0};
     char path[96];
 
+    if (b->memory != NULL)
+        mk_bond_follow_roster(b);
     if (b->memory == NULL ||
         (!now && mk_now(e) - b->stored_ns < MEMORY_EVERY_NS && b->stored_ns != 0))
         return;

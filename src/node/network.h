@@ -50,6 +50,8 @@ struct mk_bond_part {
     struct mk_list node;
 };
 
+#define MK_BOND_NEWCOMERS_MAX (4u * MK_ROSTER_MAX)
+
 struct mk_bond {
     struct mk_network *network;
     struct mk_list node; /* of network->bonds */
@@ -68,7 +70,10 @@ struct mk_bond {
     struct mk_reader_memory *memory;
     struct mk_client *client;
     struct mk_client_report report;
-    uint64_t stored_ns; /* when memory was last written to disk */
+    uint64_t stored_ns;                              /* when memory was last written to disk */
+    struct mk_peer newcomers[MK_BOND_NEWCOMERS_MAX]; /* wanted beside the first roster's */
+    size_t n_newcomers;
+    uint64_t epoch; /* of the newest roster that was looked at; 0: none */
 
     struct mk_list parts;
     struct mk_bond_watch *watches;
@@ -88,6 +93,8 @@ void mk_bond_advance(struct mk_bond *b);
 void mk_bond_end_all(struct mk_network *n);
 /** A certificate was accepted by the bond's memory: keep it durably (memory.c). */
 void mk_bond_remember(struct mk_bond *b, bool now);
+/** Links are wanted to the members of the newest roster that the memory knows, too. */
+void mk_bond_follow_roster(struct mk_bond *b);
 /** The memory of a deployment from disk, or NULL. */
 struct mk_reader_memory *mk_bond_recall(struct mk_env *e, const struct mk_id *deployment);
 /** The highest Deployment version ever used for a stable id, durably. */

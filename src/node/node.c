@@ -87,6 +87,8 @@ int mk_node_open(struct mk_env *e, struct mk_node **ret, const struct mk_node_op
         goto err_store;
     rv = mk_status_serve(n);
     MK_ASSERT(rv == 0); /* nobody else serves it */
+    rv = mk_operate_serve(n);
+    MK_ASSERT(rv == 0);
     n->records.changed = records_changed;
     mk_discovery_watch(n->network->discovery, &n->records);
     rv = o->http != NULL ? mk_node_http_open(n, o->http, reterr) : 0;
@@ -115,6 +117,7 @@ void mk_node_close(struct mk_node *n)
         mk_host_close(mk_container_of(n->hosts.prev, struct mk_host, node));
     mk_discovery_unwatch(&n->records);
     mk_net_unserve(&n->status);
+    mk_net_unserve(&n->operate);
     mk_network_close(n->network);
     mk_store_close(n->store, NULL, NULL);
     mk_free(n);
@@ -165,4 +168,30 @@ int mk_node_add(struct mk_node *n, const struct mk_component_options *o, struct 
     if (rv == 0)
         mk_node_offer(n);
     return rv;
+}
+
+static bool leads_none(void *arg)
+{
+    struct mk_node *n = arg;
+
+    mk_list_each(p, &n->hosts)
+    {
+        if (mk_host_leads(mk_container_of(p, struct mk_host, node)))
+            return false;
+    }
+    return true;
+}
+
+void mk_node_yield(struct mk_node *n, uint32_t timeout_ms)
+{
+    bool any = false;
+
+    mk_list_each(p, &n->hosts)
+    {
+        struct mk_host *h = mk_container_of(p, struct mk_host, node);
+
+        any = (mk_host_leads(h) && mk_group_transfer(h->group, NULL) == 0) || any;
+    }
+    if (any) /* a roster of one has nobody to hand over to */
+        mk_loop_run_until(n->env, leads_none, n, timeout_ms);
 }

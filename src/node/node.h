@@ -8,6 +8,7 @@
 #include <mosaik/node.h>
 
 #define MK_COMPONENTS_MAX 4096u
+#define MK_HOST_WANTED_MAX (4u * MK_ROSTER_MAX)
 #define MK_HOST_QUEUE_MAX 1024u /* commands of one driver that wait */
 
 struct mk_host {
@@ -22,6 +23,10 @@ struct mk_host {
     struct mk_signal signal;
     struct mk_arena arena; /* label, roster */
     struct mk_roster roster;
+    struct mk_peer wanted[MK_HOST_WANTED_MAX]; /* members that we keep links to */
+    size_t n_wanted;
+    uint64_t epoch; /* seen last */
+    enum mk_group_state state;
 
     /* Commands of the driver: one in flight, in order, retried under one number. */
     uint64_t session, number;
@@ -44,6 +49,7 @@ struct mk_node {
     struct mk_list hosts;
     unsigned n_hosts;
     struct mk_service status; /* protocol "status" */
+    struct mk_service operate;
     struct mk_discovery_watch records;
     uint64_t lists_seen; /* of the issuer book's changes: the groups were judged by them */
     void (*log)(void *arg, const struct mk_log_line *line);
@@ -68,5 +74,7 @@ int mk_host_open(struct mk_node *n, const struct mk_component_options *o, struct
 void mk_host_close(struct mk_host *h);
 /** Serves the protocol "status": opening a conversation is the question, one message the answer. */
 int mk_status_serve(struct mk_node *n);
+/** Serves the protocol "operate". */
+int mk_operate_serve(struct mk_node *n);
 
 #endif

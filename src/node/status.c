@@ -1,5 +1,6 @@
 /* status.c - what a node says of itself, as one JSON object; and the protocol "status",
  * by which anybody may ask (reads are open: committees.md, and nothing here is secret). */
+#include "collections/certificate.h"
 #include "node/node.h"
 
 #include <jansson.h>
@@ -33,6 +34,7 @@ static json_t *members_of(const struct mk_host *h)
         json_object_set_new(m, "peer", hex_of(peer.b, sizeof peer.b));
         json_object_set_new(m, "linked", json_boolean(linked));
         put_u64(m, "match", match);
+        json_object_set_new(m, "place", json_string(mk_group_place(h->group, i)));
         if (st.state == MK_GROUP_LEADING)
             put_u64(m, "lag", st.last > match ? st.last - match : 0);
         else
@@ -40,6 +42,16 @@ static json_t *members_of(const struct mk_host *h)
         json_object_set_new(m, "detail", json_string(detail));
         json_array_append_new(list, m);
     }
+    return list;
+}
+
+static json_t *roster_of(const struct mk_host *h)
+{
+    const struct mk_roster *r = mk_group_roster(h->group);
+    json_t *list = json_array();
+
+    for (size_t i = 0; i < r->peers.n; i++)
+        json_array_append_new(list, hex_of(r->peers.v[i].b, sizeof r->peers.v[i].b));
     return list;
 }
 
@@ -111,6 +123,7 @@ static json_t *component_of(const struct mk_host *h)
 {
     struct mk_group_status st;
     json_t *o = json_object();
+    struct mk_id roster;
 
     mk_group_status(h->group, &st);
     json_object_set_new(o, "component", json_stringn(h->label.p, h->label.n));
@@ -132,6 +145,10 @@ static json_t *component_of(const struct mk_host *h)
     put_u64(o, "clients", st.clients);
     json_object_set_new(o, "why", json_string(st.why));
     json_object_set_new(o, "bonds", bonds_of(h, &st));
+    roster = mk_roster_id(mk_group_roster(h->group));
+    json_object_set_new(o, "roster", roster_of(h));
+    json_object_set_new(o, "roster_id", hex_of(roster.b, 32));
+    json_object_set_new(o, "settled", json_boolean(mk_group_settled(h->group)));
     json_object_set_new(o, "members", members_of(h));
     json_object_set_new(o, "surfaces", surfaces_of(h));
     put_driver(o, h);

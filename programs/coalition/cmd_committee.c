@@ -1,0 +1,385 @@
+/* cmd_committee.c - `coalition committee FILE --component C`: who is of a committee; another
+ * leader, another roster.
+ *
+ * The present roster is what a member says (status); the next one is signed over its hash, so
+ * a member that lies gets a proposal that its own group refuses. Then the command waits until
+ * the group says that the epoch is there and every peer of the roster votes. */
+#include "agent.h"
+
+#include <mosaik/node.h>
+#include <mosaik/records.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define KEYS_MAX MK_ROSTER_MAX
+#define AGAIN_MS 100u
+
+struct input {
+    const char *file, *component;
+    const char *keys[KEYS_MAX];
+    unsigned n_keys;
+    struct mk_peer add[MK_ROSTER_MAX], remove[MK_ROSTER_MAX], to;
+    unsigned n_add, n_remove;
+    bool transfer, to_given, json;
+    uint32_t timeout_ms;
+};
+
+static const struct argp_option options[] = {
+    {"component", 'c', "C", 0, "A module's kind, or an organism's role or name", 0},
+    {"add", 'a', "PEER", 0, "The next roster has this peer; its node runs already, with --join", 0},
+    {"remove", 'r', "PEER", 0, "The next roster has not", 0},
+    {"transfer", 'l', "PEER", OPTION_ARG_OPTIONAL, "Hand leadership over, to this member", 0},
+    {"key", 'k', "FILE", 0, "The operator's key; or, repeated, those of a majority of the members",
+     0},
+    {"timeout", 't', "S", 0, "Seconds to wait until it is done (60)", 0},
+    {"json", 'j', NULL, 0, "Print one JSON object", 0},
+    {0}};
+
+static void take_peer(struct argp_state *state, struct mk_peer *ret, const char *arg)
+{
+    size_t n = strcspn(arg, "@");
+
+    if (n != 64 || mk_peer_unhex(ret, (struct mk_str){arg, 64}) != 0)
+        wrong_usage(state, "\"%s\" is no peer: 64 hex digits are wanted", arg);
+}
+
+static void take_one_of(struct argp_state *state, struct mk_peer *v, unsigned *n, const char *arg)
+{
+    if (*n == MK_ROSTER_MAX)
+        wrong_usage(state, "at most %u peers", MK_ROSTER_MAX);
+    take_peer(state, &v[(*n)++], arg);
+}
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+    struct input *in = state->input;
+
+    switch (key) {
+    case 'c':
+        in->component = arg;
+        return 0;
+    case 'a':
+        take_one_of(state, in->add, &in->n_add, arg);
+        return 0;
+    case 'r':
+        take_one_of(state, in->remove, &in->n_remove, arg);
+        return 0;
+    case 'l':
+        in->transfer = true;
+        if (arg != NULL) {
+            in->to_given = true;
+            take_peer(state, &in->to, arg);
+        }
+        return 0;
+    case 'k':
+        if (in->n_keys == KEYS_MAX)
+            wrong_usage(state, "at most %u keys", KEYS_MAX);
+        in->keys[in->n_keys++] = arg;
+        return 0;
+    case 't':
+        if (parse_timeout(&in->timeout_ms, arg) != 0)
+            wrong_usage(state, "--timeout: seconds are wanted");
+        return 0;
+    case 'j':
+        in->json = true;
+        return 0;
+    case ARGP_KEY_ARG:
+        if (in->file != NULL)
+            wrong_usage(state, "too many arguments");
+        in->file = arg;
+        return 0;
+    case ARGP_KEY_END:
+        if (in->file == NULL || in->component == NULL)
+            wrong_usage(state, "a coalition file and --component are wanted");
+        if ((in->transfer || in->n_add + in->n_remove > 0) && in->n_keys == 0)
+            wrong_usage(state, "--key is missing: the operator's");
+        if (in->transfer && in->n_add + in->n_remove > 0)
+            wrong_usage(state, "--transfer and another roster are two commands");
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+/* --- what a member says ---------------------------------------------------------------- */
+
+struct view {
+    json_t *status;          /* of the member that knows most; owned */
+    const json_t *component; /* in it */
+    struct mk_str address;   /* of the leader when it is known, else of that member */
+};
+
+static long long number_of(const json_t *o, const char *key)
+{
+    return (long long)json_integer_value(json_object_get(o, key));
+}
+
+static const char *text_of(const json_t *o, const char *key)
+{
+    const char *s = json_string_value(json_object_get(o, key));
+
+    return s != NULL ? s : "";
+}
+
+static const json_t *component_in(const json_t *status, const struct mk_id *deployment)
+{
+    char hex[MK_ID_HEX];
+    const json_t *c;
+    size_t i;
+
+    mk_id_hex(deployment, hex);
+    json_array_foreach(json_object_get(status, "components"), i, c)
+    {
+        if (strcmp(text_of(c, "deployment"), hex) == 0)
+            return c;
+    }
+    return NULL;
+}
+
+/* A leader's word counts most, then a later epoch, then a longer log. */
+static bool knows_more(const json_t *a, const json_t *b)
+{
+    bool leads_a = strcmp(text_of(a, "state"), "leading") == 0;
+    bool leads_b = strcmp(text_of(b, "state"), "leading") == 0;
+
+    if (leads_a != leads_b)
+        return leads_a;
+    if (number_of(a, "epoch") != number_of(b, "epoch"))
+        return number_of(a, "epoch") > number_of(b, "epoch");
+    return number_of(a, "applied") > number_of(b, "applied");
+}
+
+static void view_done(struct view *v)
+{
+    json_decref(v->status);
+    *v = (struct view){0};
+}
+
+static void view_take(struct view *v, const struct component *c, struct mk_status_answer *a)
+{
+    json_t *o = a->status == 0 ? json_loadb((const char *)a->json.p, a->json.n, 0, NULL) : NULL;
+    const json_t *mine = o == NULL ? NULL : component_in(o, &c->reference.deployment);
+
+    if (mine == NULL || (v->component != NULL && !knows_more(mine, v->component))) {
+        json_decref(o);
+        return;
+    }
+    json_decref(v->status);
+    *v = (struct view){o, mine, a->address};
+}
+
+static bool look(struct agent *a, const struct component *c, struct view *v, uint32_t timeout_ms)
+{
+    size_t n = c->reference.n_addresses;
+    struct mk_status_answer *answers = mk_alloc((n + 1) * sizeof *answers);
+
+    view_done(v);
+    for (size_t i = 0; i < n; i++)
+        answers[i].address = c->reference.addresses[i];
+    mk_node_ask_all(a->net, answers, n, timeout_ms < 3000 ? timeout_ms : 3000);
+    for (size_t i = 0; i < n; i++) {
+        view_take(v, c, &answers[i]);
+        mk_buf_done(&answers[i].json);
+    }
+    mk_free(answers);
+    return v->component != NULL;
+}
+
+/* --- the next roster ---------------------------------------------------------------------- */
+
+static int cmp_peers(const void *a, const void *b)
+{
+    return mk_peer_cmp(a, b);
+}
+
+static bool among(const struct mk_peer *v, size_t n, const struct mk_peer *p)
+{
+    for (size_t i = 0; i < n; i++)
+        if (mk_peer_eq(&v[i], p))
+            return true;
+    return false;
+}
+
+static int next_roster(const struct input *in, const struct component *c, const struct view *v,
+                       struct mk_roster *ret, struct mk_peer peers[2 * MK_ROSTER_MAX])
+{
+    const json_t *x;
+    size_t i, n = 0;
+
+    *ret = (struct mk_roster){.deployment = c->reference.deployment,
+                              .epoch = (uint64_t)number_of(v->component, "epoch") + 1};
+    if (mk_id_unhex(&ret->previous, mk_str_of(text_of(v->component, "roster_id"))) != 0)
+        return complain(STATUS_CHECK, "the member at %.*s does not say its roster",
+                        (int)v->address.n, v->address.p);
+    json_array_foreach(json_object_get(v->component, "roster"), i, x)
+    {
+        const char *hex = json_string_value(x);
+
+        if (n == MK_ROSTER_MAX || hex == NULL || mk_peer_unhex(&peers[n], mk_str_of(hex)) != 0)
+            return complain(STATUS_CHECK, "the member at %.*s says a malformed roster",
+                            (int)v->address.n, v->address.p);
+        n += !among(in->remove, in->n_remove, &peers[n]);
+    }
+    for (i = 0; i < in->n_add; i++)
+        if (!among(peers, n, &in->add[i]))
+            peers[n++] = in->add[i];
+    if (n == 0 || n > MK_ROSTER_MAX)
+        return complain(STATUS_USAGE, "a roster has 1 to %u peers, this would have %zu",
+                        MK_ROSTER_MAX, n);
+    qsort(peers, n, sizeof *peers, cmp_peers);
+    ret->peers = (struct mk_peers){peers, n};
+    return 0;
+}
+
+static bool done(const struct view *v, uint64_t epoch, const struct input *in)
+{
+    char hex[MK_ID_HEX];
+
+    if (in->transfer) {
+        if (!in->to_given)
+            return text_of(v->component, "leader")[0] != '\0';
+        mk_peer_hex(&in->to, hex);
+        return strcmp(text_of(v->component, "leader"), hex) == 0;
+    }
+    return (uint64_t)number_of(v->component, "epoch") >= epoch &&
+           json_is_true(json_object_get(v->component, "settled"));
+}
+
+static int wait_done(struct agent *a, const struct component *c, struct view *v,
+                     const struct input *in, uint64_t epoch, uint64_t deadline)
+{
+    while (look(a, c, v, left_until(deadline)) && !done(v, epoch, in)) {
+        if (left_until(deadline) <= 1)
+            return complain(STATUS_TIMEOUT, "it is on its way, but not done within %u ms: %s",
+                            in->timeout_ms, text_of(v->component, "why"));
+        mk_loop_turn(a->loop, AGAIN_MS);
+    }
+    return v->component != NULL ? 0 : complain(STATUS_TIMEOUT, "no member answers any more");
+}
+
+/* A refusal that passes by itself is asked again: no leader now, a replacement under way. */
+static bool is_passing(int rv)
+{
+    return rv == MK_ENOTLEADER;
+}
+
+static int ask_for_it(struct agent *a, const struct component *c, struct view *v,
+                      const struct input *in, const struct mk_key *keys, uint64_t deadline)
+{
+    struct mk_peer peers[2 * MK_ROSTER_MAX];
+    struct mk_fault fault = {{0}};
+    struct mk_roster next;
+    int rv, status;
+
+    do {
+        if (in->transfer) {
+            next.epoch = 0;
+            rv = mk_node_transfer(a->net, v->address, &c->reference.deployment,
+                                  in->to_given ? &in->to : NULL, left_until(deadline), &fault);
+        } else {
+            status = next_roster(in, c, v, &next, peers);
+            if (status != 0)
+                return status;
+            rv = mk_node_propose(a->net, v->address, &next, keys, in->n_keys, left_until(deadline),
+                                 &fault);
+        }
+        if (is_passing(rv)) {
+            mk_loop_turn(a->loop, AGAIN_MS);
+            look(a, c, v, left_until(deadline));
+        }
+    } while (is_passing(rv) && left_until(deadline) > 1 && v->component != NULL);
+    if (rv != 0)
+        return complain_of(rv, &fault);
+    return wait_done(a, c, v, in, next.epoch, deadline);
+}
+
+/* --- telling ------------------------------------------------------------------------------- */
+
+static void print_view(const struct input *in, const struct view *v)
+{
+    const json_t *c = v->component, *m;
+    size_t i;
+
+    if (in->json) {
+        print_json(json_pack("{s:s, s:I, s:b, s:O, s:O, s:s, s:O}", "component",
+                             text_of(c, "component"), "epoch", (json_int_t)number_of(c, "epoch"),
+                             "settled", json_is_true(json_object_get(c, "settled")), "leader",
+                             json_object_get(c, "leader"), "roster", json_object_get(c, "roster"),
+                             "why", text_of(c, "why"), "members", json_object_get(c, "members")));
+        return;
+    }
+    printf("%s: epoch %lld, %s%s%s\n", text_of(c, "component"), number_of(c, "epoch"),
+           json_is_true(json_object_get(c, "settled")) ? "every member votes" : "changing",
+           text_of(c, "why")[0] != '\0' ? "; " : "", text_of(c, "why"));
+    json_array_foreach(json_object_get(c, "members"), i, m)
+    {
+        bool leads = strcmp(text_of(m, "peer"), text_of(c, "leader")) == 0;
+
+        printf("  %s  %-8s %s%s%s%s\n", text_of(m, "peer"), text_of(m, "place"),
+               json_is_true(json_object_get(m, "linked")) ? "linked" : "away",
+               leads ? ", leads" : "", text_of(m, "detail")[0] != '\0' ? ", " : "",
+               text_of(m, "detail"));
+    }
+}
+
+static int run(const struct input *in, struct agent *a, const struct mk_key *keys)
+{
+    uint64_t deadline = deadline_in(in->timeout_ms);
+    struct component c;
+    struct view v = {0};
+    int status = agent_find(a, in->component, &c);
+
+    if (status != 0)
+        return status;
+    if (c.reference.n_addresses == 0)
+        return complain(STATUS_USAGE, "%s: %s states no committee", in->file, in->component);
+    if (!look(a, &c, &v, left_until(deadline)))
+        return complain(STATUS_TIMEOUT, "no member of %s answers", in->component);
+    if (in->transfer || in->n_add + in->n_remove > 0)
+        status = ask_for_it(a, &c, &v, in, keys, deadline);
+    if (status == 0)
+        print_view(in, &v);
+    view_done(&v);
+    return status;
+}
+
+int cmd_committee(int argc, char **argv)
+{
+    static const struct argp argp = {
+        options,
+        parse,
+        "FILE",
+        "Who is of a component's committee, and which of them vote. With --add and --remove: "
+        "another roster, from the next epoch on; with --transfer: another leader. Both wait until "
+        "it is done.\v"
+        "A member that lost its disk needs none of this: it is given its seat again by itself.",
+        NULL,
+        NULL,
+        NULL};
+    struct input in = {.timeout_ms = 60000};
+    struct mk_key keys[KEYS_MAX];
+    struct mk_fault fault = {{0}};
+    struct reach reach = {0};
+    struct agent a;
+    unsigned n = 0;
+    int rv = 0, status;
+
+    parse_options(&argp, argc, argv, &in);
+    while (n < in.n_keys && (rv = load_key(&keys[n], in.keys[n], &fault)) == 0)
+        n++;
+    if (rv == 0) {
+        reach.key = in.n_keys > 0 ? in.keys[0] : NULL;
+        reach.timeout_ms = in.timeout_ms;
+        status = agent_open(&a, in.file, &reach);
+        if (status == 0)
+            status = run(&in, &a, keys);
+        agent_close(&a);
+    } else {
+        status = complain_of(rv, &fault);
+    }
+    while (n > 0)
+        mk_key_done(&keys[--n]);
+    return status;
+}
