@@ -768,7 +768,7 @@ static void test_append(void **state)
 
     (void)state;
     for (size_t i = 0; i <= MK_OP_APPEND_MAX; i++)
-        items[i] = MK_BYTES("abc" + i % 3, 1);
+        items[i] = MK_BYTES(&"abc"[i % 3], 1);
     mk_surfaces_init(&s, &stream, 1, &stable, &deployment);
     assert_int_equal(mk_shape_apply(&s.v[0], &op, &changed, &fault), 0);
     assert_true(changed && s.v[0].index == 2);
