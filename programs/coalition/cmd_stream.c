@@ -80,7 +80,10 @@ static void print_tick(const struct price_tick *t, bool json)
     if (!json) {
         printf("%.*s/%.*s %s seq %" PRIu64 " at %" PRIu64 "%s\n", (int)t->pair.base.n,
                t->pair.base.p, (int)t->pair.quote.n, t->pair.quote.p, price, t->seq,
-               t->timestamp_ms, t->stale ? " (stale)" : "");
+               t->timestamp_ms,
+               !t->stale              ? ""
+               : t->source_count <= 1 ? " (one source)"
+                                      : " (stale)");
         fflush(stdout);
         return;
     }

@@ -261,5 +261,59 @@ def tickets_refusals(folder):
     assert run('tickets')[0] == run('tickets', 'issue', path)[0] == 2
 
 
+def revoke(path, ks, out, *more):
+    return ('tickets', 'revoke', path, *[a for k in ks for a in ('--key', k[0])], '-o', out,
+            '--offline', *more)
+
+
+def check_list(folder, data, frozen, signers):
+    """Decoded by hand; (version, tickets)."""
+    r = Reader(data)
+    body = r.text()
+    shares = [(r.hex(32), r.take(64)) for _ in range(r.varint())]
+    assert r.at == len(r.data)
+    assert [s[0] for s in shares] == sorted(k[1] for k in signers)
+    message = (b'mosaik.revocations.v1' + bytes.fromhex(frozen['tickets_root']) +
+               (1).to_bytes(8, 'little') + body)
+    assert all(signed(folder, peer, message, s) for peer, s in shares)
+    r = Reader(body)
+    assert r.hex(32) == frozen['tickets_root'] and r.varint() == 1
+    version = r.varint()
+    tickets = [r.hex(16) for _ in range(r.varint())]
+    assert r.at == len(r.data)
+    return version, tickets
+
+
+def revocations(folder):
+    """tickets revoke: a list signed by a majority, which openssl believes, and that grows"""
+    ks = new_keys(folder, 4)
+    owner = ks.pop()
+    path = coalition(folder, owner, ks)
+    frozen = facts('freeze', path)
+    out = os.path.join(folder, 'list')
+    a, b = '0b' * 16, '0a' * 16
+    said = facts(*revoke(path, ks[:2], out, '--jti', a, '--jti', b, '--jti', a))
+    with open(out, 'rb') as f:
+        version, tickets = check_list(folder, f.read(), frozen, ks[:2])
+    assert tickets == [b, a] and said['revoked'] == 2 and said['nodes'] == 0, said
+    assert said['version'] == version and abs(version / 1000 - time.time()) < 60
+    facts(*revoke(path, ks[1:], out, '--jti', '0c' * 16, '--list', out))
+    with open(out, 'rb') as f:
+        later, tickets = check_list(folder, f.read(), frozen, ks[1:])
+    assert later > version and tickets == [b, a, '0c' * 16]
+    facts(*revoke(path, ks[1:], out, '--list', out))  # signed again, as each day
+    with open(out, 'rb') as f:
+        assert check_list(folder, f.read(), frozen, ks[1:])[1] == tickets
+    refused(1, '1 of 3 signers; a majority', *revoke(path, ks[:1], out, '--jti', a))
+    refused(1, "not on the issuer's roster", *revoke(path, (ks[0], owner), out, '--jti', a))
+    refused(2, '--jti is missing', *revoke(path, ks, out))
+    refused(2, '--jti is', *revoke(path, ks, out, '--jti', a[:-1]))
+    refused(2, 'not a list of revocations', *revoke(path, ks, out, '--list', path))
+    refused(2, '--offline wants --output', *revoke(path, ks, out, '--jti', a)[:-5], '--offline',
+            '--jti', a)
+    other = coalition(folder, owner, ks, '[almanac]\ninstance = "default"\nacl = []\n')
+    refused(2, 'a list of another issuer', *revoke(other, ks, out, '--list', out))
+
+
 frame.main(keys, deploy_coalition, deploy_organism, deploy_refusals, tickets, tickets_judged,
-           tickets_refusals)
+           tickets_refusals, revocations)
