@@ -8,6 +8,7 @@
 
 #include "node/node.h"
 #include <mosaik/map.h>
+#include <mosaik/stream.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -430,6 +431,88 @@ static void test_an_entry_shows_the_tickets(void **state)
     assert_true(world_run_until(s->w, is_shown, s, 2000));
 }
 
+/* --- a producer's own stream ------------------------------------------------------------- */
+
+struct hearing {
+    struct mk_producer *producer;
+    struct mk_consumer *consumer;
+    bool subscribed;
+    unsigned close;
+    char detail[MK_REASON_MAX];
+};
+
+static void heard_item(struct mk_consumer *c, uint64_t seq, struct mk_bytes item)
+{
+    (void)c;
+    (void)seq;
+    (void)item;
+}
+
+static void heard_state(struct mk_consumer *c, bool subscribed, unsigned close, const char *detail)
+{
+    struct hearing *h = mk_consumer_owner(c);
+
+    h->subscribed = subscribed;
+    h->close = close;
+    snprintf(h->detail, sizeof h->detail, "%s", detail != NULL ? detail : "");
+}
+
+static bool subscribed(void *arg)
+{
+    return ((struct hearing *)arg)->subscribed;
+}
+
+static bool let_go(void *arg)
+{
+    const struct hearing *h = arg;
+
+    return !h->subscribed && (h->close == MK_CLOSE_EXPIRED || h->close == MK_CLOSE_REFUSED) &&
+           strstr(h->detail, "clause 0 RecogniseOwnIssuer: ticket was revoked") != NULL;
+}
+
+/** Member 1 produces for who shows a ticket; the bearer asks the producer for one, too. */
+static void hear(struct scene *s, struct hearing *h)
+{
+    static const struct mk_consumer_cbs cbs = {.item = heard_item, .state = heard_state};
+    struct member *m = world_state(s->w, 1);
+    const struct mk_id surface = mk_id_of_text(MK_STR("a producer's stream"));
+    struct mk_producer_options po = {
+        .surface = surface, .stable_id = s->stable_id, .acl = &s->acl, .own_issuer = s->root};
+    struct mk_consumer_options co = {.surface = surface,
+                                     .producer = s->peers[1],
+                                     .stable_id = s->stable_id,
+                                     .acl = &s->acl,
+                                     .own_issuer = s->root};
+
+    assert_int_equal(mk_producer_open(mk_node_network(m->node), &h->producer, &po), 0);
+    assert_int_equal(mk_consumer_open(bearer_of(s)->net, &h->consumer, &co, &cbs, h), 0);
+    assert_true(world_run_until(s->w, subscribed, h, 5000));
+}
+
+static void test_a_revoked_subscriber_is_let_go(void **state)
+{
+    struct scene *s = *state;
+    struct hearing h = {0};
+
+    hear(s, &h);
+    revoke(s, BEARER, 0);
+    assert_true(world_run_until(s->w, let_go, &h, 2000));
+    mk_consumer_close(h.consumer);
+    mk_producer_close(h.producer);
+}
+
+static void test_a_revoked_producer_is_let_go(void **state)
+{
+    struct scene *s = *state;
+    struct hearing h = {0};
+
+    hear(s, &h);
+    revoke(s, 1, 0);
+    assert_true(world_run_until(s->w, let_go, &h, 2000));
+    mk_consumer_close(h.consumer);
+    mk_producer_close(h.producer);
+}
+
 #define SCENE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -439,6 +522,8 @@ int main(void)
         SCENE(test_a_revoked_member_is_dropped_by_name),
         SCENE(test_a_list_outlives_everybody),
         SCENE(test_an_entry_shows_the_tickets),
+        SCENE(test_a_revoked_subscriber_is_let_go),
+        SCENE(test_a_revoked_producer_is_let_go),
     };
 
     return cmocka_run_group_tests_name("revocation", tests, NULL, NULL);
