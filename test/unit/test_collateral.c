@@ -683,6 +683,228 @@ static void test_rubbish(void **state)
     forge_done(&f);
 }
 
+/* --- many, and too many --- */
+
+/* Many platforms and both TEEs side by side; each document is replaced by its own successor. */
+static void test_platforms(void **state)
+{
+    static const char *const fmspcs[] = {"00806F050000", "B0C06F000000", "90C06F000000"};
+    struct mk_quote_verdict v;
+    struct mk_buf doc = {0}, bytes[2] = {{0}, {0}};
+    struct mk_collateral *c;
+    struct mk_quote q[2];
+    struct forge f;
+
+    (void)state;
+    forge_init(&f);
+    c = mk_collateral_new(f.root);
+    for (unsigned round = 0; round < 2; round++) {
+        for (unsigned i = 0; i < 6; i++) {
+            f.sgx = i % 2 == 1;
+            f.fmspc = fmspcs[i / 2];
+            forge_collateral(&f, &doc);
+            add(c, mk_buf_bytes(&doc), 0);
+        }
+        /* two lists, two identities, six infos; in the second round all but the lists */
+        assert_int_equal(mk_collateral_generation(c), round == 0 ? 10 : 18);
+        f.info_from++;
+        f.qe_from++;
+    }
+    f.sgx = false;
+    f.qe_from = FORGE_FROM;
+    forge_collateral(&f, &doc);
+    add(c, mk_buf_bytes(&doc), MK_ESTALE);
+    for (unsigned i = 0; i < 2; i++) {
+        forge_quote(&f, &q[i], 4, i == 0 ? MK_BODY_TDX10 : MK_BODY_SGX);
+        forge_sign(&f, &q[i], &bytes[i]);
+        assert_int_equal(mk_quote_parse(&q[i], mk_buf_bytes(&bytes[i]), NULL), 0);
+        mk_quote_verify(f.root, c, &q[i], NULL, FORGE_NOW, &v);
+        expect(v, NULL);
+        assert_int_equal(mk_quote_report_data(&q[i])[63], 0xda);
+        mk_buf_done(&bytes[i]);
+    }
+    mk_collateral_free(c);
+    mk_buf_done(&doc);
+    forge_done(&f);
+}
+
+/* As many signers as there is room for, and one more. */
+static void test_limits(void **state)
+{
+    struct mk_buf doc = {0}, pem = {0};
+    struct mk_collateral *c;
+    struct forge f;
+
+    (void)state;
+    forge_init(&f);
+    c = mk_collateral_new(f.root);
+    for (unsigned i = 0; i <= MK_COLLATERAL_MAX; i++) {
+        f.cert[FORGE_TCB].serial = 1000 + i;
+        mk_buf_clear(&doc);
+        forge_certificate(&f, &f.cert[FORGE_TCB], &doc);
+        add(c, mk_buf_bytes(&doc), i < MK_COLLATERAL_MAX ? 0 : MK_ELIMIT);
+        if (i < 17)
+            forge_pem(mk_buf_bytes(&doc), &pem);
+    }
+    add(c, mk_buf_bytes(&pem), MK_ELIMIT); /* blocks of one document */
+    mk_collateral_free(c);
+    mk_buf_done(&doc);
+    mk_buf_done(&pem);
+    forge_done(&f);
+}
+
+/* --- what documents must say --- */
+
+#define INFO                                                                                       \
+    "{\"id\":\"TDX\",\"version\":3,\"issueDate\":\"2025-06-19T10:16:03Z\",\"nextUpdate\":"         \
+    "\"2025-07-19T10:16:03Z\",\"fmspc\":\"B0C06F000000\",\"pceId\":\"0000\","                      \
+    "\"tcbEvaluationDataNumber\":17,\"tdxModule\":" MODULE(                                        \
+        "TDX_00",                                                                                  \
+        "") ",\"tdxModuleIdentities\":[" MODULE("TDX_01",                                          \
+                                                SVN(4, "UpToDate",                                 \
+                                                    "")) "],\"tcbLevels\":[" LEVEL(5, 11, 3,       \
+                                                                                   "UpToDate",     \
+                                                                                   ",\"advisoryID" \
+                                                                                   "s\":[\"INTEL-" \
+                                                                                   "SA-1\"]") "]}"
+#define IDENTITY                                                                             \
+    "{\"id\":\"TD_QE\",\"version\":2,\"issueDate\":\"2025-06-19T10:16:03Z\",\"nextUpdate\":" \
+    "\"2025-07-19T10:16:03Z\",\"tcbEvaluationDataNumber\":17,\"miscselect\":\"00000000\","   \
+    "\"miscselectMask\":\"FFFFFFFF\",\"attributes\":\"00000000000000000000000000000000\","   \
+    "\"attributesMask\":\"FBFFFFFFFFFFFFFF0000000000000000\",\"mrsigner\":\""                \
+    "5151515151515151515151515151515151515151515151515151515151515151\",\"isvprodid\":2,"    \
+    "\"tcbLevels\":[" SVN(4, "UpToDate", "") "]}"
+
+/* The text with the first `from` in it replaced. */
+static struct mk_buf replaced(const char *text, const char *from, const char *to)
+{
+    const char *at = strstr(text, from);
+    struct mk_buf b = {0};
+
+    assert_non_null(at);
+    mk_buf_put(&b, text, (size_t)(at - text));
+    mk_buf_put_str(&b, to);
+    mk_buf_put_str(&b, at + strlen(from));
+    return b;
+}
+
+static void test_bad_documents(void **state)
+{
+    static const struct {
+        const char *from, *to, *why;
+    } infos[] = {
+        {"TDX\"", "XDT\"", "neither SGX nor TDX"},
+        {"\"id\":\"TDX\",", "", "id is missing"},
+        {"\"version\":3", "\"version\":2", "version 2"},
+        {"\"version\":3", "\"version\":\"3\"", "version is missing"},
+        {"2025-06-19T", "2025-06-31T", "issueDate is no date"},
+        {"B0C06F000000", "B0C06F0000", "fmspc is not of 12"},
+        {"\"pceId\":\"0000\"", "\"pceId\":0", "pceId is missing"},
+        {"17", "-17", "tcbEvaluationDataNumber"},
+        {"17", "4294967296", "tcbEvaluationDataNumber"},
+        {"\"tdxModule\"", "\"tdxmodule\"", "mrsigner is missing"},
+        {"TDX_01", "TDX_1", "no TDX module"},
+        {"TDX_01", "SGX_01", "no TDX module"},
+        {"\"isvsvn\":4", "\"isvsvn\":65536", "isvsvn"},
+        {"\"isvsvn\":4", "\"isvsvn\":4.0", "isvsvn"},
+        {"\"sgxtcbcomponents\":[{\"svn\":5},", "\"sgxtcbcomponents\":[", "15 items, not 16"},
+        {"\"sgxtcbcomponents\":[", "\"sgxtcbcomponents\":[{},", "more than 16"},
+        {"\"sgxtcbcomponents\":[", "\"sgxtcbcomponents\":7,\"x\":[", "no list"},
+        {"\"sgxtcbcomponents\":[{\"svn\":5}", "\"sgxtcbcomponents\":[{\"svn\":-5}", "svn is"},
+        {"\"tdxtcbcomponents\"", "\"x\"", "tdxtcbcomponents is missing"},
+        {"\"pcesvn\":11", "\"pcesvn\":65536", "pcesvn"},
+        {"INTEL-SA-1\"", "INTEL-SA-00000000000000000000000001\"", "no advisory"},
+        {"[\"INTEL-SA-1\"]", "[1]", "no advisory"},
+        {"[\"INTEL-SA-1\"]", "1", "no list"},
+        {"\"UpToDate\"", "\"Fine\"", "tcbStatus \"Fine\""},
+        {"2024-03-13T", "2024-03-13 ", "tcbDate is no date"},
+        {"{\"id\"", "[{\"id\"", "no JSON"},
+        {"\"fmspc\"", "\"pceId\":\"0001\",\"fmspc\"", "no JSON"},
+    };
+    static const struct {
+        const char *from, *to, *why;
+    } identities[] = {
+        {"TD_QE", "QVE", "neither QE nor TD_QE"},
+        {"\"version\":2", "\"version\":1", "version 1"},
+        {"miscselect\":\"00000000", "miscselect\":\"000000", "miscselect is not"},
+        {"FFFFFFFF", "FFFFFFFG", "miscselectMask"},
+        {"\"attributes\"", "\"x\"", "attributes is missing"},
+        {"FBFF", "FB", "attributesMask"},
+        {"5151", "51", "mrsigner is not of 64"},
+        {"\"isvprodid\":2", "\"isvprodid\":70000", "isvprodid"},
+        {"\"tcbLevels\":[", "\"tcbLevels\":{},\"x\":[", "tcbLevels is missing"},
+        {"2025-07-19T10", "2025-07-19T24", "nextUpdate is no date"},
+        {"{\"id\"", "", "no JSON"},
+    };
+    struct mk_fault fault = {{0}};
+    struct qe_identity *qe;
+    struct tcb_info *info;
+    struct mk_buf b;
+
+    (void)state;
+    assert_int_equal(tcb_info_parse(&info, MK_BYTES(INFO, strlen(INFO)), NULL), 0);
+    assert_int_equal(info->n_modules, 1);
+    assert_int_equal(info->modules[0].version, 1);
+    tcb_info_free(info);
+    assert_int_equal(qe_identity_parse(&qe, MK_BYTES(IDENTITY, strlen(IDENTITY)), NULL), 0);
+    qe_identity_free(qe);
+    for (size_t i = 0; i < sizeof infos / sizeof infos[0]; i++) {
+        b = replaced(INFO, infos[i].from, infos[i].to);
+        assert_int_not_equal(tcb_info_parse(&info, mk_buf_bytes(&b), &fault), 0);
+        if (strncmp(fault.text, "TCB info: ", 10) != 0 || strstr(fault.text, infos[i].why) == NULL)
+            fail_msg("\"%s\" instead of \"%s\"", fault.text, infos[i].why);
+        mk_buf_done(&b);
+    }
+    for (size_t i = 0; i < sizeof identities / sizeof identities[0]; i++) {
+        b = replaced(IDENTITY, identities[i].from, identities[i].to);
+        assert_int_not_equal(qe_identity_parse(&qe, mk_buf_bytes(&b), &fault), 0);
+        if (strncmp(fault.text, "QE identity: ", 13) != 0 ||
+            strstr(fault.text, identities[i].why) == NULL)
+            fail_msg("\"%s\" instead of \"%s\"", fault.text, identities[i].why);
+        mk_buf_done(&b);
+    }
+}
+
+/* A PCK's SGX extension: each byte of it counts, or belongs to what is skipped. */
+static void test_platform_extension(void **state)
+{
+    struct x509_platform good, p;
+    struct mk_buf der = {0}, ext = {0};
+    struct x509_cert cert;
+    struct mk_fault fault;
+    unsigned refused = 0, moved = 0, same = 0;
+    struct forge f;
+
+    (void)state;
+    forge_init(&f);
+    forge_certificate(&f, &f.cert[FORGE_PCK], &der);
+    assert_int_equal(x509_cert_parse(&cert, mk_buf_bytes(&der), NULL), 0);
+    assert_int_equal(x509_platform_parse(&good, cert.sgx, NULL), 0);
+    assert_int_equal(good.pce_svn, 11);
+    assert_memory_equal(good.svn, "\5\5\2\2\2\2\0", 7);
+    assert_memory_equal(good.cpu_svn, "0123456789abcdef", 16);
+    for (size_t i = 0; i < cert.sgx.n; i++) {
+        assert_int_not_equal(x509_platform_parse(&p, MK_BYTES(cert.sgx.p, i), &fault), 0);
+        for (unsigned bit = 0; bit < 8; bit++) {
+            mk_buf_clear(&ext);
+            mk_buf_put(&ext, cert.sgx.p, cert.sgx.n);
+            ext.p[i] ^= (uint8_t)(1u << bit);
+            if (x509_platform_parse(&p, mk_buf_bytes(&ext), &fault) != 0)
+                refused++;
+            else if (memcmp(&p, &good, sizeof p) != 0)
+                moved++;
+            else
+                same++;
+        }
+    }
+    assert_true(moved >= 8 * (16 + 2 + 6)); /* CPUSVN, PCE-ID, FMSPC, and small numbers */
+    assert_true(same < 8 * 17);             /* the last item, the type, is skipped */
+    assert_true(refused > 4 * moved);
+    mk_buf_done(&der);
+    mk_buf_done(&ext);
+    forge_done(&f);
+}
+
 /* --- the real ones
  * ---------------------------------------------------------------------------------- */
 
@@ -881,6 +1103,10 @@ int main(void)
         cmocka_unit_test(test_batch),
         cmocka_unit_test(test_yaml),
         cmocka_unit_test(test_rubbish),
+        cmocka_unit_test(test_platforms),
+        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_bad_documents),
+        cmocka_unit_test(test_platform_extension),
         cmocka_unit_test(test_real_infos),
         cmocka_unit_test(test_real_levels),
         cmocka_unit_test(test_real_certificates),
