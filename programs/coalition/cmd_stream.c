@@ -142,6 +142,7 @@ struct direct {
     struct mk_env *loop;
     struct mk_network *net;
     struct mk_key key;
+    struct attest attest;  /* empty without --attest */
     struct mk_arena arena; /* the tickets */
     struct mk_id surface;
     uint64_t n;
@@ -162,6 +163,10 @@ static int open_direct(struct direct *d, const char *listen, struct mk_fault *fa
         rv = load_key(&d->key, d->in->reach.key, fault);
         o.key = &d->key;
     }
+    if (rv == 0 && d->in->reach.attest != NULL) {
+        rv = attest_load(&d->attest, d->in->reach.attest, fault);
+        o.witness = &d->attest.options;
+    }
     if (rv == 0)
         rv = mk_loop_open(&d->loop, NULL, fault);
     return rv != 0 ? rv : mk_network_open(d->loop, &d->net, &o, fault);
@@ -171,6 +176,7 @@ static void close_direct(struct direct *d)
 {
     mk_network_close(d->net);
     mk_loop_free(d->loop);
+    attest_done(&d->attest);
     mk_key_done(&d->key);
     mk_arena_done(&d->arena);
 }

@@ -112,6 +112,9 @@ def a_wrong_attest_file_too(folder):
     for name, part in (('bad.toml', '"Fine" is no TCB status'), ('none.toml', 'none.toml')):
         status, _, err = run('bind', example, '--attest', os.path.join(folder, name))
         assert status == 2 and part in err and err.count('\n') == 1, (name, status, err)
+        status, _, err = run('stream', 'publish', '--surface', '07' * 32, '--attest',
+                             os.path.join(folder, name))
+        assert status == 2 and part in err and err.count('\n') == 1, (name, status, err)
 
 
 TESTS = (an_emulator_is_made_and_renewed, its_certificates_are_no_ones_else,
