@@ -174,6 +174,20 @@ struct mk_when *mk_when_consumer_window(struct mk_consumer *c, const struct mk_w
     return window_new(mk_consumer_env(c), mk_consumer_signal(c), c, o);
 }
 
+struct mk_when *mk_when_gather_received(struct mk_gather *g,
+                                        bool (*filter)(struct mk_bytes item, void *arg), void *arg)
+{
+    struct mk_when_window o = {.filter = filter, .arg = arg};
+
+    return &items_new(mk_gather_env(g), mk_gather_signal(g), g, &next_ops, &o, next_watch_cb)
+                ->leaf.when;
+}
+
+struct mk_when *mk_when_gather_window(struct mk_gather *g, const struct mk_when_window *o)
+{
+    return window_new(mk_gather_env(g), mk_gather_signal(g), g, o);
+}
+
 static bool consuming_holds(const struct mk_when *w)
 {
     struct mk_consumer_stats s;
@@ -201,4 +215,38 @@ struct mk_when *mk_when_consuming(struct mk_consumer *c)
 
     mk_when_leaf_init(l, &consuming_ops, mk_consumer_env(c), mk_consumer_signal(c), c);
     return &l->when;
+}
+
+struct gathered {
+    struct mk_when_leaf leaf;
+    unsigned n;
+};
+
+static bool gathered_holds(const struct mk_when *w)
+{
+    return !mk_leaf_gone(w) &&
+           mk_gather_subscribed(mk_leaf_of(w)->object) >= ((const struct gathered *)w)->n;
+}
+
+static void gathered_explain(const struct mk_when *w, struct mk_buf *out)
+{
+    mk_buf_printf(out, "%u producers are subscribed to", ((const struct gathered *)w)->n);
+    if (mk_leaf_gone(w))
+        mk_buf_put_str(out, " (the gathering was closed)");
+    else
+        mk_buf_printf(out, " (%u are)", mk_gather_subscribed(mk_leaf_of(w)->object));
+}
+
+static const struct mk_when_ops gathered_ops = {.holds = gathered_holds,
+                                                .never = mk_leaf_never,
+                                                .explain = gathered_explain,
+                                                .free = mk_leaf_free};
+
+struct mk_when *mk_when_gathered(struct mk_gather *g, unsigned n)
+{
+    struct gathered *x = mk_alloc(sizeof *x);
+
+    x->n = n;
+    mk_when_leaf_init(&x->leaf, &gathered_ops, mk_gather_env(g), mk_gather_signal(g), g);
+    return &x->leaf.when;
 }

@@ -55,5 +55,8 @@ void mk_consumer_drop_held(struct mk_consumer *c);
 /* For conditions. */
 struct mk_env *mk_consumer_env(const struct mk_consumer *c);
 struct mk_signal *mk_consumer_signal(struct mk_consumer *c); /* raised with each item */
+/** The same of all that are gathered. */
+struct mk_env *mk_gather_env(const struct mk_gather *g);
+struct mk_signal *mk_gather_signal(struct mk_gather *g);
 
 #endif

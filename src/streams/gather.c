@@ -9,6 +9,7 @@
  * beyond, the one that was parked first is forgotten, and without any the newcomer waits
  * until the next look. */
 #include "base/assert.h"
+#include "streams/consumer.h"
 #include "streams/judge.h"
 #include "streams/streams.h"
 
@@ -19,7 +20,9 @@
 #define LOOK_MS 200u
 
 struct gathered {
+    struct mk_gather *of;
     struct mk_list node;
+    struct mk_watch watch; /* of c, for conditions on the whole */
     struct mk_peer peer;
     struct mk_consumer *c; /* NULL: parked */
     struct mk_stream_cursor cursor;
@@ -29,6 +32,7 @@ struct gathered {
 struct mk_gather {
     struct mk_streams *streams;
     struct mk_list node; /* of streams->gathers */
+    struct mk_signal signal;
     struct mk_gather_options options;
     struct mk_judge judge; /* holds the copy of the ACL */
     struct mk_consumer_cbs cbs;
@@ -54,6 +58,11 @@ static struct gathered *find(const struct mk_list *list, const struct mk_peer *p
 
 /* --- coming and going ------------------------------------------------------------------------ */
 
+static void consumer_changed(struct mk_watch *w, const struct mk_bytes *item)
+{
+    mk_signal_raise(&mk_container_of(w, struct gathered, watch)->of->signal, item);
+}
+
 static void start(struct mk_gather *g, struct gathered *p)
 {
     struct mk_consumer_options o = g->options.consumer;
@@ -63,6 +72,9 @@ static void start(struct mk_gather *g, struct gathered *p)
     o.run = p->cursor.run;
     o.after = p->cursor.last;
     mk_streams_consume(g->streams, &p->c, &o, &g->cbs, g->owner);
+    p->of = g;
+    p->watch.cb = consumer_changed;
+    mk_watch_start(mk_consumer_signal(p->c), &p->watch);
     mk_list_add_tail(&g->active, &p->node);
     g->n_active++;
 }
@@ -177,10 +189,21 @@ static void free_all(struct mk_list *list)
     }
 }
 
+struct mk_env *mk_gather_env(const struct mk_gather *g)
+{
+    return g->streams->env;
+}
+
+struct mk_signal *mk_gather_signal(struct mk_gather *g)
+{
+    return &g->signal;
+}
+
 void mk_gather_close(struct mk_gather *g)
 {
     if (g == NULL)
         return;
+    mk_signal_close(&g->signal);
     mk_discovery_unwatch(&g->watch);
     mk_timer_stop(&g->look);
     mk_list_del(&g->node);

@@ -380,6 +380,55 @@ static void test_streams(void **state)
     bed_free(b);
 }
 
+static void test_gathered(void **state)
+{
+    static const struct mk_consumer_cbs cbs = {.item = consumer_item};
+    struct bed *b = bed_new();
+    struct mk_network *from[2] = {shelf_agent(b->c, 21, /* listen= */ true, NULL),
+                                  shelf_agent(b->c, 22, /* listen= */ true, NULL)};
+    struct mk_gather_options o = {
+        .consumer = {.surface = mk_id_of_text(MK_STR("a stream of several"))}};
+    struct mk_producer *p[2];
+    struct mk_gather *g;
+    struct mk_when *both, *one, *burst;
+    struct told tb = {0}, to = {0}, tw = {0};
+    struct mk_buf n = {0};
+
+    (void)state;
+    assert_int_equal(mk_gather_open(b->network, &g, &o, &cbs, NULL), 0);
+    both = mk_when_gathered(g, 2);
+    one = mk_when_gather_received(g, NULL, NULL);
+    burst = mk_when_gather_window(g, &(struct mk_when_window){.window_ms = 5000, .count = 2});
+    mk_when_start(both, told_cb, &tb);
+    mk_when_start(one, told_cb, &to);
+    mk_when_start(burst, told_cb, &tw);
+    assert_true(says(both, "2 producers are subscribed to (0 are)"));
+    for (unsigned i = 0; i < 2; i++)
+        assert_int_equal(
+            mk_producer_open(from[i], &p[i],
+                             &(struct mk_producer_options){.surface = o.consumer.surface}),
+            0);
+    assert_true(world_run_until(b->c->w, was_met, &tb, 60000));
+    assert_int_equal(to.met, 0);
+    mk_producer_send(p[0], shelf_number(&n, 1));
+    assert_true(world_run_until(b->c->w, was_met, &to, 5000));
+    assert_int_equal(tw.met, 0);
+    mk_producer_send(p[1], shelf_number(&n, 2));
+    assert_true(world_run_until(b->c->w, was_met, &tw, 5000));
+    mk_producer_close(p[1]);
+    world_run(b->c->w, 2000);
+    assert_int_equal(tb.ceased, 1);
+    mk_gather_close(g);
+    assert_true(says(both, "the gathering was closed"));
+    mk_when_free(both);
+    mk_when_free(one);
+    mk_when_free(burst);
+    mk_network_close(from[0]);
+    mk_network_close(from[1]);
+    mk_buf_done(&n);
+    bed_free(b);
+}
+
 /* The clause's evaluator: pending until the organism's map is there, then what it certifies. */
 static void test_standing(void **state)
 {
@@ -456,7 +505,7 @@ int main(void)
         cmocka_unit_test(test_collections), cmocka_unit_test(test_gone),
         cmocka_unit_test(test_restart),     cmocka_unit_test(test_window),
         cmocka_unit_test(test_streams),     cmocka_unit_test(test_members),
-        cmocka_unit_test(test_standing),
+        cmocka_unit_test(test_standing),    cmocka_unit_test(test_gathered),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
