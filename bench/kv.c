@@ -79,10 +79,6 @@ void kv_committee_init(struct kv_committee *c, unsigned n, unsigned base_port)
         }
         c->peers[i] = c->keys[i].peer;
     }
-    c->stable_id = mk_id_of_text(MK_STR("bench.kv"));
-    c->deployment = mk_id_of_text(MK_STR("bench.kv.deployment"));
-    c->content = mk_id_of_text(MK_STR("bench.kv.content"));
-    c->roster = (struct mk_roster){.deployment = c->deployment, .epoch = 1, .peers = {c->peers, n}};
     for (unsigned i = 0; i < n; i++) {
         char hex[MK_ID_HEX];
 
@@ -92,14 +88,25 @@ void kv_committee_init(struct kv_committee *c, unsigned n, unsigned base_port)
     }
 }
 
-struct mk_reference kv_reference(const struct kv_committee *c)
+void kv_group_init(struct kv_group *g, const struct kv_committee *c, unsigned number)
 {
-    return (struct mk_reference){.label = MK_STR("kv"),
-                                 .stable_id = c->stable_id,
+    *g = (struct kv_group){.stable_id = mk_id_of_text(MK_STR("bench.kv"))};
+    snprintf(g->label, sizeof g->label, "kv%u", number);
+    g->stable_id = mk_derive(&g->stable_id, mk_str_of(g->label));
+    g->deployment = mk_derive(&g->stable_id, MK_STR("deployment"));
+    g->content = mk_derive(&g->stable_id, MK_STR("content"));
+    g->roster = (struct mk_roster){
+        .deployment = g->deployment, .epoch = 1, .peers = {(struct mk_peer *)c->peers, c->n}};
+}
+
+struct mk_reference kv_reference(const struct kv_committee *c, const struct kv_group *g)
+{
+    return (struct mk_reference){.label = mk_str_of(g->label),
+                                 .stable_id = g->stable_id,
                                  .has_version0 = true,
-                                 .deployment = c->deployment,
-                                 .deployed_content = c->content,
-                                 .roster = c->roster,
+                                 .deployment = g->deployment,
+                                 .deployed_content = g->content,
+                                 .roster = g->roster,
                                  .addresses = c->address_list,
                                  .n_addresses = c->n};
 }

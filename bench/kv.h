@@ -7,6 +7,7 @@
 #include <mosaik/node.h>
 
 #define KV_MEMBERS_MAX 15u
+#define KV_GROUPS_MAX 1024u
 
 #define KV_PUT_TABLE(F, S) \
     F(S, mk_blob, key)     \
@@ -23,12 +24,19 @@ struct kv_committee {
     struct mk_peer peers[KV_MEMBERS_MAX];
     char addresses[KV_MEMBERS_MAX][96];
     struct mk_str address_list[KV_MEMBERS_MAX];
-    struct mk_roster roster;
-    struct mk_id stable_id, deployment, content;
     unsigned n;
 };
 /** Members are numbered in roster order. */
 void kv_committee_init(struct kv_committee *c, unsigned n, unsigned base_port);
-struct mk_reference kv_reference(const struct kv_committee *c);
+
+/** One of the groups that the committee replicates, each a component of its own. */
+struct kv_group {
+    char label[24];
+    struct mk_id stable_id, deployment, content;
+    struct mk_roster roster; /* peers borrowed of the committee */
+};
+void kv_group_init(struct kv_group *g, const struct kv_committee *c, unsigned number);
+/** Both are borrowed by the reference. */
+struct mk_reference kv_reference(const struct kv_committee *c, const struct kv_group *g);
 
 #endif

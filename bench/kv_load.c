@@ -1,7 +1,8 @@
 /* kv_load.c - the benchmark's client, measuring as the peers' clients do (one thread, a
  * closed loop of N outstanding, warm-up discarded, latency from issue to answer).
  *
- *     kv_load load MEMBERS BASE_PORT OUTSTANDING WARM_S MEASURE_S [VALUE_BYTES]
+ *     kv_load load MEMBERS BASE_PORT OUTSTANDING WARM_S MEASURE_S [VALUE_BYTES [GROUPS]]
+ *                                                 (OUTSTANDING in all, evenly over the groups)
  *     kv_load start MEMBERS BASE_PORT T0_NS          ms from T0 (CLOCK_MONOTONIC) to the first
  * write kv_load kill MEMBERS BASE_PORT SIGNAL PID... : a write every 5 ms; SIGNAL goes to the
  * leader's process (PID list in member order); ms to the first write begun and done after it
@@ -24,6 +25,7 @@ struct load;
 struct request {
     struct mk_exec x;
     struct load *load;
+    struct mk_bond *bond;
     uint64_t t0;
     bool busy;
 };
@@ -31,7 +33,8 @@ struct request {
 struct load {
     struct mk_env *loop;
     struct mk_network *net;
-    struct mk_bond *bond;
+    struct mk_bond *bonds[KV_GROUPS_MAX];
+    unsigned n_groups;
     struct request *requests;
     unsigned n;
     size_t value_bytes;
@@ -149,7 +152,7 @@ static void issue(struct request *r)
     r->x.cb = exec_cb;
     r->busy = true;
     r->t0 = now_ns();
-    rv = mk_execute(l->bond, &r->x, mk_buf_bytes(&b), MK_STEP_COMMITTED, TIMEOUT_MS);
+    rv = mk_execute(r->bond, &r->x, mk_buf_bytes(&b), MK_STEP_COMMITTED, TIMEOUT_MS);
     mk_buf_done(&b);
     if (rv != 0) {
         r->busy = false;
@@ -161,8 +164,10 @@ static void requests_new(struct load *l, unsigned n)
 {
     l->n = n;
     l->requests = mk_alloc(n * sizeof *l->requests);
-    for (unsigned i = 0; i < n; i++)
+    for (unsigned i = 0; i < n; i++) {
         l->requests[i].load = l;
+        l->requests[i].bond = l->bonds[i % l->n_groups];
+    }
 }
 
 static void run_ns(struct load *l, uint64_t ns)
@@ -247,12 +252,33 @@ static int kill_main(struct load *l, char **argv)
     return 0;
 }
 
+static int bind(struct load *l, const struct kv_committee *c, struct mk_fault *reterr)
+{
+    for (unsigned i = 0; i < l->n_groups; i++) {
+        struct kv_group g;
+        struct mk_reference ref;
+        int rv;
+
+        kv_group_init(&g, c, i);
+        ref = kv_reference(c, &g);
+        rv = mk_bond_open(l->net, &l->bonds[i], &ref, reterr);
+        if (rv != 0)
+            return rv;
+    }
+    for (unsigned i = 0; i < l->n_groups; i++) {
+        int rv = mk_bond_wait(l->bonds[i], 30000, reterr);
+
+        if (rv != 0)
+            return rv;
+    }
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
+    static struct load l = {.value_bytes = 128, .n_groups = 1};
     struct kv_committee c;
     struct mk_fault fault = {{0}};
-    struct mk_reference ref;
-    struct load l = {.value_bytes = 128};
     int rv;
 
     if (argc < 4 || (argc < 5 && strcmp(argv[1], "addresses") != 0) ||
@@ -262,7 +288,9 @@ int main(int argc, char **argv)
     }
     if (strcmp(argv[1], "load") == 0 && argc > 7)
         l.value_bytes = strtoul(argv[7], NULL, 10);
-    if (l.value_bytes < 8 || l.value_bytes > 4096)
+    if (strcmp(argv[1], "load") == 0 && argc > 8)
+        l.n_groups = (unsigned)strtoul(argv[8], NULL, 10);
+    if (l.value_bytes < 8 || l.value_bytes > 4096 || l.n_groups == 0 || l.n_groups > KV_GROUPS_MAX)
         return 2;
     kv_committee_init(&c, (unsigned)strtoul(argv[2], NULL, 10),
                       (unsigned)strtoul(argv[3], NULL, 10));
@@ -271,11 +299,9 @@ int main(int argc, char **argv)
             printf("%s\n", c.addresses[i]);
         return 0;
     }
-    ref = kv_reference(&c);
     if (mk_loop_open(&l.loop, NULL, &fault) != 0 ||
         mk_network_open(l.loop, &l.net, &(struct mk_network_options){0}, &fault) != 0 ||
-        mk_bond_open(l.net, &l.bond, &ref, &fault) != 0 ||
-        mk_bond_wait(l.bond, 30000, &fault) != 0) {
+        bind(&l, &c, &fault) != 0) {
         fprintf(stderr, "kv_load: %s\n", fault.text);
         return 1;
     }

@@ -1,6 +1,6 @@
 /* kv_node.c - one member of the benchmark's committee.
  *
- *     kv_node DIR INDEX MEMBERS BASE_PORT [found] */
+ *     kv_node DIR INDEX MEMBERS BASE_PORT [found [GROUPS]] */
 #include "kv.h"
 
 #include <stdio.h>
@@ -25,24 +25,45 @@ static int fail(const struct mk_fault *f)
     return 1;
 }
 
-int main(int argc, char **argv)
+static int add_group(struct mk_node *node, const struct kv_committee *c, unsigned number,
+                     bool found, struct mk_fault *reterr)
 {
     static const struct mk_acl_composition open = {0};
+    struct kv_group g;
+
+    kv_group_init(&g, c, number);
+    return mk_node_add(node,
+                       &(struct mk_component_options){.label = mk_str_of(g.label),
+                                                      .stable_id = g.stable_id,
+                                                      .content_hash = g.content,
+                                                      .deployment = g.deployment,
+                                                      .roster = &g.roster,
+                                                      .addresses = c->address_list,
+                                                      .n_addresses = c->n,
+                                                      .acl = &open,
+                                                      .machine = kv_machine_new(),
+                                                      .found = found},
+                       reterr);
+}
+
+int main(int argc, char **argv)
+{
     struct kv_committee c;
     struct mk_fault fault = {{0}};
     struct mk_env *loop;
     struct mk_node *node;
     char listen[64];
-    unsigned index, n, base;
+    unsigned index, n, base, groups;
 
     if (argc < 5) {
-        fprintf(stderr, "usage: kv_node DIR INDEX MEMBERS BASE_PORT [found]\n");
+        fprintf(stderr, "usage: kv_node DIR INDEX MEMBERS BASE_PORT [found [GROUPS]]\n");
         return 2;
     }
     index = (unsigned)strtoul(argv[2], NULL, 10);
     n = (unsigned)strtoul(argv[3], NULL, 10);
     base = (unsigned)strtoul(argv[4], NULL, 10);
-    if (n == 0 || n > KV_MEMBERS_MAX || index >= n)
+    groups = argc > 6 ? (unsigned)strtoul(argv[6], NULL, 10) : 1;
+    if (n == 0 || n > KV_MEMBERS_MAX || index >= n || groups == 0 || groups > KV_GROUPS_MAX)
         return 2;
     kv_committee_init(&c, n, base);
     snprintf(listen, sizeof listen, "127.0.0.1:%u", base + index);
@@ -54,19 +75,9 @@ int main(int argc, char **argv)
             &(struct mk_node_options){.key = &c.keys[index], .listen = listen, .log = log_line},
             &fault) != 0)
         return fail(&fault);
-    if (mk_node_add(node,
-                    &(struct mk_component_options){.label = MK_STR("kv"),
-                                                   .stable_id = c.stable_id,
-                                                   .content_hash = c.content,
-                                                   .deployment = c.deployment,
-                                                   .roster = &c.roster,
-                                                   .addresses = c.address_list,
-                                                   .n_addresses = c.n,
-                                                   .acl = &open,
-                                                   .machine = kv_machine_new(),
-                                                   .found = argc > 5},
-                    &fault) != 0)
-        return fail(&fault);
+    for (unsigned i = 0; i < groups; i++)
+        if (add_group(node, &c, i, argc > 5, &fault) != 0)
+            return fail(&fault);
     mk_loop_run(loop);
     mk_node_close(node);
     mk_loop_free(loop);

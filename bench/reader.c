@@ -24,6 +24,7 @@
 #define WAIT_MS 120000u
 
 static struct kv_committee committee;
+static struct kv_group group;
 static struct mk_fault fault;
 static uint64_t n_keys;
 static size_t value_n;
@@ -130,10 +131,10 @@ static void member_run(const char *dir, unsigned port)
          "node");
     must(mk_node_add(node,
                      &(struct mk_component_options){.label = MK_STR("fill"),
-                                                    .stable_id = committee.stable_id,
-                                                    .content_hash = committee.content,
-                                                    .deployment = committee.deployment,
-                                                    .roster = &committee.roster,
+                                                    .stable_id = group.stable_id,
+                                                    .content_hash = group.content,
+                                                    .deployment = group.deployment,
+                                                    .roster = &group.roster,
                                                     .addresses = committee.address_list,
                                                     .n_addresses = committee.n,
                                                     .acl = &open,
@@ -151,7 +152,7 @@ static void member_run(const char *dir, unsigned port)
 
 static struct mk_bond *bind_to(struct mk_env *loop, struct mk_network **ret)
 {
-    struct mk_reference r = kv_reference(&committee);
+    struct mk_reference r = kv_reference(&committee, &group);
     struct mk_bond *b;
 
     must(mk_network_open(loop, ret, &(struct mk_network_options){0}, &fault), "network");
@@ -231,6 +232,7 @@ int main(int argc, char **argv)
     if (changes == 0 || changes % BATCH != 0 || n_keys == 0 || value_n < 8 || value_n > 4096)
         return 2;
     kv_committee_init(&committee, 1, port);
+    kv_group_init(&group, &committee, 0);
     member = fork();
     if (member == 0)
         member_run(argv[1], port);
