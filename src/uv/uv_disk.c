@@ -265,14 +265,15 @@ int mk_uv_disk_dir_lock(struct mk_env *base)
 
 /* A disk that takes a small write in less time than two switches between threads cost on an
  * idle processor is waited for on the loop, once the turn's sends have left: on a member that
- * follows, nothing could go on meanwhile but the answer to this very write. Slow writes count
- * four times as much as fast ones, so a disk that is slow one time in five works on a thread
- * for good, and one that hangs holds up the loop twice at most. */
+ * follows, nothing could go on meanwhile but the answer to this very write. Every fast write
+ * counts one, every slow one eight or more, the more the longer it took: a disk that is slow
+ * one time in eight works on a thread for good, one that hung for a second for its next two
+ * thousand writes. */
 #define HERE_BYTES (64u << 10)
 #define HERE_NS (500u * 1000u)
 #define SLOW_COST 8u
 #define SLOW_LIMIT 16u
-#define SLOW_MAX 64u
+#define SLOW_MAX 10000u
 
 static void write_sync_run(struct mk_uv_job *j)
 {
@@ -287,15 +288,25 @@ static void write_sync_run(struct mk_uv_job *j)
     f->took_ns = uv_hrtime() - begun;
 }
 
+static void note_time(struct mk_uv_file *f)
+{
+    uint64_t cost = f->took_ns / HERE_NS;
+
+    if (f->took_ns <= HERE_NS) {
+        f->slow -= f->slow > 0;
+        return;
+    }
+    if (cost < SLOW_COST)
+        cost = SLOW_COST;
+    f->slow = cost < SLOW_MAX - f->slow ? f->slow + (unsigned)cost : SLOW_MAX;
+}
+
 static void write_sync_done(struct mk_uv_job *j)
 {
     struct mk_uv_file *f = mk_container_of(j, struct mk_uv_file, job);
     struct mk_write_sync *w = f->req;
 
-    if (f->took_ns > HERE_NS)
-        f->slow = f->slow + SLOW_COST < SLOW_MAX ? f->slow + SLOW_COST : SLOW_MAX;
-    else if (f->slow > 0)
-        f->slow--;
+    note_time(f);
     f->req = NULL;
     w->cb(w, f->status);
 }

@@ -685,10 +685,14 @@ static void load_and_store(void **state)
 struct synced {
     struct mk_write_sync w;
     struct mk_file *f;
+    size_t n;
     unsigned left;
     int status;
     bool done;
 };
+
+static const uint8_t synced_bytes[100000] = {'0', '1'}; /* more than is written on the loop */
+
 
 static void synced_cb(struct mk_write_sync *w, int status)
 {
@@ -698,7 +702,7 @@ static void synced_cb(struct mk_write_sync *w, int status)
     if (status != 0 || --s->left == 0)
         s->done = true;
     else /* the next may start from inside the callback */
-        mk_write_sync(s->f, &s->w, "0123456789", 10, w->off + 10);
+        mk_write_sync(s->f, &s->w, synced_bytes, s->n, w->off + s->n);
 }
 
 static bool synced_all(void *arg)
@@ -708,7 +712,7 @@ static bool synced_all(void *arg)
     return s[0].done && s[1].done && s[2].done;
 }
 
-/* Three files at once, twenty writes each. */
+/* Three files at once, twenty writes each, one of them of large ones. */
 static void write_sync(void **state)
 {
     struct fixture *f = *state;
@@ -721,14 +725,15 @@ static void write_sync(void **state)
         assert_int_equal(mk_file_open(f->a, &s[i].f, path, MK_OPEN_CREATE), 0);
         s[i].w.cb = synced_cb;
         s[i].left = 20;
-        mk_write_sync(s[i].f, &s[i].w, "0123456789", 10, 0);
+        s[i].n = i == 1 ? sizeof synced_bytes : 10;
+        mk_write_sync(s[i].f, &s[i].w, synced_bytes, s[i].n, 0);
         assert_false(s[i].done);
     }
     assert_true(fixture_run_until(f, synced_all, s));
     for (unsigned i = 0; i < 3; i++) {
         assert_int_equal(s[i].status, 0);
         assert_int_equal(mk_file_size(s[i].f, &size), 0);
-        assert_int_equal(size, 200);
+        assert_int_equal(size, 20 * s[i].n);
         mk_file_close(s[i].f);
     }
 }
