@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#define SEGMENT_BYTES (16u << 20)
+#define SEGMENT_BYTES (4u << 20)
 
 static void store_free(struct mk_store *s)
 {

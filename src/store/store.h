@@ -40,7 +40,7 @@ struct mk_store_group; /* a group's part; lives as long as the store */
 
 /** Zero in a field means its default. */
 struct mk_store_options {
-    uint32_t segment_bytes; /* of a slot at most; default 16 MiB; the first are smaller */
+    uint32_t segment_bytes; /* of a slot at most; default 4 MiB; the first are smaller */
     bool read_only;         /* nothing is written, the lock is not taken; appends: MK_EINVALID */
 };
 

@@ -21,7 +21,7 @@
 
 #define MK_SLOT_FIRST (1u << 20) /* bytes of the first slot; each next is twice as large */
 #define MK_SLOT_CHUNK (1u << 20) /* zeros are written so many at a time */
-#define MK_SLOT_SPARES 2u        /* kept; more are removed */
+#define MK_SLOT_SPARES 6u        /* kept: what a snapshot frees; more are removed */
 
 /** The highest index of a group in a slot. */
 struct mk_extent {

@@ -263,14 +263,14 @@ int mk_uv_disk_dir_lock(struct mk_env *base)
 
 /* --- the data path ------------------------------------------------------------------ */
 
-/* A disk that takes a small write in less time than two switches between threads cost on an
- * idle processor is waited for on the loop, once the turn's sends have left: on a member that
- * follows, nothing could go on meanwhile but the answer to this very write. Every fast write
- * counts one, every slow one eight or more, the more the longer it took: a disk that is slow
- * one time in eight works on a thread for good, one that hung for a second for its next two
- * thousand writes. */
+/* A disk that is quick with a small write is waited for on the loop, once the turn's sends have
+ * left: on a member that follows, nothing could go on meanwhile but the answer to this very
+ * write, and a thread costs two switches there and back (at one write in flight a fifth of all
+ * that a commit costs). Every fast write counts one, every slow one eight or more, the more the
+ * longer it took: a disk that is slow one time in eight works on a thread for good, one that
+ * hung for a second for its next thousand writes. */
 #define HERE_BYTES (64u << 10)
-#define HERE_NS (500u * 1000u)
+#define HERE_NS (1000u * 1000u)
 #define SLOW_COST 8u
 #define SLOW_LIMIT 16u
 #define SLOW_MAX 10000u

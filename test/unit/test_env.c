@@ -693,7 +693,6 @@ struct synced {
 
 static const uint8_t synced_bytes[100000] = {'0', '1'}; /* more than is written on the loop */
 
-
 static void synced_cb(struct mk_write_sync *w, int status)
 {
     struct synced *s = mk_container_of(w, struct synced, w);
