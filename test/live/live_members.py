@@ -1,0 +1,210 @@
+#!/usr/bin/env python3
+"""Who is of a committee, with real processes: disks that are lost under load, another leader, a
+rolling restart, another roster.
+
+  live_members.py PROGRAM
+
+Speaks TAP. Signals only the members of its own `coalition up` (live_kills.py, Up) and a node
+that it starts itself.
+"""
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+
+sys.dont_write_bytecode = True
+from live_kills import MEMBERS, PROGRAM, Load, Up, ask, note, on_term, run, until
+
+
+def committee(up, *more):
+    return ask('committee', up.file, '--component', 'atlas', *more)
+
+
+def state_of(up, member):
+    """What the member says of itself; '' while it does not answer."""
+    address = f"{up.members[member]['peer']}@{up.members[member]['address']}"
+    status, out, _ = run('status', '--node', address, '--timeout', '2', '--json')
+    if status != 0:
+        return ''
+    components = json.loads(out)['nodes'][0].get('components', [])
+    return components[0]['state'] if components else ''
+
+
+def is_whole(up):
+    view = committee(up)
+    places = [m['place'] for m in view['members']]
+    return view['settled'] and places == ['voter'] * MEMBERS and all(
+        m['linked'] for m in view['members'])
+
+
+def wipe(up, member):
+    """It stops, its disk is emptied, it dies; `up` starts it again."""
+    starts = up.members[member]['starts']
+    up.signal(member, signal.SIGSTOP)
+    shutil.rmtree(os.path.join(up.dir, member, 'state'))
+    up.stopped.discard(member)
+    up.signal(member, signal.SIGKILL)
+    up.wait(lambda: up.members[member]['starts'] > starts, f'{member} to be started again')
+
+
+def rejoins(up, load, member):
+    began = time.monotonic()
+    wipe(up, member)
+    until(lambda: state_of(up, member) in ('following', 'leading') and is_whole(up),
+          f'{member} to vote again')
+    note(f'{member} votes again {time.monotonic() - began:.1f} s after its disk was lost')
+
+
+def leader(up):
+    return until(lambda: next((m for m in up.members
+                               if up.members[m]['peer'] == committee(up)['leader']), None),
+                 'a leader')
+
+
+def wiped(up, load):
+    """a member that loses its disk under load has its vote again without anybody's doing"""
+    leads = leader(up)
+    victim, other = [m for m in sorted(up.members) if m != leads]
+    with load:
+        load.more(2)
+        rejoins(up, load, victim)
+        load.more(2)
+        up.signal(other, signal.SIGSTOP)  # the majority is the leader and the one that was wiped
+        try:
+            load.more(len(load.entries) + 1)
+        finally:
+            up.signal(other, signal.SIGCONT)
+    load.check()
+
+
+def wiped_leader(up, load):
+    """the same for the leader"""
+    with load:
+        load.more(2)
+        rejoins(up, load, leader(up))
+        load.more(len(load.entries) + 1)
+    load.check()
+
+
+def handed_over(up, load):
+    """leadership goes where the operator wants it; strangers may not ask"""
+    to = next(m for m in up.members if m != leader(up))
+    peer = up.members[to]['peer']
+    assert committee(up, f'--transfer={peer}', '--key', up.key)['leader'] == peer
+    stranger = os.path.join(os.path.dirname(up.dir), 'stranger.key')
+    assert run('key', 'new', stranger)[0] == 0
+    status, _, err = run('committee', up.file, '--component', 'atlas', '--transfer', '--key',
+                         stranger)
+    assert status == 1 and 'for the operator and for members alone' in err, (status, err)
+
+
+def rolling(up, load):
+    """a rolling restart by SIGTERM: no update is refused"""
+    before = len(load.refusals)
+    with load:
+        for member in sorted(up.members):
+            starts = up.members[member]['starts']
+            load.more(1)
+            up.signal(member, signal.SIGTERM)
+            up.wait(lambda m=member, s=starts: up.members[m]['starts'] > s, f'{member} to restart')
+            until(lambda: is_whole(up), 'all to vote')
+        load.more(len(load.entries))
+    assert len(load.refusals) == before, load.refusals[before:]
+    load.check()
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(('127.0.0.1', 0))
+        return s.getsockname()[1]
+
+
+class Newcomer:
+    """A node of its own, which no file names."""
+
+    def __init__(self, up):
+        self.dir = os.path.join(up.dir, 'newcomer')
+        os.makedirs(os.path.join(self.dir, 'state'))
+        key = os.path.join(self.dir, 'node.key')
+        self.peer = ask('key', 'new', key)['peer']
+        config = os.path.join(self.dir, 'node.toml')
+        with open(config, 'w', encoding='utf-8') as f:
+            f.write(f'key = "node.key"\nlisten = "127.0.0.1:{free_port()}"\ndir = "state"\n'
+                    'components = [{ file = "../local.toml", component = "atlas", '
+                    'deployment = "../atlas.deployment" }]\n')
+        status, _, err = run('node', config)
+        assert status != 0 and 'not of the roster' in err, (status, err)  # without --join
+        self.log = open(os.path.join(self.dir, 'log'), 'w', encoding='utf-8')
+        self.process = subprocess.Popen([PROGRAM, 'node', config, '--join'], stderr=self.log,
+                                        stdin=subprocess.DEVNULL)
+
+    def stop(self):
+        self.process.terminate()
+        assert self.process.wait(60) == 0
+        self.log.close()
+
+
+def another_roster(up, load):
+    """a new node takes the leader's place under load; whoever reads follows"""
+    left = leader(up)
+    newcomer = Newcomer(up)
+    try:
+        with load:
+            load.more(1)
+            status, _, err = run('committee', up.file, '--component', 'atlas', '--add',
+                                 newcomer.peer, '--key', os.path.join(newcomer.dir, 'node.key'))
+            assert status == 1 and 'neither by the operator nor by a majority' in err, err
+
+            def added():
+                status, out, err = run('committee', up.file, '--component', 'atlas', '--add',
+                                       newcomer.peer, '--remove', up.members[left]['peer'],
+                                       '--key', up.key)
+                assert status == 0 or 'start it first' in err, (status, err)
+                return status == 0
+            until(added, 'the newcomer to be linked')
+            load.more(len(load.entries) + 1)
+        view = committee(up)
+        assert view['epoch'] == 2 and view['settled'], view
+        assert newcomer.peer in view['roster'] and up.members[left]['peer'] not in view['roster']
+        assert state_of(up, left) == 'outside', state_of(up, left)
+        for entry, (version, _) in load.acknowledged.items():
+            assert ask('atlas', 'get', up.file, entry)['version'] >= version
+    finally:
+        newcomer.stop()
+
+
+def main():
+    signal.signal(signal.SIGTERM, on_term)
+    cases = (wiped, wiped_leader, handed_over, rolling, another_roster)
+    failed = 0
+    print(f'1..{len(cases)}', flush=True)
+    with tempfile.TemporaryDirectory(prefix='coalition-live-') as folder:
+        up = Up(folder)
+        try:
+            up.wait(lambda: up.ready, '`up` to be ready')
+            load = Load(up, [c['stable_id'] for c in ask('atlas', 'list', up.file)['cards']][:2])
+            for number, case in enumerate(cases, 1):
+                try:
+                    case(up, load)
+                    verdict = 'ok'
+                except Exception:  # reported, and the others go on
+                    verdict, failed = 'not ok', failed + 1
+                    for line in traceback.format_exc().splitlines():
+                        note(line)
+                print(f'{verdict} {number} - {case.__doc__}', flush=True)
+            for member, log in up.logs():
+                assert not re.search(r'Sanitizer|runtime error:|assertion', log, re.I), (member, log)
+        finally:
+            if up.process.poll() is None:
+                up.stop()
+    sys.exit(1 if failed else 0)
+
+
+main()
