@@ -161,7 +161,7 @@ static void says(struct bed *b, unsigned about, const char *what)
     if (told(b, about, what))
         return;
     for (unsigned i = 0; i < b->c->n; i++)
-        print_message("of %u: %s\n", i, detail(b, i, about));
+        print_message("# of %u: %s\n", i, detail(b, i, about));
     fail_msg("nobody said \"%s\" of member %u", what, about);
 }
 
@@ -174,7 +174,10 @@ static void says_why(struct bed *b, const char *what)
         cluster_status(b->c, i, &st);
         if (strstr(st.why, what) != NULL)
             return;
-        print_message("%u: %s\n", i, st.why);
+    }
+    for (unsigned i = 0; i < b->c->n; i++) {
+        cluster_status(b->c, i, &st);
+        print_message("# %u: %s\n", i, st.why);
     }
     fail_msg("nobody waits with \"%s\"", what);
 }
