@@ -76,6 +76,11 @@ struct mk_node_options {
 /** Locks and opens the loop's directory (the log is recovered before this returns). */
 int mk_node_open(struct mk_env *e, struct mk_node **ret, const struct mk_node_options *o,
                  struct mk_fault *reterr);
+/** After mk_node_open() or mk_node_add() said MK_ECORRUPT, and everything is closed: puts the log
+ * away into the folder "damaged" of the loop's directory, with why. The directory then opens as
+ * that of a member that lost its disk: it founds nothing, and begins anew where a majority goes on
+ * without it. MK_EIO, MK_ENOSPACE. */
+int mk_node_set_aside(struct mk_env *e, const char *why, struct mk_fault *reterr);
 /** Departure is announced, drivers stop, members close, the log is closed. */
 void mk_node_close(struct mk_node *n);
 struct mk_network *mk_node_network(struct mk_node *n);

@@ -19,7 +19,7 @@
 
 struct input {
     const char *config;
-    bool found, join, log_json;
+    bool found, join, set_aside, log_json;
 };
 
 struct running {
@@ -30,7 +30,7 @@ struct running {
     struct mk_env *loop;
     struct mk_node *node;
     struct attest attest; /* empty without [attest] */
-    bool found, join, log_json;
+    bool found, join, set_aside, log_json;
     struct component_use use; /* what is done with each component */
     bool drives;              /* components get their drivers */
     struct mk_fault failed;   /* why the node ended by itself */
@@ -368,6 +368,40 @@ static int open_node(struct running *r, struct mk_fault *fault)
     return rv;
 }
 
+static void close_all(struct running *r)
+{
+    mk_node_close(r->node);
+    if (r->loop != NULL)
+        mk_loop_turn(r->loop, 0); /* what closing left for the end of a turn */
+    mk_loop_free(r->loop);
+    attest_done(&r->attest);
+    mk_key_done(&r->key);
+    r->node = NULL;
+    r->loop = NULL;
+}
+
+static int open_all(struct running *r, struct mk_fault *fault)
+{
+    int rv = open_node(r, fault);
+
+    return rv == 0 ? add_components(r, fault) : rv;
+}
+
+/* The log or a snapshot is damaged, and we are told to begin anew in that case. */
+static int open_anew(struct running *r, struct mk_fault *fault)
+{
+    struct mk_fault why = *fault;
+    int rv;
+
+    close_all(r);
+    rv = mk_loop_open(&r->loop, beside(r, r->file.dir), fault);
+    if (rv == 0)
+        rv = mk_node_set_aside(r->loop, why.text, fault);
+    mk_loop_free(r->loop);
+    r->loop = NULL;
+    return rv == 0 ? open_all(r, fault) : rv;
+}
+
 static int run_node(struct running *r)
 {
     struct mk_fault fault = {{0}};
@@ -376,9 +410,9 @@ static int run_node(struct running *r)
 
     r->use = (struct component_use){add_to_node, r};
     r->drives = true;
-    rv = open_node(r, &fault);
-    if (rv == 0)
-        rv = add_components(r, &fault);
+    rv = open_all(r, &fault);
+    if (rv == MK_ECORRUPT && r->set_aside)
+        rv = open_anew(r, &fault);
     if (rv == 0) {
         mk_loop_on_signal(r->loop, stop_cb, r->loop);
         say(r, "listening", "node %s listens on %s", mk_peer_hex(&r->key.peer, hex),
@@ -390,12 +424,7 @@ static int run_node(struct running *r)
         if (r->failed.text[0] == '\0')
             mk_node_yield(r->node, YIELD_MS);
     }
-    mk_node_close(r->node);
-    if (r->loop != NULL)
-        mk_loop_turn(r->loop, 0); /* what closing left for the end of a turn */
-    mk_loop_free(r->loop);
-    attest_done(&r->attest);
-    mk_key_done(&r->key);
+    close_all(r);
     if (rv == 0 && r->failed.text[0] != '\0')
         return complain(STATUS_CHECK, "%s", r->failed.text);
     if (rv == 0)
@@ -419,6 +448,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
             wrong_usage(state, "--log is \"%s\"; it must be text or json", arg);
         in->log_json = arg[0] == 'j';
         return 0;
+    case 'a':
+        in->set_aside = true;
+        return 0;
     case ARGP_KEY_ARG:
         if (in->config != NULL)
             wrong_usage(state, "too many arguments");
@@ -441,6 +473,10 @@ int cmd_node(int argc, char **argv)
         {"join", 'j', NULL, 0,
          "Run a member that its committee's first roster does not name: a later one will", 0},
         {"log", 'l', "FORMAT", 0, "The log's lines: text, or json (one object a line)", 0},
+        {"set-aside", 'a', NULL, 0,
+         "If the log is damaged, put it away and begin anew from the other members: only while a "
+         "majority of each committee is well",
+         0},
         {0}};
     static const struct argp argp = {
         options,
@@ -462,6 +498,7 @@ int cmd_node(int argc, char **argv)
     r.found = in.found;
     r.join = in.join;
     r.log_json = in.log_json;
+    r.set_aside = in.set_aside;
     rv = read_file(in.config, &b, &fault);
     if (rv == 0)
         rv = coa_node_file_parse(&r.file, in.config, mk_buf_bytes(&b), &fault);

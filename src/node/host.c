@@ -241,7 +241,7 @@ static int open_group(struct mk_host *h, const struct mk_component_options *o,
         .standing = mk_network_standing(net),
         .tickets = net->tickets,
         .n_tickets = net->n_tickets,
-        .found = o->found,
+        .found = o->found && h->of->aside.n == 0,
         .join = o->join};
 
     return mk_group_open(h->of->env, net->net, h->of->store, &h->group, &g, reterr);

@@ -82,6 +82,9 @@ int mk_node_open(struct mk_env *e, struct mk_node **ret, const struct mk_node_op
     rv = mk_store_open(e, &n->store, &(struct mk_store_options){0}, reterr);
     if (rv != 0)
         goto err_node;
+    if (mk_store_aside(e, &n->aside) == 0)
+        mk_node_log(n, NULL, "damaged", true, "a damaged log was put away: %.*s", (int)n->aside.n,
+                    (const char *)n->aside.p);
     rv = mk_network_open(e, &n->network, &net, reterr);
     if (rv != 0)
         goto err_store;
@@ -103,6 +106,7 @@ err_network:
     mk_network_close(n->network);
 err_store:
     mk_store_close(n->store, NULL, NULL);
+    mk_buf_done(&n->aside);
 err_node:
     mk_free(n);
     return rv;
@@ -120,7 +124,13 @@ void mk_node_close(struct mk_node *n)
     mk_net_unserve(&n->operate);
     mk_network_close(n->network);
     mk_store_close(n->store, NULL, NULL);
+    mk_buf_done(&n->aside);
     mk_free(n);
+}
+
+int mk_node_set_aside(struct mk_env *e, const char *why, struct mk_fault *reterr)
+{
+    return mk_store_set_aside(e, why, reterr);
 }
 
 struct mk_network *mk_node_network(struct mk_node *n)

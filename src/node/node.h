@@ -59,6 +59,7 @@ struct mk_node {
     void (*failed)(void *arg, const char *why); /* NULL: nobody asks, or it was told */
     void *failed_arg;
     struct mk_bytes *tickets;
+    struct mk_buf aside; /* why a damaged log was put away; empty: none was */
 };
 
 /** One event of the log; h NULL: of the node itself. */

@@ -278,6 +278,9 @@ void mk_node_status(struct mk_node *n, struct mk_buf *json)
     mk_net_stats(n->network->net, &st);
     json_object_set_new(o, "peer", hex_of(n->network->key.peer.b, 32));
     put_u64(o, "unix_ms", mk_wall_ms(n->env));
+    json_object_set_new(o, "damaged",
+                        n->aside.n > 0 ? json_stringn((const char *)n->aside.p, n->aside.n)
+                                       : json_null());
     mk_list_each(p, &n->hosts)
         json_array_append_new(components, component_of(mk_container_of(p, struct mk_host, node)));
     json_object_set_new(o, "components", components);

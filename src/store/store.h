@@ -28,6 +28,7 @@
 #include <mosaik/error.h>
 #include <mosaik/id.h>
 
+struct mk_buf;
 struct mk_env;
 struct mk_store;
 struct mk_store_group; /* a group's part; lives as long as the store */
@@ -50,6 +51,13 @@ struct mk_store_options {
  * with the reason in reterr (which file, at which offset). */
 int mk_store_open(struct mk_env *e, struct mk_store **ret, const struct mk_store_options *o,
                   struct mk_fault *reterr);
+
+/** Puts a log that is damaged away, whole, into the folder "damaged" beside it, with why; the
+ * directory then opens as a new one. Only while it is not open. For members whose committee
+ * goes on without them: they begin as one that lost its disk. MK_EIO, MK_ENOSPACE. */
+int mk_store_set_aside(struct mk_env *e, const char *why, struct mk_fault *reterr);
+/** Why there is such a folder; MK_ENOTFOUND: there is none. */
+int mk_store_aside(struct mk_env *e, struct mk_buf *ret_why);
 
 /** Closes without waiting: what is in flight or gathered may be lost, and waits are
  * not called. cb (may be NULL) when the memory is gone: not before the write in

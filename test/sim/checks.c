@@ -211,8 +211,11 @@ static void check_complete(struct cluster *c, unsigned i, const struct mk_group_
 /* A disk that was made to fail excuses nothing else; liars in the committee do. */
 static bool excused(const struct cluster *c, const char *why)
 {
-    return c->may_fail && (c->rogues != 0 || strstr(why, mk_strerror(MK_EIO)) != NULL ||
-                           strstr(why, mk_strerror(MK_ENOSPACE)) != NULL);
+    if (!c->may_fail)
+        return false;
+    return c->rogues != 0 || strstr(why, mk_strerror(MK_EIO)) != NULL ||
+           strstr(why, mk_strerror(MK_ENOSPACE)) != NULL ||
+           (c->excuse != NULL && strstr(why, c->excuse) != NULL);
 }
 
 static void check_opened(struct cluster *c, struct process *p)

@@ -100,6 +100,9 @@ static void *process_boot(struct mk_env *e, unsigned node, void *arg)
     p->env = e;
     p->blank_at = p->c->blank[p->i];
     mk_env_vouch(e, &p->c->peers[p->i]);
+    if ((p->c->aside >> p->i & 1) != 0 && mk_store_set_aside(e, "it was damaged", &f) != 0)
+        cluster_violation("member %u: %s", p->i, f.text);
+    p->c->aside &= ~(1u << p->i);
     if (mk_store_open(e, &p->store, &(struct mk_store_options){0}, &f) != 0 ||
         mk_net_open(e, &p->net,
                     &(struct mk_net_options){&p->c->keys[p->i], MK_UNIVERSE, !p->c->o.tls}) != 0 ||

@@ -92,8 +92,10 @@ struct cluster {
     struct checks *checks;
     uint64_t blank[CLUSTER_MEMBERS_MAX]; /* see blank_at, for the next boot */
     bool may_fail;                       /* a member may stop: its disk was made to fail */
+    const char *excuse;                  /* ... and may say this, besides full and failing */
     bool stop;                           /* clients: nothing new */
     unsigned rogues;                     /* bit i: another program runs on member i's node */
+    unsigned aside;                      /* bits: at its next boot puts its log away as damaged */
     unsigned wiped;                      /* bits: lost the disk in this swarm */
     struct mk_buf history;
 };

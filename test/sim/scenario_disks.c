@@ -268,6 +268,142 @@ static void test_a_snapshot_cannot_be_given(void **state)
     converge_and_end(c);
 }
 
+/* --- flipped bits ----------------------------------------------------------------------------
+ */
+
+static const char *group_hex(struct cluster *c)
+{
+    static char hex[MK_ID_HEX];
+
+    return mk_id_hex(&c->deployment, hex);
+}
+
+static void flip_log(struct cluster *c, unsigned i)
+{
+    world_crash(c->w, i);
+    world_disk_rot(c->w, i, "log/000001.seg", 700); /* frames follow it */
+    world_restart(c->w, i);
+}
+
+/* The member does not open, and names file and place; the others go on. */
+static void refuses_to_open(struct cluster *c, unsigned i, const char *part)
+{
+    struct process *p = cluster_process(c, i);
+
+    assert_null(p->group);
+    if (strstr(p->failed, part) == NULL)
+        cluster_violation("member %u does not say '%s' but '%s'", i, part, p->failed);
+}
+
+/* What `coalition node --set-aside` does. */
+static void set_aside(struct cluster *c, unsigned i)
+{
+    struct mk_buf kept = {0};
+    struct mk_group_status s;
+
+    for (unsigned k = 0; k < c->n; k++) {
+        cluster_status(c, k, &s);
+        c->blank[i] = s.commit > c->blank[i] ? s.commit : c->blank[i];
+    }
+    world_kill(c->w, i);
+    c->aside |= 1u << i;
+    world_restart(c->w, i);
+    assert_int_equal(world_disk_read(c->w, i, "damaged/why", &kept), 0);
+    mk_buf_done(&kept);
+}
+
+static void write_some(struct cluster *c, unsigned n)
+{
+    char key[16], value[16];
+
+    for (unsigned i = 0; i < n; i++) {
+        snprintf(key, sizeof key, "k%u", i % 50);
+        snprintf(value, sizeof value, "%u", i);
+        assert_int_equal(cluster_set(c, key, value, 5000), 0);
+    }
+}
+
+static void test_a_flipped_bit_in_the_log(void **state)
+{
+    struct cluster *c = ready(&(struct cluster_options){.seed = 430});
+    struct mk_buf kept = {0};
+
+    (void)state;
+    write_some(c, 60);
+    assert_true(cluster_until_equal(c, 5000));
+    c->excuse = "a damaged frame";
+    flip_log(c, 2);
+    refuses_to_open(c, 2, "log/000001.seg: a damaged frame with valid ones behind it at offset");
+    assert_true(cluster_until_ready(c, 10000));
+    assert_int_equal(cluster_set(c, "b", "2", 5000), 0);
+    set_aside(c, 2);
+    assert_int_equal(world_disk_read(c->w, 2, "damaged/000001.seg", &kept), 0);
+    mk_buf_done(&kept);
+    assert_true(cluster_until_equal(c, 20000));
+    assert_true(cluster_until_settled(c, 10000));
+    world_crash(c->w, 2); /* what it has now lasts */
+    world_restart(c->w, 2);
+    world_kill(c->w, 1);
+    assert_true(cluster_until_ready(c, 10000)); /* and its vote counts */
+    assert_int_equal(cluster_set(c, "c", "3", 5000), 0);
+    world_restart(c->w, 1);
+    converge_and_end(c);
+}
+
+static void test_a_flipped_bit_in_a_snapshot(void **state)
+{
+    struct cluster *c = ready(&(struct cluster_options){.seed = 431, .snapshot_entries = 50});
+    struct mk_group_status s;
+    char path[160];
+
+    (void)state;
+    write_some(c, 180);
+    assert_true(cluster_until_equal(c, 5000));
+    cluster_status(c, 1, &s);
+    assert_true(s.snapshot > 0);
+    snprintf(path, sizeof path, "snap/%s/%016llx.snap", group_hex(c),
+             (unsigned long long)s.snapshot);
+    c->excuse = "the snapshot at";
+    world_kill(c->w, 1);
+    world_disk_rot(c->w, 1, path, 300);
+    world_restart(c->w, 1);
+    refuses_to_open(c, 1, "the snapshot at");
+    assert_true(cluster_until_ready(c, 10000));
+    assert_int_equal(cluster_set(c, "b", "2", 5000), 0);
+    set_aside(c, 1);
+    assert_true(cluster_until_equal(c, 20000));
+    assert_true(cluster_until_settled(c, 10000));
+    converge_and_end(c);
+}
+
+/* A majority's: the group halts, says so, and nothing is made up. */
+static void test_flipped_bits_of_a_majority(void **state)
+{
+    struct cluster *c = ready(&(struct cluster_options){.seed = 432});
+    struct mk_group_status s;
+
+    (void)state;
+    write_some(c, 60);
+    assert_true(cluster_until_equal(c, 5000));
+    c->excuse = "a damaged frame";
+    flip_log(c, 1);
+    flip_log(c, 2);
+    refuses_to_open(c, 1, "a damaged frame");
+    refuses_to_open(c, 2, "a damaged frame");
+    world_run(c->w, 3000);
+    assert_int_equal(cluster_command(c, 0, "set b 2", 3000), MK_ETIMEDOUT);
+    cluster_status(c, 0, &s);
+    assert_non_null(strstr(s.why, "no majority: 1 of 3 members linked"));
+    set_aside(c, 1); /* against the advice */
+    set_aside(c, 2);
+    world_run(c->w, 5000);
+    assert_int_equal(cluster_command(c, 0, "set b 2", 3000), MK_ETIMEDOUT);
+    cluster_status(c, 0, &s);
+    assert_non_null(strstr(s.why, "lost the disk"));
+    assert_string_equal(cluster_value(c, 0, "b"), "");
+    cluster_free(c);
+}
+
 /* --- never lies ------------------------------------------------------------------------------ */
 
 static bool idle(void *arg)
@@ -333,6 +469,9 @@ int main(void)
         cmocka_unit_test(test_a_read_fails_at_the_start),
         cmocka_unit_test(test_a_snapshot_cannot_be_read_at_the_start),
         cmocka_unit_test(test_a_snapshot_cannot_be_given),
+        cmocka_unit_test(test_a_flipped_bit_in_the_log),
+        cmocka_unit_test(test_a_flipped_bit_in_a_snapshot),
+        cmocka_unit_test(test_flipped_bits_of_a_majority),
         cmocka_unit_test(test_failing_disks_under_load),
     };
 
