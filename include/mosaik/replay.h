@@ -15,8 +15,11 @@ struct mk_replay;
  * the same log up to there, so their hashes must be equal. */
 struct mk_replay_step {
     uint64_t index, term;
-    struct mk_id hash; /* over all surfaces' (index, commit, state root) after it */
+    struct mk_id hash;  /* over all surfaces' (index, commit, state root) after it */
+    struct mk_id state; /* over everything, also what no surface shows (the machine's own state,
+                         * sessions, time): at each MK_REPLAY_STATE_EVERY-th index, else zero */
 };
+#define MK_REPLAY_STATE_EVERY 64u
 
 struct mk_replay_surface {
     const char *kind, *name;
@@ -44,7 +47,8 @@ size_t mk_replay_steps(const struct mk_replay *r, const struct mk_replay_step **
 unsigned mk_replay_surfaces(const struct mk_replay *r);
 void mk_replay_surface(struct mk_replay *r, struct mk_replay_surface *ret, unsigned i);
 
-/** The first step at which two replays of one component differ; false: none does. */
+/** The first step at which two replays of one component differ, in commits or in state; false: none
+ * does. */
 bool mk_replay_differ(const struct mk_replay *a, const struct mk_replay *b,
                       struct mk_replay_step *ret_a, struct mk_replay_step *ret_b);
 

@@ -189,7 +189,7 @@ static void print_replayed(struct replayed *x)
 
 /** The first pair of members that differ; NULL: none. */
 static const struct replayed *divergence(const struct replaying *all, const struct replayed **ret,
-                                         struct mk_replay_step *ret_step)
+                                         struct mk_replay_step *ret_step, const char **ret_what)
 {
     for (unsigned i = 0; i < all->n; i++)
         for (unsigned k = i + 1; k < all->n; k++) {
@@ -199,6 +199,7 @@ static const struct replayed *divergence(const struct replaying *all, const stru
                 !mk_replay_differ(all->v[i].r, all->v[k].r, ret_step, &other))
                 continue;
             *ret = &all->v[k];
+            *ret_what = mk_id_eq(&ret_step->hash, &other.hash) ? "states" : "commits";
             return &all->v[i];
         }
     return NULL;
@@ -208,7 +209,8 @@ static int say(struct replaying *all, bool json)
 {
     const struct replayed *b = NULL;
     struct mk_replay_step at;
-    const struct replayed *a = divergence(all, &b, &at);
+    const char *what = NULL;
+    const struct replayed *a = divergence(all, &b, &at, &what);
     json_t *v = json_array(), *o;
 
     for (unsigned i = 0; i < all->n; i++) {
@@ -219,8 +221,9 @@ static int say(struct replaying *all, bool json)
     o = json_pack("{s:b, s:o, s:n}", "ok", a == NULL, "replays", v, "divergence");
     if (a != NULL)
         json_object_set_new(o, "divergence",
-                            json_pack("{s:s, s:I, s:[s,s]}", "component", a->label, "entry",
-                                      (json_int_t)at.index, "members", a->member, b->member));
+                            json_pack("{s:s, s:I, s:[s,s], s:s}", "component", a->label, "entry",
+                                      (json_int_t)at.index, "members", a->member, b->member, "what",
+                                      what));
     if (json)
         print_json(o);
     else
@@ -228,8 +231,8 @@ static int say(struct replaying *all, bool json)
     if (a == NULL)
         return STATUS_DONE;
     return complain(STATUS_CHECK,
-                    "%s: %s and %s have the same entry %" PRIu64 " and come to different commits",
-                    a->label, a->member, b->member, at.index);
+                    "%s: %s and %s have the same entry %" PRIu64 " and come to different %s",
+                    a->label, a->member, b->member, at.index, what);
 }
 
 static error_t parse(int key, char *arg, struct argp_state *state)

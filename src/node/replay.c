@@ -46,8 +46,12 @@ static void note_step(struct mk_replay *r, const struct mk_store_entry *e)
         r->cap_steps = r->cap_steps == 0 ? 256 : 2 * r->cap_steps;
         r->steps = mk_realloc(r->steps, r->cap_steps * sizeof *r->steps);
     }
-    r->steps[r->n_steps++] =
-        (struct mk_replay_step){e->index, e->term, mk_surfaces_hash(mk_state_surfaces(r->state))};
+    r->steps[r->n_steps++] = (struct mk_replay_step){
+        .index = e->index,
+        .term = e->term,
+        .hash = mk_surfaces_hash(mk_state_surfaces(r->state)),
+        .state = e->index % MK_REPLAY_STATE_EVERY == 0 ? mk_state_hash(r->state) : MK_ZERO_ID,
+    };
 }
 
 static int apply_entry(void *arg, const struct mk_store_entry *e)
@@ -160,7 +164,8 @@ bool mk_replay_differ(const struct mk_replay *a, const struct mk_replay *b,
 
         i += x->index <= y->index;
         k += y->index <= x->index;
-        if (x->index != y->index || x->term != y->term || mk_id_eq(&x->hash, &y->hash))
+        if (x->index != y->index || x->term != y->term ||
+            (mk_id_eq(&x->hash, &y->hash) && mk_id_eq(&x->state, &y->state)))
             continue; /* another term: one of the two was never committed */
         *ret_a = *x;
         *ret_b = *y;

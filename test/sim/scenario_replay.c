@@ -117,6 +117,33 @@ static void test_the_first_divergence_is_named(void **state)
     cluster_free(c);
 }
 
+/* The machine's own state shows in no commit; it is compared at each 64th entry. */
+static void test_a_hidden_divergence_is_named(void **state)
+{
+    struct cluster *c = written(&(struct cluster_options){.seed = 9}, 3);
+    struct mk_replay *honest, *other;
+    struct mk_replay_step a, b;
+    struct mk_fault fault;
+    const struct mk_replay_step *v;
+    uint64_t first;
+
+    (void)state;
+    honest = replay_of(c, 0);
+    first = mk_replay_steps(honest, &v) + 1;
+    mk_replay_close(honest);
+    for (unsigned i = 0; i < 70; i++)
+        assert_int_equal(cluster_command(c, (unsigned)cluster_leader(c), "add 3", 3000), 0);
+    assert_true(cluster_until_equal(c, 5000));
+    honest = replay_of(c, 0);
+    assert_int_equal(open_with(c, 1, forgetful_new(first + 4), &other, &fault), 0);
+    assert_true(mk_replay_differ(honest, other, &a, &b));
+    assert_int_equal(a.index, 64);
+    assert_true(mk_id_eq(&a.hash, &b.hash));
+    mk_replay_close(honest);
+    mk_replay_close(other);
+    cluster_free(c);
+}
+
 static void test_a_cut_log_begins_with_its_snapshot(void **state)
 {
     struct cluster *c = written(&(struct cluster_options){.seed = 7, .snapshot_entries = 20}, 70);
@@ -155,6 +182,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_members_replay_alike),
         cmocka_unit_test(test_the_first_divergence_is_named),
+        cmocka_unit_test(test_a_hidden_divergence_is_named),
         cmocka_unit_test(test_a_cut_log_begins_with_its_snapshot),
         cmocka_unit_test(test_what_is_not_there_is_said),
     };
