@@ -220,4 +220,16 @@ const struct mk_view *mk_collection_view(const struct mk_collection *c);
 int mk_collection_wait(struct mk_collection *c, uint64_t version, uint32_t timeout_ms,
                        struct mk_fault *reterr);
 
+/** One entry without following, with a proof of presence or absence (map.h, mk_map_lookup_wait).
+ *
+ *  key  of a map or queue: pc(K); of a set: the element's pc(T); of a cell or once: empty; of a
+ * vec: a label, which is an element's identity.
+ *
+ * Blocks. 0 and the value, copied into arena; MK_ENOTFOUND: proven absent; MK_EINVALID: a stream.
+ */
+int mk_collection_lookup_wait(struct mk_bond *b, const struct mk_surface_spec *spec,
+                              struct mk_bytes key, uint64_t max_age_ms, uint32_t timeout_ms,
+                              struct mk_bytes *ret, struct mk_arena *arena,
+                              struct mk_fault *reterr);
+
 #endif /* MOSAIK_COLLECTION_H */

@@ -326,11 +326,16 @@ class PriorityQueue(Collection):
         return self._write(3, self._key(key) + self._optional(expected) + self._optional(new))
 
 
-def lookup(bond: Bond, surface: Surface, key: Any, *, max_age: float = 0,
+def lookup(bond: Bond, surface: Surface, key: Any = None, *, max_age: float = 0,
            timeout: float = 10) -> Any:
-    """One key of a map, with a proof, without a copy. NotFound: proven not to be there."""
+    """One entry, with a proof, without a copy: of a map or a queue by its key, of a set the element,
+    of a cell or a once its value. NotFound: proven not to be there."""
     agent: Agent = bond.agent
-    encoded, out = surface.key.encode(key), Bytes()
+    if surface.kind in ('cell', 'once'):
+        encoded = b''
+    else:
+        encoded = (surface.value if surface.kind == 'set' else surface.key).encode(key)
+    out = Bytes()
     check(library.lookup, agent.handle, bond.handle, surface.handle, encoded, len(encoded),
           milliseconds(max_age), milliseconds(timeout), byref(out))
     return decode(agent, surface.value, out.take())

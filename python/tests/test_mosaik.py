@@ -153,10 +153,14 @@ class Shelf(unittest.TestCase):
         names.wait(names.remove('y', 'z').version)
         self.assertTrue('x' in names and 'y' not in names and names.issubset(names))
         self.assertEqual(list(names), ['x'])
+        self.assertEqual(mosaik.lookup(self.bond, names.surface, 'x', timeout=20), 'x')
+        with self.assertRaises(mosaik.NotFound):
+            mosaik.lookup(self.bond, names.surface, 'y', timeout=20)
         leader = self.open(mosaik.Cell, 'leader')
         leader.write(7)
         leader.wait(leader.compare_exchange(7, 8).version)
         self.assertEqual(leader.get(), 8)
+        self.assertEqual(mosaik.lookup(self.bond, leader.surface, timeout=20), 8)
         with self.assertRaises(mosaik.Refused):
             leader.compare_exchange(None, 1)
         genesis = self.open(mosaik.Once, 'genesis')
@@ -179,6 +183,7 @@ class Shelf(unittest.TestCase):
         queue.wait(queue.compare_exchange(4, 'four', None).version)
         self.assertEqual(list(queue), [(3, 9, 'NINE'), (5, 7, 'five')])
         self.assertEqual((queue.priority(9), queue.get(7), queue.priority(4)), (3, 'five', None))
+        self.assertEqual(mosaik.lookup(self.bond, queue.surface, 7, timeout=20), 'five')
         queue.wait(queue.remove_range(end=5).version)
         self.assertTrue(7 in queue and 9 not in queue)
         queue.wait(queue.remove(7).version)

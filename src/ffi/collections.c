@@ -1,8 +1,6 @@
 /* collections.c - components of collections, and their readers and writers (ffi.h). */
 #include "ffi/ffi.h"
 
-#include <mosaik/map.h>
-
 #include <string.h>
 
 /* --- components ------------------------------------------------------------------------------- */
@@ -196,8 +194,8 @@ int mkf_lookup(struct mkf_agent *a, struct mk_bond *b, const struct mkf_surface 
 {
     struct mk_arena arena = {0};
     struct mk_bytes value;
-    int rv = mk_map_lookup_wait(b, mkf_spec(s), MK_BYTES(key, n), max_age_ms, timeout_ms, &value,
-                                &arena, mkf_fault(err));
+    int rv = mk_collection_lookup_wait(b, mkf_spec(s), MK_BYTES(key, n), max_age_ms, timeout_ms,
+                                       &value, &arena, mkf_fault(err));
 
     if (rv == 0)
         mkf_lend(a, value, ret);

@@ -122,7 +122,8 @@ MKF int mkf_queue_at(const struct mk_collection *c, uint64_t rank, uint64_t *ret
                      struct mkf_bytes *ret_key, struct mkf_bytes *ret_value);
 MKF int mkf_queue_priority(const struct mk_collection *c, const uint8_t *key, size_t n,
                            uint64_t *ret);
-/** One key with a proof, without following. MK_ENOTFOUND: proven absent. */
+/** One entry with a proof, without following; key as in mk_collection_lookup_wait(). MK_ENOTFOUND:
+ * proven absent. */
 MKF int mkf_lookup(struct mkf_agent *a, struct mk_bond *b, const struct mkf_surface *s,
                    const uint8_t *key, size_t n, uint64_t max_age_ms, uint32_t timeout_ms,
                    struct mkf_bytes *ret, char *err);

@@ -178,6 +178,28 @@ int mk_collection_wait(struct mk_collection *c, uint64_t version, uint32_t timeo
                     timeout_ms);
 }
 
+int mk_collection_lookup_wait(struct mk_bond *b, const struct mk_surface_spec *spec,
+                              struct mk_bytes key, uint64_t max_age_ms, uint32_t timeout_ms,
+                              struct mk_bytes *ret, struct mk_arena *arena, struct mk_fault *reterr)
+{
+    struct mk_bytes stored;
+    struct mk_id element;
+    int rv;
+
+    if (!mk_surface_keyed(spec->kind))
+        return mk_fault(reterr, MK_EINVALID, "%s is a stream; it has no keys", spec->name);
+    if (spec->kind == MK_SURFACE_SET)
+        key = mk_element_key(&element, key);
+    rv = mk_map_lookup_wait(b, spec, key, max_age_ms, timeout_ms, &stored, arena, reterr);
+    if (rv != 0)
+        return rv;
+    if (spec->kind == MK_SURFACE_QUEUE)
+        mk_ranked_read(stored, ret);
+    else
+        *ret = stored;
+    return 0;
+}
+
 /* --- writing ------------------------------------------------------------------------------------
  */
 
