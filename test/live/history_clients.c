@@ -104,10 +104,13 @@ static void begin(struct client *x)
 
 static int open_client(struct recorder *r, unsigned i, const struct kv_committee *c)
 {
-    struct mk_reference ref = kv_reference(c);
     struct client *x = &r->v[i];
     struct mk_fault fault = {{0}};
+    struct mk_reference ref;
+    struct kv_group group;
 
+    kv_group_init(&group, c, 0);
+    ref = kv_reference(c, &group);
     x->all = r;
     x->process = r->next_process++;
     if (mk_network_open(r->loop, &x->net, &(struct mk_network_options){0}, &fault) == 0 &&
