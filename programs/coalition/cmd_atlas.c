@@ -1,5 +1,6 @@
 /* cmd_atlas.c - `coalition atlas list|get|publish FILE ...`. */
 #include "agent.h"
+#include "trace.h"
 
 #include "atlas/atlas.h"
 
@@ -13,10 +14,11 @@ struct input {
     const char *member, *status, *successor;
     const char *hints[ATLAS_HINTS_MAX];
     unsigned n_hints;
+    bool trace;
     uint64_t deadline; /* of all waits together */
 };
 
-enum { OPT_MEMBER = 256, OPT_STATUS, OPT_SUCCESSOR };
+enum { OPT_MEMBER = 256, OPT_STATUS, OPT_SUCCESSOR, OPT_TRACE };
 
 static const struct argp_option options[] = {
     {"key", 'k', "FILE", 0, "The operator's key (publish); whom we bind as (list, get)", 0},
@@ -24,6 +26,8 @@ static const struct argp_option options[] = {
     {"hint", 'H', "TEXT", 0, "Publish: an endpoint hint; may be repeated", 0},
     {"status", OPT_STATUS, "S", 0, "Publish: Active, Retiring or Retired", 0},
     {"successor", OPT_SUCCESSOR, "ID", 0, "Publish: the successor's stable id", 0},
+    {"trace", OPT_TRACE, NULL, 0, "Publish: say when each member had it logged, durable, committed",
+     0},
     OPTION_TICKET,
     OPTION_ATTEST,
     OPTION_AGE,
@@ -46,6 +50,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         return 0;
     case OPT_STATUS:
         in->status = arg;
+        return 0;
+    case OPT_TRACE:
+        in->trace = true;
         return 0;
     case OPT_SUCCESSOR:
         in->successor = arg;
@@ -224,13 +231,15 @@ static int complain_unpublished(int rv, const struct mk_fault *fault)
                     fault->text);
 }
 
-static int publish(struct agent *a, struct mk_bond *bond, const struct input *in)
+static int publish(struct agent *a, const struct component *component, struct mk_bond *bond,
+                   const struct input *in)
 {
     const struct coa_atlas_member *m;
     struct atlas_card card;
     struct mk_fault fault = {{0}};
     struct mk_id stable_id;
-    json_t *o;
+    struct trace trace = {0};
+    json_t *o, *course = NULL;
     int rv;
 
     if (in->member == NULL || in->reach.key == NULL ||
@@ -240,6 +249,8 @@ static int publish(struct agent *a, struct mk_bond *bond, const struct input *in
     m = entry_of(a, &stable_id);
     if (m == NULL)
         return complain(STATUS_CHECK, "%s: not in this coalition's catalogue", in->member);
+    if (in->trace)
+        trace_begin(&trace, a, component, left_until(in->deadline) / 4 + 1);
     for (;;) {
         rv = next_card(a, bond, in, m, &card);
         if (rv != 0)
@@ -253,13 +264,19 @@ static int publish(struct agent *a, struct mk_bond *bond, const struct input *in
     }
     if (rv != 0)
         return complain_unpublished(rv, &fault);
+    if (in->trace)
+        course = trace_end(&trace, left_until(in->deadline));
     if (!in->words.json) {
         print_card(&card);
+        trace_print(course);
+        json_decref(course);
         return 0;
     }
     o = json_object();
     json_object_set_new(o, "member_id", json_hex(card.member_id.b, sizeof card.member_id.b));
     json_object_set_new(o, "version", json_integer((json_int_t)card.version));
+    if (course != NULL)
+        json_object_set_new(o, "trace", course);
     print_json(o);
     return 0;
 }
@@ -291,7 +308,7 @@ int cmd_atlas(int argc, char **argv)
     else if (rv == 0 && strcmp(in.words.v[0], "get") == 0)
         rv = get(&a, bond, &in);
     else if (rv == 0 && strcmp(in.words.v[0], "publish") == 0)
-        rv = publish(&a, bond, &in);
+        rv = publish(&a, &c, bond, &in);
     else if (rv == 0)
         rv =
             complain(STATUS_USAGE, "atlas: no command \"%s\"; list, get or publish", in.words.v[0]);

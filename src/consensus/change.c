@@ -14,6 +14,28 @@
 
 #define NEARLY 64u /* entries that a voter may be behind when a change is proposed */
 
+void mk_consensus_tell_commit(struct mk_consensus *c, uint64_t now_ms)
+{
+    uint64_t commit, term;
+
+    if (mk_core_enter(c, now_ms) != 0 || c->role != MK_ROLE_LEADER || !mk_consensus_ready(c))
+        return;
+    commit = mk_consensus_commit(c);
+    term = mk_log_term(&c->log, commit);
+    for (unsigned i = 0; i < c->conf.n; i++) {
+        const struct mk_server *s = &c->conf.servers[i];
+        struct mk_message *m;
+
+        if (s->id == c->o.id || term == 0 || mk_consensus_match(c, s->id) < commit)
+            continue;
+        m = mk_core_message(c, MK_MSG_APPEND, s->id);
+        m->index = commit;
+        m->index_term = term;
+        m->commit = commit;
+        m->n = 0;
+    }
+}
+
 int mk_consensus_submit(struct mk_consensus *c, uint64_t *ret_first, struct mk_blob **blobs,
                         unsigned n, uint64_t now_ms)
 {

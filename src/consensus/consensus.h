@@ -200,6 +200,10 @@ void mk_consensus_link(struct mk_consensus *c, uint64_t id, bool up, uint64_t no
  * such voter. Given up after an election timeout. */
 int mk_consensus_transfer(struct mk_consensus *c, uint64_t id, uint64_t now_ms);
 
+/** A leader that has nothing else to say tells those who hold all that is committed that it is, by
+ * an AppendEntries without entries; others hear it with the heartbeat. A read's round does not
+ * tell. */
+void mk_consensus_tell_commit(struct mk_consensus *c, uint64_t now_ms);
 /** Proposes the next configuration: one server added, removed, or with another role.
  * MK_ENOTLEADER; MK_EINVALID: not one step from the present one; MK_EFULL: not now
  * (a change is pending, nothing of this term is committed, or a voter of the new

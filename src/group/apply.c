@@ -46,6 +46,8 @@ static void one_entry(struct mk_group *g, uint64_t index, const struct mk_entry 
         mk_heads_marked(g, a.heads);
     if (a.kind == mk_logged_Execute && a.outcome.n > 0)
         one_command(g, &a);
+    if (g->tracing != NULL && a.kind == mk_logged_Execute)
+        mk_trace_command(g, index, &a);
     if (a.kind == mk_logged_Advance)
         mk_time_applied(g);
 }

@@ -12,7 +12,7 @@
  * by, and which votes only once a configuration lists it.
  *
  * A follower hears of a commit with the next AppendEntries. When the leader has nothing
- * more to send it asks for a round of its own, 3 ms later, so that signatures and
+ * more to send it sends one without entries, 3 ms later, so that signatures and
  * readers on followers do not wait for a heartbeat. */
 #include "base/planted.h"
 #include "group/group_int.h"
@@ -344,14 +344,12 @@ static void carry_out(struct mk_group *g, const struct mk_effects *fx)
 
 static void nudge(struct mk_group *g)
 {
-    uint64_t ticket;
-
     if (g->nudge_ns == 0 || mk_now(g->env) < g->nudge_ns)
         return;
     g->nudge_ns = 0;
     if (g->n_members > 1 && mk_group_leads(g) &&
         mk_consensus_last(g->raft) == mk_consensus_commit(g->raft))
-        mk_consensus_read(g->raft, &ticket, mk_drive_now_ms(g));
+        mk_consensus_tell_commit(g->raft, mk_drive_now_ms(g));
 }
 
 void mk_drive_turn(struct mk_group *g)

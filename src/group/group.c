@@ -141,6 +141,8 @@ static void turn_cb(struct mk_task *t)
     } else {
         rearm(g);
     }
+    if (g->tracing != NULL)
+        mk_trace_turn(g);
     tell(g);
 }
 
@@ -380,6 +382,7 @@ void mk_group_close(struct mk_group *g)
     mk_found_close(g);
     mk_drive_close(g);
     mk_heads_close(g);
+    mk_trace_close(g);
     mk_timer_stop(&g->timer);
     mk_later_cancel(&g->turn);
     mk_list_each(at, &g->watches)

@@ -89,6 +89,28 @@ void mk_group_serve_stats(const struct mk_group *g, struct mk_serve_stats *ret);
 bool mk_group_member(const struct mk_group *g, unsigned i, struct mk_peer *ret_peer,
                      bool *ret_linked, uint64_t *ret_match, char ret_detail[MK_REASON_MAX]);
 
+/* --- the course of one write --------------------------------------------------------------- */
+
+#define MK_TRACED_MAX 4u /* senders at once */
+enum mk_trace_step {
+    MK_TRACE_LOGGED, /* in this member's log */
+    MK_TRACE_DURABLE,
+    MK_TRACE_COMMITTED, /* known to be */
+    MK_TRACE_APPLIED,
+    MK_TRACE_CERTIFIED, /* a certificate was assembled here, since somebody here waited for it */
+    MK_TRACE_STEPS
+};
+struct mk_trace {
+    uint64_t index;                 /* of the log entry; 0: no command yet */
+    uint64_t at_us[MK_TRACE_STEPS]; /* by this node's clock, unix; 0: not that far, or forgotten */
+};
+/** Notes the commands of a sender for half a minute. Of more than MK_TRACED_MAX senders the one who
+ * asked longest ago is forgotten. */
+void mk_group_trace(struct mk_group *g, const struct mk_peer *sender);
+/** The last command of that sender since then; false: none, or nobody asked. */
+bool mk_group_traced(const struct mk_group *g, const struct mk_peer *sender, struct mk_trace *ret);
+const char *mk_trace_step_name(enum mk_trace_step s);
+
 /* --- who is of it ------------------------------------------------------------------------- */
 
 struct mk_proposal; /* wire.h: the next roster, signed by the operator or by a majority */

@@ -470,10 +470,16 @@ struct mk_group {
     uint64_t snapshot_at; /* index of the last one */
     unsigned trailing;
 
+    struct mk_tracing *tracing; /* trace.c; NULL: nobody asked */
     struct mk_serve *serve;
     struct mk_serve_host serve_host;
     bool changed, stopped;
 };
+
+/** Only while g->tracing: at the end of a turn, and when a command was applied. */
+void mk_trace_turn(struct mk_group *g);
+void mk_trace_command(struct mk_group *g, uint64_t index, const struct mk_applied *a);
+void mk_trace_close(struct mk_group *g);
 
 /** Asks for a turn. */
 void mk_group_wake(struct mk_group *g);

@@ -90,6 +90,8 @@ int mk_node_open(struct mk_env *e, struct mk_node **ret, const struct mk_node_op
         goto err_store;
     rv = mk_status_serve(n);
     MK_ASSERT(rv == 0); /* nobody else serves it */
+    rv = mk_trace_serve(n);
+    MK_ASSERT(rv == 0);
     rv = mk_operate_serve(n);
     MK_ASSERT(rv == 0);
     n->records.changed = records_changed;
@@ -103,6 +105,7 @@ int mk_node_open(struct mk_env *e, struct mk_node **ret, const struct mk_node_op
 err_network:
     mk_discovery_unwatch(&n->records);
     mk_net_unserve(&n->status);
+    mk_net_unserve(&n->trace);
     mk_network_close(n->network);
 err_store:
     mk_store_close(n->store, NULL, NULL);
@@ -121,6 +124,7 @@ void mk_node_close(struct mk_node *n)
         mk_host_close(mk_container_of(n->hosts.prev, struct mk_host, node));
     mk_discovery_unwatch(&n->records);
     mk_net_unserve(&n->status);
+    mk_net_unserve(&n->trace);
     mk_net_unserve(&n->operate);
     mk_network_close(n->network);
     mk_store_close(n->store, NULL, NULL);

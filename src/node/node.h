@@ -49,6 +49,7 @@ struct mk_node {
     struct mk_list hosts;
     unsigned n_hosts;
     struct mk_service status; /* protocol "status" */
+    struct mk_service trace;  /* protocol "trace" */
     struct mk_service operate;
     struct mk_discovery_watch records;
     uint64_t lists_seen; /* of the issuer book's changes: the groups were judged by them */
@@ -75,6 +76,8 @@ int mk_host_open(struct mk_node *n, const struct mk_component_options *o, struct
 void mk_host_close(struct mk_host *h);
 /** Serves the protocol "status": opening a conversation is the question, one message the answer. */
 int mk_status_serve(struct mk_node *n);
+/** Serves the protocol "trace" (trace.c). */
+int mk_trace_serve(struct mk_node *n);
 /** Serves the protocol "operate". */
 int mk_operate_serve(struct mk_node *n);
 

@@ -1,9 +1,10 @@
-/* status_client.c - asking nodes what they say of themselves.
+/* status_client.c - asking nodes what they say of themselves, or of a command.
  *
  * All are dialed at once; each is asked as soon as there is a link to it, and the one deadline is
  * everybody's: a node that is silent does not hold up what the others said. */
 #include "node/network.h"
 #include <mosaik/node.h>
+#include <string.h>
 
 struct question {
     struct mk_network *network;
@@ -14,6 +15,8 @@ struct question {
 };
 
 struct questions {
+    const char *proto;
+    struct mk_bytes first;
     struct question *v;
     size_t n;
 };
@@ -59,7 +62,7 @@ static bool questions_done(void *arg)
 
         if (l != NULL) {
             q->asked = true;
-            rv = mk_conv_open(l, &q->conv, "status", MK_BYTES(NULL, 0), &answer_cbs, q);
+            rv = mk_conv_open(l, &q->conv, all->proto, all->first, &answer_cbs, q);
             if (rv != 0)
                 question_end(q, mk_fault(&q->answer->fault, rv, "%s", mk_strerror(rv)));
         }
@@ -104,10 +107,13 @@ static void question_finish(struct question *q, uint32_t timeout_ms)
         mk_discovery_unwant(q->network->discovery, &q->peer);
 }
 
-void mk_node_ask_all(struct mk_network *n, struct mk_status_answer *answers, size_t n_answers,
-                     uint32_t timeout_ms)
+static void ask_all(struct mk_network *n, const char *proto, struct mk_bytes first,
+                    struct mk_status_answer *answers, size_t n_answers, uint32_t timeout_ms)
 {
-    struct questions all = {.v = mk_alloc((n_answers + 1) * sizeof *all.v), .n = n_answers};
+    struct questions all = {.proto = proto,
+                            .first = first,
+                            .v = mk_alloc((n_answers + 1) * sizeof *all.v),
+                            .n = n_answers};
 
     for (size_t i = 0; i < n_answers; i++)
         question_begin(&all.v[i], n, &answers[i]);
@@ -115,6 +121,21 @@ void mk_node_ask_all(struct mk_network *n, struct mk_status_answer *answers, siz
     for (size_t i = 0; i < n_answers; i++)
         question_finish(&all.v[i], timeout_ms);
     mk_free(all.v);
+}
+
+void mk_node_ask_all(struct mk_network *n, struct mk_status_answer *answers, size_t n_answers,
+                     uint32_t timeout_ms)
+{
+    ask_all(n, "status", MK_BYTES(NULL, 0), answers, n_answers, timeout_ms);
+}
+
+void mk_node_trace_all(struct mk_network *n, const struct mk_id *stable_id, bool report,
+                       struct mk_status_answer *answers, size_t n_answers, uint32_t timeout_ms)
+{
+    uint8_t first[33] = {report ? 'R' : 'A'};
+
+    memcpy(first + 1, stable_id->b, sizeof stable_id->b);
+    ask_all(n, "trace", MK_BYTES(first, sizeof first), answers, n_answers, timeout_ms);
 }
 
 int mk_node_ask_status(struct mk_network *n, struct mk_str address, uint32_t timeout_ms,

@@ -6,6 +6,7 @@ whole wait, and what is not known is said.
 
 Speaks TAP. Signals only the members of its own `coalition up` (live_kills.py, Up).
 """
+import json
 import re
 import signal
 import subprocess
@@ -63,6 +64,25 @@ def refused(up):
     assert status == 2 and 'must be Active, Retiring or Retired' in err, err
 
 
+def traced(up):
+    """--trace: when each member had the write logged, durable, committed, applied"""
+    card = ask('atlas', 'list', up.file)['cards'][2]
+    status, out, err = publish(up, card, '--trace', '--json')
+    assert status == 0, err
+    nodes = json.loads(out)['trace']
+    assert len(nodes) == MEMBERS and len({n['index'] for n in nodes}) == 1, nodes
+    assert nodes[0]['index'] > 0 and [n['leads'] for n in nodes].count(True) == 1, nodes
+    for n in nodes:
+        s = n['steps']
+        assert s['logged'] <= s['durable'] and s['logged'] <= s['committed'], nodes
+        assert abs(s['logged'] / 1e6 - time.time()) < 60, nodes
+        assert s['committed'] <= s.get('applied', s['committed']), nodes
+    logged = [n['steps']['logged'] for n in nodes]
+    assert max(logged) - min(logged) < 5e6, nodes
+    status, out, err = publish(up, card, '--trace')
+    assert status == 0 and out.count(' ms  ') >= 4 * MEMBERS - 2, (out, err)
+
+
 def unknown(up):
     """with no majority a publish waits --timeout once, ends with 3 and says what is not known"""
     nodes = ask('status', up.file)['nodes']
@@ -89,7 +109,7 @@ def unknown(up):
 
 def main():
     signal.signal(signal.SIGTERM, on_term)
-    cases = (advice, spelling, refused, unknown)
+    cases = (advice, spelling, refused, traced, unknown)
     failed = 0
     print(f'1..{len(cases)}', flush=True)
     with tempfile.TemporaryDirectory(prefix='coalition-live-') as folder:

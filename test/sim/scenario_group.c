@@ -51,6 +51,80 @@ static void test_founds_and_commits(void **state)
     converge_and_end(c);
 }
 
+struct told {
+    struct cluster *c;
+    uint64_t index;
+};
+
+static bool all_know(void *arg)
+{
+    const struct told *t = arg;
+    struct mk_group_status s;
+
+    for (unsigned i = 0; i < t->c->n; i++) {
+        cluster_status(t->c, i, &s);
+        if (s.applied < t->index)
+            return false;
+    }
+    return true;
+}
+
+/* Between two heartbeats, which are 100 ms apart: so that signatures do not wait for one. */
+static void test_followers_hear_of_a_commit_soon(void **state)
+{
+    struct cluster *c = ready(&(struct cluster_options){.seed = 12});
+    struct told t = {.c = c};
+    struct mk_group_status s;
+
+    (void)state;
+    for (unsigned i = 0; i < 5; i++) {
+        char key[8];
+
+        world_run(c->w, 237); /* idle, and elsewhere in the heartbeat's rhythm each time */
+        snprintf(key, sizeof key, "k%u", i);
+        assert_int_equal(cluster_set(c, key, "1", 3000), 0);
+        cluster_status(c, (unsigned)cluster_leader(c), &s);
+        t.index = s.commit;
+        assert_true(world_run_until(c->w, all_know, &t, 15));
+    }
+    converge_and_end(c);
+}
+
+/* A command's course is told to its sender, step by step, and to nobody else. */
+static void test_a_write_is_traced(void **state)
+{
+    struct cluster *c = ready(&(struct cluster_options){.seed = 13});
+    unsigned leader = (unsigned)cluster_leader(c);
+    const struct mk_peer *sender = &c->peers[leader];
+    struct mk_trace t, first = {0};
+
+    (void)state;
+    assert_false(mk_group_traced(cluster_group(c, 0), sender, &t));
+    for (unsigned i = 0; i < c->n; i++)
+        mk_group_trace(cluster_group(c, i), sender);
+    assert_false(mk_group_traced(cluster_group(c, 0), sender, &t));
+    assert_int_equal(cluster_set(c, "a", "1", 3000), 0);
+    assert_true(cluster_until_equal(c, 1000));
+    world_run(c->w, 10);
+    for (unsigned i = 0; i < c->n; i++) {
+        assert_true(mk_group_traced(cluster_group(c, i), sender, &t));
+        assert_false(mk_group_traced(cluster_group(c, i), &c->peers[(leader + 1) % 3], &first));
+        assert_true(t.index > 0);
+        assert_true(0 < t.at_us[MK_TRACE_LOGGED]);
+        assert_true(t.at_us[MK_TRACE_LOGGED] <= t.at_us[MK_TRACE_DURABLE]);
+        assert_true(t.at_us[MK_TRACE_LOGGED] <= t.at_us[MK_TRACE_COMMITTED]);
+        assert_true(t.at_us[MK_TRACE_COMMITTED] <= t.at_us[MK_TRACE_APPLIED]);
+        if (i != leader) /* it commits only what its own disk has */
+            assert_true(t.at_us[MK_TRACE_DURABLE] <= t.at_us[MK_TRACE_COMMITTED]);
+    }
+    world_run(c->w, 31000); /* it is forgotten */
+    assert_int_equal(cluster_set(c, "b", "1", 3000), 0);
+    assert_true(cluster_until_equal(c, 1000));
+    for (unsigned i = 0; i < c->n; i++)
+        assert_false(mk_group_traced(cluster_group(c, i), sender, &t));
+    converge_and_end(c);
+}
+
 static void test_founds_alone(void **state)
 {
     struct cluster *c = ready(&(struct cluster_options){.seed = 2, .n = 1});
@@ -393,6 +467,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_founds_and_commits),
+        cmocka_unit_test(test_followers_hear_of_a_commit_soon),
+        cmocka_unit_test(test_a_write_is_traced),
         cmocka_unit_test(test_founds_alone),
         cmocka_unit_test(test_founds_over_tls),
         cmocka_unit_test(test_nobody_founds_without_being_told),
