@@ -70,17 +70,20 @@ def traced(up):
     status, out, err = publish(up, card, '--trace', '--json')
     assert status == 0, err
     nodes = json.loads(out)['trace']
-    assert len(nodes) == MEMBERS and len({n['index'] for n in nodes}) == 1, nodes
-    assert nodes[0]['index'] > 0 and [n['leads'] for n in nodes].count(True) == 1, nodes
-    for n in nodes:
+    assert len(nodes) == MEMBERS, nodes
+    assert len({n['index'] for n in nodes} - {0}) == 1, nodes  # 0: it has not applied it yet
+    assert len([n for n in nodes if 'applied' in n['steps']]) > MEMBERS // 2, nodes
+    assert [n['leads'] for n in nodes].count(True) == 1, nodes
+    for n in [n for n in nodes if n['index'] > 0]:
         s = n['steps']
-        assert s['logged'] <= s['durable'] and s['logged'] <= s['committed'], nodes
+        later = [s[k] for k in ('durable', 'committed', 'applied') if k in s]  # or not yet
+        assert all(s['logged'] <= at for at in later), nodes
         assert abs(s['logged'] / 1e6 - time.time()) < 60, nodes
-        assert s['committed'] <= s.get('applied', s['committed']), nodes
-    logged = [n['steps']['logged'] for n in nodes]
+        assert s.get('committed', 0) <= s.get('applied', float('inf')), nodes
+    logged = [n['steps']['logged'] for n in nodes if n['index'] > 0]
     assert max(logged) - min(logged) < 5e6, nodes
     status, out, err = publish(up, card, '--trace')
-    assert status == 0 and out.count(' ms  ') >= 4 * MEMBERS - 2, (out, err)
+    assert status == 0 and out.count(' ms  ') > 4 * (MEMBERS // 2), (out, err)
 
 
 def unknown(up):
