@@ -1,4 +1,5 @@
 /* state.c and its neighbours: what a group decides from its log alone. */
+#include "collections/certificate.h"
 #include "collections/surface.h"
 #include "group/state.h"
 #include "toy.h"
@@ -367,6 +368,165 @@ static void a_cut_or_foreign_snapshot_is_refused(void **state)
     bed_free(b);
 }
 
+/* --- seats and rosters ---------------------------------------------------------------------- */
+
+static bool seat(struct bed *b, unsigned who, uint64_t before, uint64_t id)
+{
+    struct mk_logged e = {.tag = mk_logged_Seat, .u.seat = {b->peers[who], before, id}};
+
+    apply(b, &e, 0);
+    return !b->last.refused;
+}
+
+static void a_seat_follows_the_one_before(void **state)
+{
+    struct bed *b = bed_new();
+
+    (void)state;
+    assert_false(seat(b, 0, 0, 5)); /* nobody is founded */
+    found(b);
+    assert_int_equal(mk_state_seat(b->s, &b->peers[1]), 12);
+    assert_false(seat(b, 1, 11, 22)); /* it was another id's */
+    assert_false(seat(b, 1, 12, 13)); /* somebody sits there */
+    assert_false(seat(b, 1, 12, 0));
+    assert_true(seat(b, 1, 12, 22));
+    assert_false(seat(b, 1, 12, 23)); /* the same again, late */
+    assert_int_equal(mk_state_seat(b->s, &b->peers[1]), 22);
+    assert_int_equal(mk_state_membership_index(b->s), b->index - 1);
+    bed_free(b);
+}
+
+/* The next roster: the first two, and a peer that is new. */
+struct next {
+    struct mk_key fresh;
+    struct mk_peer peers[3];
+    struct mk_proposal p;
+    struct mk_peer_signature signatures[3];
+};
+
+static void next_make(struct bed *b, struct next *x, unsigned signers)
+{
+    uint8_t seed[32] = {77};
+    struct mk_buf m = {0};
+
+    memset(x, 0, sizeof *x);
+    mk_key_from_seed(&x->fresh, seed);
+    x->peers[0] = b->peers[0];
+    x->peers[1] = b->peers[1];
+    x->peers[2] = x->fresh.peer;
+    for (unsigned i = 2; i > 0 && mk_peer_cmp(&x->peers[i - 1], &x->peers[i]) > 0; i--) {
+        struct mk_peer t = x->peers[i];
+
+        x->peers[i] = x->peers[i - 1];
+        x->peers[i - 1] = t;
+    }
+    x->p.roster = (struct mk_roster){b->deployment, 2, mk_roster_id(&b->roster), {x->peers, 3}};
+    mk_proposal_message(&m, &x->p.roster);
+    for (unsigned i = 0; i < signers; i++) {
+        x->signatures[i].peer = b->peers[i];
+        mk_sign(&b->keys[i], mk_buf_bytes(&m), &x->signatures[i].signature);
+    }
+    mk_buf_done(&m);
+    x->p.signatures = (struct mk_peer_signatures){x->signatures, signers};
+}
+
+static bool propose(struct bed *b, const struct mk_proposal *p)
+{
+    struct mk_logged e = {.tag = mk_logged_Propose, .u.propose = *p};
+
+    apply(b, &e, MK_ENTRY_MARK);
+    return !b->last.refused;
+}
+
+static void a_roster_is_proposed_by_a_majority(void **state)
+{
+    struct bed *b = bed_new();
+    struct next x;
+
+    (void)state;
+    found(b);
+    next_make(b, &x, 1);
+    assert_false(propose(b, &x.p)); /* one of three */
+    next_make(b, &x, 2);
+    x.p.roster.epoch = 3;
+    assert_false(propose(b, &x.p));
+    x.p.roster.epoch = 2;
+    x.p.roster.previous = MK_ZERO_ID;
+    assert_false(propose(b, &x.p));
+    next_make(b, &x, 2);
+    x.signatures[0].signature.b[5] ^= 1;
+    assert_false(propose(b, &x.p));
+    next_make(b, &x, 2);
+    assert_true(propose(b, &x.p));
+    assert_true(b->last.epoch);
+    assert_int_equal(b->last.heads, 3); /* every surface has a head of the new epoch */
+    assert_int_equal(mk_state_roster(b->s)->epoch, 2);
+    assert_int_equal(mk_state_seat(b->s, &b->peers[0]), 11);
+    assert_int_equal(mk_state_seat(b->s, &b->peers[2]), 0); /* it left */
+    assert_false(propose(b, &x.p));                         /* one change at a time */
+    bed_free(b);
+}
+
+/* Signed by so many of the first roster. */
+static bool changed(struct bed *b, unsigned signers)
+{
+    struct mk_logged e = {.tag = mk_logged_Changed};
+    struct mk_peer_signature v[3];
+    struct mk_buf m = {0};
+
+    if (mk_state_draft(b->s) == NULL)
+        return false;
+    e.u.changed = *mk_state_draft(b->s);
+    mk_roster_change_message(&m, &e.u.changed);
+    for (unsigned i = 0; i < signers; i++) {
+        v[i].peer = b->peers[i];
+        mk_sign(&b->keys[i], mk_buf_bytes(&m), &v[i].signature);
+    }
+    mk_buf_done(&m);
+    e.u.changed.old = (struct mk_peer_signatures){v, signers};
+    e.u.changed.new = (struct mk_peer_signatures){v, signers};
+    apply(b, &e, MK_ENTRY_MARK);
+    return !b->last.refused;
+}
+
+static void a_change_is_certified_once_and_survives_a_snapshot(void **state)
+{
+    struct bed *b = bed_new();
+    struct mk_state *other = state_of(b);
+    struct mk_buf image = {0};
+    struct mk_id x, y;
+    struct next n;
+
+    (void)state;
+    found(b);
+    next_make(b, &n, 2);
+    assert_false(changed(b, 2)); /* none is under way */
+    assert_true(propose(b, &n.p));
+    assert_false(changed(b, 1));
+    for (unsigned round = 0; round < 2; round++) { /* under way, then certified */
+        mk_buf_clear(&image);
+        mk_state_snapshot(b->s, &image);
+        assert_int_equal(mk_state_restore(other, mk_buf_bytes(&image), NULL), 0);
+        x = mk_state_hash(b->s);
+        y = mk_state_hash(other);
+        assert_true(mk_id_eq(&x, &y));
+        assert_int_equal(mk_state_draft(other) != NULL, round == 0);
+        assert_int_equal(mk_state_roster(other)->epoch, 2);
+        if (round == 0) {
+            assert_true(changed(b, 2));
+            assert_true(b->last.certified_change);
+        }
+    }
+    assert_false(changed(b, 2));
+    assert_non_null(mk_state_change(other, 2));
+    assert_int_equal(mk_roster_change_check(mk_state_change(other, 2), &b->roster, NULL), 0);
+    assert_null(mk_state_change(other, 1));
+    assert_null(mk_state_change(other, 3));
+    mk_state_free(other);
+    mk_buf_done(&image);
+    bed_free(b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -381,6 +541,9 @@ int main(void)
         cmocka_unit_test(empty_surfaces_have_heads_too),
         cmocka_unit_test(a_snapshot_is_the_state),
         cmocka_unit_test(a_cut_or_foreign_snapshot_is_refused),
+        cmocka_unit_test(a_seat_follows_the_one_before),
+        cmocka_unit_test(a_roster_is_proposed_by_a_majority),
+        cmocka_unit_test(a_change_is_certified_once_and_survives_a_snapshot),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
