@@ -61,6 +61,8 @@ int mk_reader_learn(struct mk_reader_memory *m, const struct mk_roster_change *c
 const struct mk_roster *mk_reader_roster(const struct mk_reader_memory *m,
                                          uint64_t epoch); /* NULL: unknown */
 uint64_t mk_reader_epoch(const struct mk_reader_memory *m);
+/** The change that led to an epoch, lent; NULL: not known here, or the first. */
+const struct mk_roster_change *mk_reader_change(const struct mk_reader_memory *m, uint64_t epoch);
 
 #define MK_READER_SURFACES_MAX 4096u /* remembered for one deployment */
 #define MK_READER_EPOCHS_MAX 65536u

@@ -25,6 +25,7 @@ struct epoch {
     struct mk_buf bytes; /* pc(RosterChange); empty for the first */
     struct mk_roster roster;
     struct mk_heads ended; /* of the epoch before, by surface */
+    struct mk_roster_change change;
 };
 
 struct mk_reader_memory {
@@ -116,6 +117,13 @@ const struct mk_roster *mk_reader_roster(const struct mk_reader_memory *m, uint6
     return e == NULL ? NULL : &e->roster;
 }
 
+const struct mk_roster_change *mk_reader_change(const struct mk_reader_memory *m, uint64_t epoch)
+{
+    struct epoch *e = epoch_at(m, epoch);
+
+    return e == NULL || e->bytes.n == 0 ? NULL : &e->change;
+}
+
 static int learn_known(const struct mk_roster *known, const struct mk_roster *told,
                        struct mk_fault *reterr)
 {
@@ -155,6 +163,7 @@ int mk_reader_learn(struct mk_reader_memory *m, const struct mk_roster_change *c
     MK_ASSERT(rv == 0);
     e->roster = own.roster;
     e->ended = own.heads;
+    e->change = own;
     return 0;
 }
 

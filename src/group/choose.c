@@ -40,6 +40,12 @@ void mk_chooser_init(struct mk_chooser *c, struct mk_env *e, struct mk_net *net,
         mk_witness_watch(component->witness, &c->evidence);
 }
 
+void mk_chooser_through(struct mk_chooser *c, struct mk_peers *replicas)
+{
+    *replicas = (struct mk_peers){c->component->through, c->component->n_through};
+    c->through = replicas->n > 0 ? replicas : NULL;
+}
+
 void mk_chooser_done(struct mk_chooser *c)
 {
     mk_witness_unwatch(&c->evidence);
@@ -47,6 +53,8 @@ void mk_chooser_done(struct mk_chooser *c)
 
 static const struct mk_peers *newest_peers(const struct mk_chooser *c)
 {
+    if (c->through != NULL)
+        return c->through;
     return &mk_reader_roster(c->memory, mk_reader_epoch(c->memory))->peers;
 }
 
@@ -245,6 +253,8 @@ void mk_component_copy(struct mk_component *ret, const struct mk_component *c,
         tickets[i] =
             MK_BYTES(mk_arena_copy(arena, c->tickets[i].p, c->tickets[i].n), c->tickets[i].n);
     ret->tickets = tickets;
+    if (c->n_through > 0)
+        ret->through = mk_arena_copy(arena, c->through, c->n_through * sizeof *c->through);
     if (c->acl != NULL) {
         struct mk_acl_composition *acl = mk_arena_take(arena, sizeof *acl);
         struct mk_buf b = {0};

@@ -24,6 +24,7 @@ struct mk_chooser {
     struct mk_client_report *report;       /* may be NULL */
     const struct mk_component *component;  /* whose ACL a member must satisfy for us */
     struct mk_choice v[MK_CHOICES_MAX];
+    const struct mk_peers *through; /* instead of the roster's peers; NULL: those */
     unsigned n;
     unsigned turn;
     struct mk_witness_watch evidence;
@@ -33,6 +34,8 @@ struct mk_chooser {
 void mk_chooser_init(struct mk_chooser *c, struct mk_env *e, struct mk_net *net,
                      const struct mk_reader_memory *memory, const struct mk_component *component,
                      struct mk_client_report *report, struct mk_task *task);
+/** Chooses among the component's replicas, when it names any. */
+void mk_chooser_through(struct mk_chooser *c, struct mk_peers *replicas);
 void mk_chooser_done(struct mk_chooser *c);
 /** Does the member that we use still show us what the ACL wants of it (VerifyPeerTdx)? If not,
  * detail says why. */

@@ -22,6 +22,9 @@ struct mk_component {
     struct mk_roster roster;        /* the first, or the newest known */
     const struct mk_bytes *tickets; /* ours, to be shown */
     size_t n_tickets;
+    const struct mk_peer
+        *through; /* surfaces are read through these, not through members: replicas */
+    size_t n_through;
     const struct mk_acl_composition *acl; /* what it says of those who serve; NULL: not known */
     struct mk_witness *witness;           /* borrowed; NULL: we verify no quotes */
 };
@@ -103,6 +106,8 @@ int mk_follow_open(struct mk_env *e, struct mk_net *net, struct mk_follow **ret,
                    struct mk_client_report *report);
 void mk_follow_close(struct mk_follow *f);
 void *mk_follow_owner(const struct mk_follow *f);
+/** While a commit is delivered: its hash. */
+const struct mk_id *mk_follow_hash(const struct mk_follow *f);
 /** Pauses delivery: credit is not given back, the member's queue for us stays bounded. */
 void mk_follow_pause(struct mk_follow *f, bool paused);
 /** The follower's own verified map; lent until the loop is entered again. */

@@ -11,6 +11,7 @@ struct mk_lookups {
     struct mk_client *client;
     struct mk_id surface;
     struct mk_chooser chooser;
+    struct mk_peers through;
     struct mk_conv *conv;
     struct mk_peer peer;
     bool blocked;

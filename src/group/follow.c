@@ -37,6 +37,8 @@ struct mk_follow {
     const struct mk_follow_cbs *cbs;
     void *owner;
     struct mk_chooser chooser;
+    struct mk_peers through;
+    struct mk_id delivered; /* the hash of the commit that is being delivered */
     struct mk_net_watch watch;
     struct mk_task task;
     struct mk_timer timer; /* next try, or silence */
@@ -158,6 +160,7 @@ static void deliver(struct mk_follow *f)
             f->cbs->snapshot(f, f->certificate.head.index);
     }
     while (f->state != FOLLOW_FAILED && !f->paused && mk_chain_take(&f->chain, &c)) {
+        f->delivered = c.hash;
         f->cbs->commit(f, c.index, MK_BYTES(c.payload, c.n_payload), c.marker);
         if (c.marker && f->state != FOLLOW_FAILED)
             retired(f, MK_BYTES(c.payload, c.n_payload));
@@ -571,6 +574,7 @@ int mk_follow_open(struct mk_env *e, struct mk_net *net, struct mk_follow **ret,
         f->chain.commit = o->after.commit;
     }
     mk_chooser_init(&f->chooser, e, net, memory, &f->component, report, &f->task);
+    mk_chooser_through(&f->chooser, &f->through);
     f->task.cb = follow_task_cb;
     f->timer.cb = follow_timer_cb;
     f->watch = (struct mk_net_watch){.up = follow_up_cb, .down = follow_down_cb};
@@ -602,6 +606,11 @@ void mk_follow_close(struct mk_follow *f)
 void *mk_follow_owner(const struct mk_follow *f)
 {
     return f->owner;
+}
+
+const struct mk_id *mk_follow_hash(const struct mk_follow *f)
+{
+    return &f->delivered;
 }
 
 void mk_follow_pause(struct mk_follow *f, bool paused)

@@ -11,7 +11,7 @@
 
 struct mk_hub {
     struct mk_net *net;
-    struct mk_list groups;
+    struct mk_list groups, readers;
     struct mk_service group, exec, surface;
 };
 
@@ -23,6 +23,18 @@ static struct mk_group *hub_find(struct mk_hub *h, const struct mk_id *deploymen
 
         if (mk_id_eq(&g->deployment, deployment))
             return g;
+    }
+    return NULL;
+}
+
+static struct mk_hub_reader *hub_find_reader(struct mk_hub *h, const struct mk_id *deployment)
+{
+    mk_list_each(at, &h->readers)
+    {
+        struct mk_hub_reader *r = mk_container_of(at, struct mk_hub_reader, node);
+
+        if (mk_id_eq(&r->deployment, deployment))
+            return r;
     }
     return NULL;
 }
@@ -102,11 +114,14 @@ static unsigned accept_surface(struct mk_service *s, struct mk_conv *c, struct m
     struct mk_arena arena = {0};
     struct mk_surface_hello hello;
     struct mk_fault f = {{0}};
+    struct mk_hub_reader *r;
     struct mk_group *g;
     unsigned close;
 
     if (mk_decode(&hello, &mk_surface_hello_type, first, &arena, &f) != 0)
         close = malformed(&f, detail);
+    else if ((r = hub_find_reader(h, &hello.deployment)) != NULL)
+        close = mk_serve_accept(r->serve, c, &hello, detail);
     else if ((g = hub_find(h, &hello.deployment)) == NULL)
         close = no_such(&hello.deployment, detail);
     else if (is_outside(g, detail))
@@ -123,6 +138,7 @@ static struct mk_hub *hub_new(struct mk_net *net)
 
     h->net = net;
     mk_list_init(&h->groups);
+    mk_list_init(&h->readers);
     h->group = (struct mk_service){.proto = "group", .accept = accept_group};
     h->exec = (struct mk_service){.proto = "exec", .accept = accept_exec};
     h->surface = (struct mk_service){.proto = "surface", .accept = accept_surface};
@@ -132,17 +148,43 @@ static struct mk_hub *hub_new(struct mk_net *net)
     return h;
 }
 
+static struct mk_hub *hub_of(struct mk_net *net)
+{
+    struct mk_service *served = mk_net_served(net, "group");
+
+    return served == NULL ? hub_new(net) : mk_container_of(served, struct mk_hub, group);
+}
+
 int mk_hub_join(struct mk_group *g)
 {
-    struct mk_service *served = mk_net_served(g->net, "group");
-    struct mk_hub *h;
+    struct mk_hub *h = hub_of(g->net);
 
-    h = served == NULL ? hub_new(g->net) : mk_container_of(served, struct mk_hub, group);
-    if (hub_find(h, &g->deployment) != NULL)
+    if (hub_find(h, &g->deployment) != NULL || hub_find_reader(h, &g->deployment) != NULL)
         return MK_EEXISTS;
     g->hub = h;
     mk_list_add_tail(&h->groups, &g->of_hub);
     return 0;
+}
+
+int mk_hub_add_reader(struct mk_net *net, struct mk_hub_reader *r)
+{
+    struct mk_hub *h = hub_of(net);
+
+    if (hub_find(h, &r->deployment) != NULL || hub_find_reader(h, &r->deployment) != NULL)
+        return MK_EEXISTS;
+    r->hub = h;
+    mk_list_add_tail(&h->readers, &r->node);
+    return 0;
+}
+
+static void hub_end(struct mk_hub *h)
+{
+    if (!mk_list_empty(&h->groups) || !mk_list_empty(&h->readers))
+        return;
+    mk_net_unserve(&h->group);
+    mk_net_unserve(&h->exec);
+    mk_net_unserve(&h->surface);
+    mk_free(h);
 }
 
 void mk_hub_leave(struct mk_group *g)
@@ -153,10 +195,16 @@ void mk_hub_leave(struct mk_group *g)
         return;
     g->hub = NULL;
     mk_list_del(&g->of_hub);
-    if (!mk_list_empty(&h->groups))
+    hub_end(h);
+}
+
+void mk_hub_remove_reader(struct mk_hub_reader *r)
+{
+    struct mk_hub *h = r->hub;
+
+    if (h == NULL)
         return;
-    mk_net_unserve(&h->group);
-    mk_net_unserve(&h->exec);
-    mk_net_unserve(&h->surface);
-    mk_free(h);
+    r->hub = NULL;
+    mk_list_del(&r->node);
+    hub_end(h);
 }

@@ -6,11 +6,25 @@
 
 #include "net/net.h"
 
+#include "base/list.h"
+
 struct mk_group;
 struct mk_hub;
+struct mk_serve;
 
 /** MK_EEXISTS: the net has a group of this deployment already. */
 int mk_hub_join(struct mk_group *g);
 void mk_hub_leave(struct mk_group *g);
+
+/** Somebody without a group who serves a deployment's surfaces: a replica. */
+struct mk_hub_reader {
+    struct mk_list node;
+    struct mk_hub *hub;
+    struct mk_id deployment;
+    struct mk_serve *serve; /* borrowed */
+};
+/** MK_EEXISTS: the net has the deployment already. */
+int mk_hub_add_reader(struct mk_net *net, struct mk_hub_reader *r);
+void mk_hub_remove_reader(struct mk_hub_reader *r);
 
 #endif

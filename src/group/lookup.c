@@ -409,6 +409,7 @@ static struct mk_lookups *lookups_of(struct mk_client *c, const struct mk_id *su
     l->timer.cb = lookups_timer_cb;
     mk_chooser_init(&l->chooser, c->env, c->net, c->memory, &c->component, c->chooser.report,
                     &l->task);
+    mk_chooser_through(&l->chooser, &l->through);
     mk_list_add_tail(&c->lookups, &l->node);
     c->n_lookups++;
     return l;

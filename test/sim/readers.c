@@ -20,13 +20,10 @@ static void said(struct mk_client_report *report, const struct mk_peer *peer, un
     snprintf(r->said[r->n_said++ % 8], sizeof r->said[0], "%s: %s", mk_close_name(close), text);
 }
 
-struct reader *reader_new(struct cluster *c, unsigned node)
-{
-    return reader_new_attested(c, node, NULL);
-}
-
-struct reader *reader_new_attested(struct cluster *c, unsigned node,
-                                   const struct mk_witness_options *w)
+/* Its links go to the replica alone, or to every member. */
+static struct reader *reader_make(struct cluster *c, unsigned node,
+                                  const struct mk_witness_options *w, const struct mk_peer *replica,
+                                  const char *replica_address)
 {
     struct reader *r = mk_alloc(sizeof *r);
     uint8_t seed[32] = {(uint8_t)node, 0x77};
@@ -40,7 +37,11 @@ struct reader *reader_new_attested(struct cluster *c, unsigned node,
         mk_net_open(r->env, &r->net,
                     &(struct mk_net_options){&r->key, MK_UNIVERSE, .vouched = !c->o.tls}),
         0);
-    for (unsigned i = 0; i < c->n; i++) {
+    if (replica != NULL) {
+        r->through = *replica;
+        mk_net_dial(r->net, &r->dials[0], &r->through, replica_address);
+    }
+    for (unsigned i = 0; i < c->n && replica == NULL; i++) {
         snprintf(address, sizeof address, "n%u:7000", i);
         mk_net_dial(r->net, &r->dials[i], &c->peers[i], address);
     }
@@ -54,9 +55,28 @@ struct reader *reader_new_attested(struct cluster *c, unsigned node,
         r->component.acl = c->o.acl;
         r->component.witness = r->witness;
     }
+    r->component.through = &r->through;
+    r->component.n_through = replica != NULL ? 1 : 0;
     assert_int_equal(
         mk_client_open(r->env, r->net, &r->client, &r->component, r->memory, &r->report), 0);
     return r;
+}
+
+struct reader *reader_new_attested(struct cluster *c, unsigned node,
+                                   const struct mk_witness_options *w)
+{
+    return reader_make(c, node, w, NULL, NULL);
+}
+
+struct reader *reader_new(struct cluster *c, unsigned node)
+{
+    return reader_make(c, node, NULL, NULL, NULL);
+}
+
+struct reader *reader_through(struct cluster *c, unsigned node, const struct mk_peer *replica,
+                              const char *address)
+{
+    return reader_make(c, node, NULL, replica, address);
 }
 
 void reader_free(struct reader *r)

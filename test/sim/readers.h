@@ -20,6 +20,7 @@ struct reader {
     struct mk_follow *map, *ticks;
     struct mk_client *client;
     struct mk_component component;
+    struct mk_peer through;
     unsigned snapshots, changes, gaps;
     uint64_t ticks_seen, index;
     int failed;
@@ -31,6 +32,9 @@ struct reader *reader_new(struct cluster *c, unsigned node);
 /** One that shows and judges quotes, and knows the component's ACL (both borrowed). */
 struct reader *reader_new_attested(struct cluster *c, unsigned node,
                                    const struct mk_witness_options *w);
+/** One that knows no member's address, only that of a replica. */
+struct reader *reader_through(struct cluster *c, unsigned node, const struct mk_peer *replica,
+                              const char *address);
 void reader_free(struct reader *r);
 struct mk_follow *reader_follow(struct reader *r, enum cluster_surface which);
 /** The follower of the map stands where some member stands; false after ms. */

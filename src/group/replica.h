@@ -1,0 +1,37 @@
+/* replica.h - a read replica: it is of no committee, follows a component's surfaces as any reader
+ * does, and serves them to others. What it serves carries the committee's certificates, so its
+ * readers believe it no more than they believe a member: they check heads, chains and
+ * proofs, and say how old a head may be.
+ *
+ *   members --certified--> replica (own copy, held against each head) --the same bytes--> readers
+ *
+ * Where a member drops it or lies it goes on with another; meanwhile it serves what it has,
+ * which grows older, and says how old. It takes no commands. */
+#ifndef GROUP_REPLICA_H
+#define GROUP_REPLICA_H
+
+#include "group/client.h"
+#include <mosaik/ticket.h>
+
+struct mk_replica;
+
+struct mk_replica_options {
+    const struct mk_component *component; /* copied */
+    const struct mk_surface_spec *specs;  /* borrowed */
+    unsigned n_specs;                     /* at most MK_SURFACES_MAX */
+    struct mk_reader_memory *memory;      /* borrowed; the chain and the newest heads */
+    const struct mk_acl_composition *acl; /* borrowed; judges readers where it holds GateReaders */
+    struct mk_client_report *report;      /* borrowed, may be NULL */
+};
+/** Follows every surface, and serves the protocol "surface" of the deployment on this net.
+ * MK_EEXISTS: this process runs or serves that deployment already. */
+int mk_replica_open(struct mk_env *e, struct mk_net *net, struct mk_replica **ret,
+                    const struct mk_replica_options *o);
+void mk_replica_close(struct mk_replica *r);
+
+/** How old what it serves is: the age of its oldest surface's newest certified head by this node's
+ * wall clock; UINT64_MAX while a surface has none. */
+uint64_t mk_replica_age_ms(const struct mk_replica *r);
+unsigned mk_replica_readers(const struct mk_replica *r);
+
+#endif
