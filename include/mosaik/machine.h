@@ -128,8 +128,7 @@ struct mk_machine_ops {
     void (*advanced)(struct mk_machine *m, struct mk_apply *a);
     /** The machine time this machine waits for, UINT64_MAX for none. May be NULL. */
     uint64_t (*waits_for)(const struct mk_machine *m);
-    /** Runs on the member that leads, off the log: may look at the outside through the component's
-     * driver and submit commands. NULL for most. */
+    /** The machine goes, and its memory. */
     void (*free)(struct mk_machine *m);
 };
 

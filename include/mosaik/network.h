@@ -3,7 +3,7 @@
  *     struct mk_network *net;
  *     mk_network_open(loop, &net, &(struct mk_network_options){.hints = hints, .n_hints = 1}, &f);
  *     struct mk_bond *atlas;
- *     mk_bond_open(net, &atlas, &reference);         // returns at once
+ *     mk_bond_open(net, &atlas, &reference, &f);     // returns at once
  *     mk_bond_wait(atlas, 10000, &f);                // or watch it from callbacks
  *     ... mk_map_open(), mk_feed_open(), mk_execute() on the bond ...
  *
