@@ -73,13 +73,13 @@ static void print_entry(const struct mk_surface_spec *spec, struct mk_bytes key,
 
     if (json) {
         print_json(o);
-        return;
+    } else {
+        text = json_dumps(json_object_get(o, "value"), JSON_ENCODE_ANY | JSON_COMPACT);
+        printf("%s %s\n", json_string_value(json_object_get(o, "key")), text);
+        free(text);
+        json_decref(o);
     }
-    text = json_dumps(json_object_get(o, "value"), JSON_ENCODE_ANY | JSON_COMPACT);
-    printf("%s %s\n", json_string_value(json_object_get(o, "key")), text);
-    fflush(stdout);
-    free(text);
-    json_decref(o);
+    flush_output();
 }
 
 struct watch {

@@ -84,7 +84,6 @@ static void print_tick(const struct price_tick *t, bool json)
                !t->stale              ? ""
                : t->source_count <= 1 ? " (one source)"
                                       : " (stale)");
-        fflush(stdout);
         return;
     }
     o = json_object();
@@ -122,9 +121,10 @@ static int tail_committee(const struct input *in)
         struct price_tick t;
         int err = price_feed_next_wait(feed, &t, in->reach.timeout_ms, &arena, &fault);
 
-        if (err == 0)
+        if (err == 0) {
             print_tick(&t, in->words.json);
-        else if (err != MK_ETIMEDOUT || in->count > 0)
+            flush_output();
+        } else if (err != MK_ETIMEDOUT || in->count > 0)
             rv = complain_of(err, &fault);
         n += err == 0;
         mk_arena_done(&arena);
@@ -196,8 +196,8 @@ static void consumer_item(struct mk_consumer *c, uint64_t seq, struct mk_bytes i
         print_json(o);
     } else {
         printf("%" PRIu64 " %.*s\n", seq, (int)item.n, (const char *)item.p);
-        fflush(stdout);
     }
+    flush_output();
 }
 
 static void consumer_lost(struct mk_consumer *c, uint64_t first, uint64_t last)
@@ -327,7 +327,7 @@ static int publish(const struct input *in)
     if (rv == 0) {
         printf("%s@127.0.0.1:%u\n", mk_peer_hex(mk_network_peer(p.d.net), hex),
                mk_network_port(p.d.net));
-        fflush(stdout);
+        flush_output();
         mk_loop_on_signal(p.d.loop, stop_cb, p.d.loop);
         mk_loop_run(p.d.loop);
         mk_input_close(&p.input);

@@ -44,10 +44,13 @@ static void print_help(void)
 static int run(const struct command *c, int argc, char **argv)
 {
     char name[64];
+    int status;
 
     snprintf(name, sizeof name, "coalition %s", c->name);
     argv[0] = name;
-    return c->run(argc, argv);
+    status = c->run(argc, argv);
+    flush_output();
+    return status;
 }
 
 int main(int argc, char **argv)
@@ -57,10 +60,12 @@ int main(int argc, char **argv)
                         "coalition: a command is missing; `coalition --help` lists them");
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0) {
         print_help();
+        flush_output();
         return STATUS_DONE;
     }
     if (strcmp(argv[1], "--version") == 0) {
         printf("coalition %s\n", VERSION);
+        flush_output();
         return STATUS_DONE;
     }
     for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {

@@ -5,11 +5,38 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+/* --- what is printed ------------------------------------------------------------------ */
+
+static int output_lost; /* the first errno of a flush; the next one may not know it any more */
+
+static void flush_quietly(void)
+{
+    if (fflush(stdout) != 0 && output_lost == 0)
+        output_lost = errno;
+}
+
+/* An open loop ignores SIGPIPE, for its sockets: a reader that went shows in the flush alone. */
+void flush_output(void)
+{
+    flush_quietly();
+    if (output_lost == 0 && ferror(stdout))
+        output_lost = EIO; /* a write before the flush failed, and its reason is gone */
+    if (output_lost == 0)
+        return;
+    if (output_lost == EPIPE) {
+        signal(SIGPIPE, SIG_DFL);
+        raise(SIGPIPE);
+    }
+    fprintf(stderr, "standard output: %s\n", strerror(output_lost));
+    _exit(STATUS_CHECK);
+}
 
 /* --- complaining --------------------------------------------------------------------- */
 
@@ -21,7 +48,7 @@ int complain(enum status status, const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
-    fflush(stdout);
+    flush_quietly();
     fprintf(stderr, "%s\n", text);
     return status;
 }
@@ -272,7 +299,7 @@ void print_json(json_t *taken)
 {
     json_dumpf(taken, stdout, JSON_COMPACT);
     putchar('\n');
-    fflush(stdout);
+    flush_quietly();
     json_decref(taken);
 }
 

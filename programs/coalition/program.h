@@ -87,6 +87,10 @@ int make_key(struct mk_key *ret, const char *path, struct mk_fault *reterr);
 
 /** Prints an object on one line and releases it. */
 void print_json(json_t *taken);
+/** What was printed goes out now; whoever prints without end calls it after each fact, main() at
+ * the end. Where it cannot go out the command ends here: as of SIGPIPE when the reader went, else
+ * with a complaint and STATUS_CHECK. */
+void flush_output(void);
 json_t *json_hex(const void *p, size_t n);
 json_t *json_text(struct mk_str s); /* null when s.p is NULL */
 /** {name: id} under a stable id. */

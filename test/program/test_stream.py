@@ -9,6 +9,7 @@ Speaks TAP.
 import json
 import os
 import select
+import signal
 import socket
 import subprocess
 import sys
@@ -99,7 +100,29 @@ def tail_json(folder):
         publisher.kill()
 
 
-CASES = [publish_and_tail, tail_json]
+def reader_goes(folder):
+    """a tail ends when its reader went, as of SIGPIPE, and when what it writes to is full"""
+    publisher = Lines('publish', '--surface', SURFACE)
+    tail = None
+    try:
+        address = publisher.line(publisher.p.stdout)
+        publisher.say('one')
+        tail = Lines('tail', '--from', address, '--surface', SURFACE, '--oldest')
+        assert tail.line(tail.p.stdout) == '1 one'
+        tail.p.stdout.close()
+        publisher.say('two')
+        assert tail.p.wait(DEADLINE) == -signal.SIGPIPE, tail.p.returncode
+        with open('/dev/full', 'wb') as full:
+            p = subprocess.run([PROGRAM, 'stream', 'tail', '--from', address, '--surface', SURFACE, '--oldest'],
+                               stdout=full, stderr=subprocess.PIPE, text=True, timeout=DEADLINE)
+        assert (p.returncode, p.stderr) == (1, 'standard output: No space left on device\n'), p
+    finally:
+        publisher.kill()
+        if tail is not None:
+            tail.kill()
+
+
+CASES = [publish_and_tail, tail_json, reader_goes]
 
 
 def main():
