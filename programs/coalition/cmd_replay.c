@@ -11,6 +11,7 @@
 #include <mosaik/replay.h>
 
 #include <dirent.h>
+#include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
@@ -121,6 +122,8 @@ static int replay_all(struct replaying *all, const char *dir, struct mk_fault *f
     if (has_config(dir))
         return replay_member(all, dir, fault);
     n = scandir(dir, &names, NULL, alphasort);
+    if (n < 0)
+        return mk_fault(fault, MK_EINVALID, "%s: %s", dir, strerror(errno));
     for (int i = 0; i < n; i++) {
         char path[PATH_MAX];
 

@@ -115,7 +115,7 @@ error_t parse_words(int key, char *arg, struct argp_state *state, struct words *
         return 0;
     case ARGP_KEY_ARG:
         if (w->n == most)
-            wrong_usage(state, "%s: one word too many, %s", wanted, arg);
+            wrong_usage(state, "%s: one word too many; %s wanted", arg, wanted);
         w->v[w->n++] = arg;
         return 0;
     case ARGP_KEY_END:

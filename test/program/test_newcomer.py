@@ -7,6 +7,7 @@ Every wrong usage and every bad file is status 2 and one line that names the rul
 is. Speaks TAP.
 """
 import os
+import subprocess
 import time
 
 import frame
@@ -90,4 +91,24 @@ def deadline(folder):
     refused(3, 'not reachable within', 'atlas', 'list', local, '--timeout', '300ms')
 
 
-frame.main(usage, keys, kinds, maps, deadline)
+def output(folder):
+    """facts that cannot be written are not said to be done"""
+    for command in (['id', 'x'], ['freeze', SUPERCHAIN], ['freeze', SUPERCHAIN, '--json'], ['--help']):
+        with open('/dev/full', 'wb') as full:
+            p = subprocess.run([frame.PROGRAM, *command], stdout=full, stderr=subprocess.PIPE, timeout=60)
+        assert (p.returncode, p.stderr) == (1, b'standard output: No space left on device\n'), (command, p)
+
+
+def words(folder):
+    """a word too many, anchors that differ alone, a directory that is not there: said as they are"""
+    refused(2, 'extra: one word too many; FILE', 'freeze', SUPERCHAIN, 'extra')
+    refused(2, 'none: No such file or directory', 'replay', os.path.join(folder, 'none'))
+    refused(1, 'no node.toml in it', 'replay', folder)
+    published = facts('freeze', SUPERCHAIN)['coalition_id']
+    status, out, _ = run('verify', SUPERCHAIN, published, '--anchors', published)
+    assert status == 1 and out.startswith('fingerprint and members: ok\nanchors: differ\n'), out
+    status, out, _ = run('verify', SUPERCHAIN, '11' * 32, '--anchors', published)
+    assert status == 1 and out.startswith('fingerprint and members: differ\nanchors: differ\n'), out
+
+
+frame.main(usage, keys, kinds, maps, deadline, output, words)
