@@ -67,7 +67,7 @@ def nodes(up):
 
 
 def admitted(up, folder):
-    """a ticket admits; none, or one for reading that writes, is refused by the clause"""
+    """a ticket admits; none is refused by the clause"""
     assert Bearer(up, folder, 'a').list()[0] == 0
     status, _, err = run('atlas', 'list', up.file, '--timeout', '3')
     assert status != 0 and CLAUSE + 'the peer shows no ticket' in err, (status, err)
@@ -79,6 +79,22 @@ def admitted(up, folder):
     assert text.count('no fresh revocation list') == MEMBERS, text
     assert 'refused (' in text and 'the peer shows no ticket' in text, text
 
+
+
+def told(up, folder):
+    """bind --write says of a ticket for reading that it does not admit to writing, and of which clause"""
+    for scope, wanted in (('read', CLAUSE), ('read write', 'admitted')):
+        bearer = Bearer(up, folder, 'w' + scope[-1], '--scope', scope)
+        surface = bound(up, bearer)
+        assert surface['read'] == 'admitted' and surface['write'].startswith(wanted), (scope, surface)
+
+
+def bound(up, bearer):
+    """What `bind` says of the cards; the cards are Atlas's one surface."""
+    _, out, _ = run('bind', up.file, '--write', '--key', bearer.key, '--ticket', bearer.ticket,
+                      '--json')
+    components = json.loads(out)['coalitions'][0]['components']
+    return next(c['surfaces'][0] for c in components if c['component'] == 'atlas')
 
 def revoked(up, folder):
     """a revocation ends the reader that runs, at every member, and names the clause"""
@@ -131,7 +147,7 @@ def outlives(up, folder):
 
 def main():
     signal.signal(signal.SIGTERM, on_term)
-    cases = (admitted, revoked, grows, outlives)
+    cases = (admitted, told, revoked, grows, outlives)
     failed = 0
     print(f'1..{len(cases)}', flush=True)
     with tempfile.TemporaryDirectory(prefix='coalition-live-') as folder:
