@@ -10,8 +10,8 @@
 
 #define TERMS_MAX 4096u
 #define CERTIFY_EVERY 8u /* entries */
-#define CERTIFIED_MAX 16384u
-#define ACKNOWLEDGED_MAX 4096u
+#define CERTIFIED_MAX 4096u
+#define ACKNOWLEDGED_MAX 1024u
 
 struct certified {
     unsigned surface;
