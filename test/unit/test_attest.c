@@ -105,7 +105,8 @@ static void test_forged_bits(void **state)
         forge_quote(&f, &q, shapes[i].version, shapes[i].body);
         forge_sign(&f, &q, &bytes);
         expect(judge(f.root, NULL, mk_buf_bytes(&bytes), FORGE_NOW), NULL);
-        turn_bits(f.root, &bytes, bytes.n, FORGE_NOW);
+        /* the chain is the same at the end of both: once is enough */
+        turn_bits(f.root, &bytes, i == 0 ? bytes.n - q.cert_data.n : bytes.n, FORGE_NOW);
     }
     mk_buf_done(&bytes);
     forge_done(&f);
