@@ -240,7 +240,8 @@ struct mk_quote_verdict {
  * lists, TCB info and QE identity.
  *
  *  collateral  under the same root; NULL: ret->has_status stays false, and whoever demands
- *              a status must refuse.
+ *              a status must refuse. Under Intel's root the QE must then be one whose signer
+ *              is compiled in: nothing else says that it quotes honestly.
  *  policy      NULL: the default. */
 void mk_quote_verify(struct mk_quote_root *root, const struct mk_collateral *collateral,
                      const struct mk_quote *q, const struct mk_quote_policy *policy, uint64_t now_s,

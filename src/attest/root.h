@@ -14,6 +14,7 @@
 #include <mosaik/attest.h>
 
 #define ROOT_CHAINS 64u  /* remembered PCK chains; the oldest goes */
+#define MK_SGX_DEBUG 2u  /* in an enclave's attributes[0] */
 #define ROOT_SIGNERS 16u /* remembered certificates signed by the root */
 
 /** From when to when something counts, in unix seconds: from <= now < to. */
@@ -58,6 +59,10 @@ int root_signed(struct mk_quote_root *r, const struct x509_cert *c, struct mk_fa
 bool root_is(const struct mk_quote_root *r, const struct x509_cert *c);
 /** A CA below the root that may sign certificates and lists. */
 int root_check_ca(struct mk_quote_root *r, const struct x509_cert *c, struct mk_fault *reterr);
+
+/** Is it one of Intel's own quoting enclaves, and not under debug? For quotes that are judged
+ * without a QE identity: a PCK also signs reports of others who may use the provisioning key. */
+bool intel_quoting_enclave(enum mk_tee tee, const struct mk_sgx_report *qe);
 
 /** The PCK of a quote's certification data, lent until the next call. MK_EMALFORMED,
  * MK_ESIGNATURE, MK_EREFUSED. */

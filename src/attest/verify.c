@@ -3,7 +3,8 @@
  *   1. chain: root > CA > PCK, each signature, each date
  *   2. QE report: signed by the PCK; its report data bind the attestation key
  *   3. header and body: signed by the attestation key
- *   4. collateral, when there is some: revocation, TCB level, the QE's identity
+ *   4. collateral, when there is some: revocation, TCB level, the QE's identity; without
+ *      it, under Intel's root, whether the QE is one that Intel signs
  *   5. policy: not under debug, and a status that is accepted
  *
  * The first fault decides, and refuses. What is expensive comes after what is cheap only
@@ -97,8 +98,8 @@ static int verify_signatures(const struct mk_quote *q, const struct pck *pck,
 static int verify_debug(const struct mk_quote *q, const struct mk_quote_policy *policy,
                         struct mk_fault *reterr)
 {
-    bool debug =
-        q->tee == MK_TEE_TDX ? q->td.td_attributes[0] != 0 : (q->enclave.attributes[0] & 2) != 0;
+    bool debug = q->tee == MK_TEE_TDX ? q->td.td_attributes[0] != 0
+                                      : (q->enclave.attributes[0] & MK_SGX_DEBUG) != 0;
 
     if (debug && !policy->debug)
         return mk_fault(reterr, MK_EREFUSED, "the quoted program runs under debug");
@@ -118,6 +119,21 @@ static int verify_status(const struct mk_quote_verdict *v, const struct mk_quote
     return 0;
 }
 
+/* Without collateral: what it would say in any case. Intel signs the QE, and the TDX module, whose
+ * signer and attributes are then zero. */
+static int verify_alone(const struct mk_quote *q, struct mk_fault *reterr)
+{
+    static const uint8_t zero[48];
+
+    if (!intel_quoting_enclave(q->tee, &q->qe_report))
+        return mk_fault(reterr, MK_EREFUSED,
+                        "the quote was made by an enclave that is not Intel's quoting enclave");
+    if (memcmp(q->td.mr_signer_seam, zero, sizeof q->td.mr_signer_seam) != 0 ||
+        memcmp(q->td.seam_attributes, zero, sizeof q->td.seam_attributes) != 0)
+        return mk_fault(reterr, MK_EREFUSED, "the TDX module is not Intel's production module");
+    return 0;
+}
+
 static int verify_all(struct mk_quote_root *root, const struct mk_collateral *collateral,
                       const struct mk_quote *q, const struct mk_quote_policy *policy,
                       uint64_t now_s, struct mk_quote_verdict *v, struct mk_fault *reterr)
@@ -132,6 +148,8 @@ static int verify_all(struct mk_quote_root *root, const struct mk_collateral *co
         return rv != 0 ? rv : chain;
     if (collateral != NULL)
         rv = collateral_judge(collateral, root, q, pck, now_s, v, reterr);
+    else if (mk_quote_root_is_intel(root))
+        rv = verify_alone(q, reterr);
     if (rv == 0)
         rv = verify_debug(q, policy, reterr);
     return rv != 0 ? rv : verify_status(v, policy, reterr);

@@ -3,6 +3,8 @@
 #include "forge.h"
 #include "vectors.h"
 
+#include "attest/root.h"
+
 #include <openssl/x509v3.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -294,6 +296,31 @@ static void test_debug(void **state)
     forge_done(&f);
 }
 
+/* Without a QE identity, an enclave that somebody else signed is no quoting enclave. */
+static void test_quoting_enclaves(void **state)
+{
+    static const uint8_t td_qe[32] = {0xdc, 0x9e, 0x2a, 0x7c, 0x6f, 0x94, 0x8f, 0x17,
+                                      0x47, 0x4e, 0x34, 0xa7, 0xfc, 0x43, 0xed, 0x03,
+                                      0x0f, 0x7c, 0x15, 0x63, 0xf1, 0xba, 0xbd, 0xdf,
+                                      0x63, 0x40, 0xc8, 0x2e, 0x0e, 0x54, 0xa8, 0xc5};
+    struct mk_sgx_report qe = {.isv_prod_id = {2, 0}, .attributes = {0x15}};
+
+    (void)state;
+    memcpy(qe.mr_signer, td_qe, sizeof td_qe);
+    assert_true(intel_quoting_enclave(MK_TEE_TDX, &qe));
+    assert_false(intel_quoting_enclave(MK_TEE_SGX, &qe));
+    for (unsigned i = 0; i < 32; i++) {
+        qe.mr_signer[i] ^= 0x80;
+        assert_false(intel_quoting_enclave(MK_TEE_TDX, &qe));
+        qe.mr_signer[i] ^= 0x80;
+    }
+    qe.isv_prod_id[1] = 1;
+    assert_false(intel_quoting_enclave(MK_TEE_TDX, &qe));
+    qe.isv_prod_id[1] = 0;
+    qe.attributes[0] |= 2;
+    assert_false(intel_quoting_enclave(MK_TEE_TDX, &qe));
+}
+
 static void test_roots(void **state)
 {
     struct mk_quote_root *r;
@@ -490,12 +517,13 @@ static void test_real_bits(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_forged),        cmocka_unit_test(test_forged_bits),
-        cmocka_unit_test(test_dates),         cmocka_unit_test(test_bad_chains),
-        cmocka_unit_test(test_chain_forms),   cmocka_unit_test(test_memory_of_chains),
-        cmocka_unit_test(test_debug),         cmocka_unit_test(test_roots),
-        cmocka_unit_test(test_real),          cmocka_unit_test(test_real_status),
-        cmocka_unit_test(test_real_test_pki), cmocka_unit_test(test_real_bits),
+        cmocka_unit_test(test_forged),      cmocka_unit_test(test_forged_bits),
+        cmocka_unit_test(test_dates),       cmocka_unit_test(test_bad_chains),
+        cmocka_unit_test(test_chain_forms), cmocka_unit_test(test_memory_of_chains),
+        cmocka_unit_test(test_debug),       cmocka_unit_test(test_quoting_enclaves),
+        cmocka_unit_test(test_roots),       cmocka_unit_test(test_real),
+        cmocka_unit_test(test_real_status), cmocka_unit_test(test_real_test_pki),
+        cmocka_unit_test(test_real_bits),
     };
     return cmocka_run_group_tests_name("attest", tests, NULL, NULL);
 }
