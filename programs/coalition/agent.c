@@ -45,9 +45,13 @@ int load_tickets(const struct reach *r, const struct mk_bytes **ret, struct mk_a
     struct mk_bytes *v = mk_arena_take(arena, (r->n_tickets + 1) * sizeof *v);
 
     for (size_t i = 0; i < r->n_tickets; i++) {
+        struct mk_fault fault = {{0}};
         struct mk_buf b = {0};
+        struct mk_ticket t;
         int rv = read_named(r->tickets[i], &b, reterr);
 
+        if (rv == 0 && mk_decode(&t, &mk_ticket_type, mk_buf_bytes(&b), arena, &fault) != 0)
+            rv = mk_fault(reterr, MK_EINVALID, "%s: not a ticket: %s", r->tickets[i], fault.text);
         if (rv == 0)
             v[i] = MK_BYTES(mk_arena_copy(arena, b.p, b.n), b.n);
         mk_buf_done(&b);

@@ -52,7 +52,7 @@ static const struct argp_option options[] = {
     {"aud", OPT_AUD, "ID", 0,
      "issue: the component's stable id, or the kind of a module that FILE ships", 0},
     {"scope", OPT_SCOPE, "SCOPE", 0, "issue: read, write, or \"read write\" (default)", 0},
-    {"days", OPT_DAYS, "N", 0, "issue: how long it holds, 1 to 90 (default: 30)", 0},
+    {"days", OPT_DAYS, "N", 0, "issue: when it ends, 1 to 90 days from now (default: 30)", 0},
     {"from", OPT_FROM, "UNIX_SECONDS", 0, "issue: when it begins to hold (default: now)", 0},
     {"output", OPT_OUT, "OUT", 0, "issue: write the ticket to a file; revoke: the list", 0},
     {"jti", OPT_JTI, "HEX", 0, "revoke: the ticket's jti, as issue and show print it; repeat it",

@@ -53,6 +53,7 @@ def keys(folder):
     refused(2, 'make it 0600', 'bind', SUPERCHAIN, '--key', key)
     refused(2, 'none: No such file', 'tickets', 'show', none)
     refused(2, 'none: No such file', 'bind', SUPERCHAIN, '--ticket', none)
+    refused(2, 'text: not a ticket: offset 0', 'bind', SUPERCHAIN, '--ticket', text)
     node = write(folder, 'node.toml', 'key = "text"\nlisten = "127.0.0.1:0"\ndir = "state"\n'
                  'components = [{ file = "none", deployment = "none" }]\n')
     refused(2, 'text: not a key file', 'node', node)
