@@ -90,6 +90,7 @@ struct mk_member {
     struct mk_snap_reader *giving;
     uint64_t giving_index;
     struct mk_snap_info giving_info;
+    uint64_t gave; /* it has had this snapshot whole */
 };
 
 void mk_peers_open(struct mk_group *g);

@@ -187,11 +187,28 @@ static int giving_open(struct mk_group *g, struct mk_member *m, uint64_t index)
     return rv;
 }
 
+/* Who had it whole and asks for it again found that it is not what its hash says: our disk
+ * may have turned a bit. */
+static int check_given(struct mk_group *g, const struct mk_member *m, const struct mk_snap_want *w)
+{
+    struct mk_buf image = {0};
+    int rv;
+
+    if (w->offset != 0 || m->gave != w->index)
+        return 0;
+    rv = mk_snap_load(g->disk, &image, SNAPSHOT_MAX, w->index);
+    mk_buf_done(&image);
+    return rv;
+}
+
 void mk_snap_wanted(struct mk_group *g, struct mk_member *m, const struct mk_snap_want *w)
 {
     struct mk_buf b = {0};
     uint64_t n = 0;
     int rv = g->raft == NULL ? MK_ENOTFOUND : giving_open(g, m, w->index);
+
+    if (rv == 0)
+        rv = check_given(g, m, w);
 
     if (rv == 0 && w->offset < m->giving_info.size) {
         n = m->giving_info.size - w->offset;
@@ -208,6 +225,7 @@ void mk_snap_wanted(struct mk_group *g, struct mk_member *m, const struct mk_sna
     if (w->offset + n == m->giving_info.size) {
         mk_snap_close(m->giving);
         m->giving = NULL;
+        m->gave = w->index;
     }
 }
 

@@ -376,6 +376,36 @@ static void test_a_flipped_bit_in_a_snapshot(void **state)
     converge_and_end(c);
 }
 
+/* The leader's snapshot, which a member that was away needs: the leader finds out when it is
+ * asked again, stops, and another gives its own. */
+static void test_a_flipped_bit_in_what_is_given(void **state)
+{
+    struct cluster *c = ready(&(struct cluster_options){.seed = 433, .snapshot_entries = 50});
+    unsigned away = cluster_follower(c);
+    struct failed x = {c, (unsigned)cluster_leader(c)};
+    struct mk_group_status s;
+    char path[160];
+
+    (void)state;
+    world_kill(c->w, away);
+    write_some(c, 220);
+    cluster_status(c, x.i, &s);
+    snprintf(path, sizeof path, "snap/%s/%016llx.snap", group_hex(c),
+             (unsigned long long)s.snapshot);
+    c->excuse = mk_strerror(MK_ECORRUPT);
+    world_disk_rot(c->w, x.i, path, 300);
+    world_restart(c->w, away);
+    assert_true(world_run_until(c->w, has_failed, &x, 20000));
+    cluster_status(c, x.i, &s);
+    assert_non_null(strstr(s.why, "the snapshot could not be read (stored data is corrupt"));
+    assert_true(cluster_until_ready(c, 10000));
+    assert_int_equal(cluster_set(c, "b", "2", 5000), 0);
+    set_aside(c, x.i);
+    assert_true(cluster_until_equal(c, 20000));
+    assert_true(cluster_until_settled(c, 10000));
+    converge_and_end(c);
+}
+
 /* A majority's: the group halts, says so, and nothing is made up. */
 static void test_flipped_bits_of_a_majority(void **state)
 {
@@ -471,6 +501,7 @@ int main(void)
         cmocka_unit_test(test_a_snapshot_cannot_be_given),
         cmocka_unit_test(test_a_flipped_bit_in_the_log),
         cmocka_unit_test(test_a_flipped_bit_in_a_snapshot),
+        cmocka_unit_test(test_a_flipped_bit_in_what_is_given),
         cmocka_unit_test(test_flipped_bits_of_a_majority),
         cmocka_unit_test(test_failing_disks_under_load),
     };
