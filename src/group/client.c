@@ -207,7 +207,7 @@ static void got_committed(struct call *k, const struct mk_outcome *o)
     struct mk_fault fault;
 
     if (status == MK_ETIMEDOUT || status == MK_ENOTLEADER || status == MK_EFULL ||
-        status == MK_ENOMAJORITY) {
+        status == MK_ENOMAJORITY || status == MK_ECANCELED) {
         call_again(k, status, o->rule);
         return;
     }

@@ -161,11 +161,11 @@ MK_STRUCT_DECLARE(mk_forwarded, MK_FORWARDED_TABLE)
 /* step 0: not yet, outcome.rule says what it waits for ("no majority: ..."); comes every
  * 100 ms for the oldest that waits, so that silence means that the member is gone. step 1:
  * committed (certified requests get it too, as progress); step 2: with proofs. A status of
- * MK_ETIMEDOUT, MK_ENOTLEADER or MK_EFULL in step 1 means: ask again (the same session and number).
- * step 3: the outcome's answer is pc(RosterChange), the next of the chain, before the first step 2
- * that needs it; id is that of the command.
- * step 4: no answer, id 0: commands of this conversation are passed on to the leader, whose peer id
- * is outcome.answer; who asks there saves a way there and back. Advice, no more. */
+ * MK_ETIMEDOUT, MK_ENOTLEADER, MK_EFULL or MK_ECANCELED (the member shuts down) in step 1 means:
+ * ask again (the same session and number). step 3: the outcome's answer is pc(RosterChange), the
+ * next of the chain, before the first step 2 that needs it; id is that of the command. step 4: no
+ * answer, id 0: commands of this conversation are passed on to the leader, whose peer id is
+ * outcome.answer; who asks there saves a way there and back. Advice, no more. */
 #define MK_EXEC_STEP_LEADER 4u
 #define MK_EXEC_ANSWER_TABLE(F, S) \
     F(S, mk_u64, id)               \

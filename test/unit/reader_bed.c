@@ -356,10 +356,11 @@ static void exec_message_cb(struct mk_conv *c, struct mk_bytes bytes)
         a.outcome.status = -MK_EREFUSED;
         a.outcome.rule = MK_STR("not on a Sunday");
         exec_send(c, &a);
-    } else if (m->exec_manner == EXEC_BUSY_ONCE && m->executed == 0) {
+    } else if ((m->exec_manner == EXEC_BUSY_ONCE || m->exec_manner == EXEC_LEAVES_ONCE) &&
+               m->executed == 0) {
         m->executed++;
         a.id = r.u.execute.id;
-        a.outcome.status = -MK_EFULL;
+        a.outcome.status = m->exec_manner == EXEC_BUSY_ONCE ? -MK_EFULL : -MK_ECANCELED;
         exec_send(c, &a);
     } else {
         ref = exec_once(m->bed, &r.u.execute);

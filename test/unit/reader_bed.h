@@ -65,8 +65,9 @@ struct bed_member {
         EXEC_MUTE,
         EXEC_REFUSES,
         EXEC_BUSY_ONCE,
-        EXEC_POINTS,   /* executes, but leaves the answer to points_to, whom it names */
-        EXEC_MISLEADS, /* answers, and names points_to */
+        EXEC_LEAVES_ONCE, /* answers once that it shuts down */
+        EXEC_POINTS,      /* executes, but leaves the answer to points_to, whom it names */
+        EXEC_MISLEADS,    /* answers, and names points_to */
     } exec_manner;
     struct mk_bytes points_to;
 };
