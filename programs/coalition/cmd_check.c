@@ -29,10 +29,9 @@ int cmd_check(int argc, char **argv)
 {
     char name[64];
 
-    if (argc < 2) {
-        print_help(stderr);
-        return STATUS_USAGE;
-    }
+    if (argc < 2)
+        return complain(STATUS_USAGE,
+                        "coalition check: a check is missing; `coalition check --help` lists them");
     if (strcmp(argv[1], "--help") == 0) {
         print_help(stdout);
         return STATUS_DONE;

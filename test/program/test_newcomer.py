@@ -16,7 +16,7 @@ from frame import ROOT, facts, refused, run, write
 SUPERCHAIN = os.path.join(ROOT, 'examples', 'superchain.toml')
 FEED = os.path.join(ROOT, 'examples', 'price-feed.toml')
 COMMANDS = ('id derive stable-id freeze organism verify diff key deploy tickets up node status bind '
-            'atlas stream map handshake replay').split()
+            'atlas stream map handshake replay committee emulator').split()
 
 
 def usage(folder):
@@ -31,6 +31,9 @@ def usage(folder):
             refused(2, hint, command)
         status, out, lines = run(command, '--help')
         assert (status, lines) == (0, []) and out.startswith('Usage: coalition ' + command), command
+    refused(2, 'a check is missing; `coalition check --help`', 'check')
+    for what in ('tdx', 'eventlog', 'jwt', 'history'):
+        refused(2, f'`coalition check {what} --help` tells more', 'check', what)
     refused(2, '--dir wants a value', 'up', SUPERCHAIN, '--dir')
     refused(2, '--json takes no value', 'freeze', '--json=3', SUPERCHAIN)
     refused(2, '-q', 'freeze', '-q', SUPERCHAIN)
