@@ -2,14 +2,16 @@
 #
 #     make demo     installs what is missing, builds, plays the demonstration
 #     make test     the same, then runs all tests
+#     make install PREFIX=/usr/local      the program, libraries, headers, package
 #
 # As root they install what they need; otherwise through sudo, or they print
 # the one command to run and end with 2. SETUP=no installs nothing.
 
 BUILD ?= build
+PREFIX ?= /usr/local
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 
-.PHONY: all setup build demo test nightly bench check format clean help
+.PHONY: all setup build install demo test nightly bench check format clean help
 
 all: build
 
@@ -19,6 +21,13 @@ setup:
 build:
 	@tools/setup test
 	@tools/build $(BUILD) -j $(JOBS)
+
+# Built for release, without the bugs that tests plant. DESTDIR is put before PREFIX.
+install:
+	@tools/setup
+	@[ ! -f build-release/build.ninja ] || meson configure build-release -Dprefix=$(abspath $(PREFIX))
+	@tools/build build-release -j $(JOBS) --buildtype=release -Dprefix=$(abspath $(PREFIX))
+	@meson install -C build-release --no-rebuild $(if $(DESTDIR),--destdir $(abspath $(DESTDIR)))
 
 demo: build
 	@tools/demo $(BUILD)

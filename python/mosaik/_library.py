@@ -1,16 +1,18 @@
 """The C library, loaded once: the functions of src/ffi/ffi.h with their types, and errors.
 
 The library is looked for in MOSAIK_LIBRARY (a path), beside this package, in the build
-folder of a source tree, and where the system keeps libraries.
+folder of a source tree, below the prefix that it is installed in, and where the system keeps
+libraries.
 """
 from __future__ import annotations
 
 import ctypes
 import ctypes.util
 import os
+import sysconfig
 from ctypes import (POINTER, byref, c_bool, c_char_p, c_int, c_size_t, c_uint, c_uint8, c_uint16,
                     c_uint32, c_uint64, c_void_p)
-from typing import Any, Callable, Optional, Sequence
+from typing import Any, Callable, Iterator, Optional, Sequence
 
 ERR_ROOM = 400  # MK_FAULT_MAX
 ID_ROOM = 65    # MK_ID_HEX
@@ -152,13 +154,22 @@ _BY_CODE = {-3: Malformed, -5: NotFound, -7: TimedOut, -8: Closed, -10: Closed, 
             -13: Unreachable, -14: BadSignature, -15: Stale, -20: Unreachable, -23: Closed}
 
 
+def _library_folders(here: str) -> Iterator[str]:
+    """Where `make install` puts libraries, seen from where it puts packages, below one prefix."""
+    triple = sysconfig.get_config_var('MULTIARCH') or ''
+    for _ in range(4):
+        here = os.path.dirname(here)
+        if os.path.basename(here) == 'lib':
+            yield from (here, os.path.join(here, triple))
+
+
 def _find() -> str:
     named = os.environ.get('MOSAIK_LIBRARY')
     if named:
         return named
     here = os.path.dirname(os.path.abspath(__file__))
     tree = os.path.dirname(os.path.dirname(here))
-    for folder in (here, os.path.join(tree, 'build', 'src', 'ffi')):
+    for folder in (here, os.path.join(tree, 'build', 'src', 'ffi'), *_library_folders(here)):
         path = os.path.join(folder, 'libmosaik_ffi.so')
         if os.path.exists(path):
             return path
