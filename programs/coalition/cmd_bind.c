@@ -157,7 +157,9 @@ static json_t *surfaces_json(struct agent *a, struct mk_bond *bond, const struct
     return list;
 }
 
-static json_t *component_json(struct agent *a, const struct component *c, const struct input *in)
+/** *ret_status: 0, or the exit status that it deserves. */
+static json_t *component_json(struct agent *a, const struct component *c, const struct input *in,
+                              int *ret_status)
 {
     struct mk_fault fault = {{0}};
     struct mk_bond_status st = {0};
@@ -188,6 +190,7 @@ static json_t *component_json(struct agent *a, const struct component *c, const 
     json_object_set_new(o, "members", json_integer(st.members));
     json_object_set_new(o, "linked", json_integer(st.linked));
     mk_bond_close(bond);
+    *ret_status = status_of(rv);
     return o;
 }
 
@@ -255,13 +258,21 @@ static void print_quotes(const struct agent *a, const json_t *quotes)
     }
 }
 
-/** Binds all of one file's components; false when one of them is not ready. */
-static bool bind_file(struct agent *a, const char *path, const struct input *in, json_t *coalitions)
+/* A component that refused or cannot be bound at all outweighs one that was not reached. */
+static int worse_of(int a, int b)
+{
+    if (a == STATUS_DONE || b == STATUS_DONE)
+        return a == STATUS_DONE ? b : a;
+    return a == STATUS_TIMEOUT && b == STATUS_TIMEOUT ? STATUS_TIMEOUT : STATUS_CHECK;
+}
+
+/** Binds all of one file's components; the exit status of those that are not ready. */
+static int bind_file(struct agent *a, const char *path, const struct input *in, json_t *coalitions)
 {
     struct component *v;
     size_t n = agent_components(a, &v);
     json_t *o = json_object(), *components = json_array(), *quotes;
-    bool all = true;
+    int all = STATUS_DONE;
 
     json_object_set_new(o, "file", json_string(path));
     json_object_set_new(o, "coalition_id", json_id(&a->ids.coalition_id));
@@ -271,6 +282,7 @@ static bool bind_file(struct agent *a, const char *path, const struct input *in,
         printf("%s  %s\n", path, mk_id_hex(&a->ids.coalition_id, hex));
     }
     for (size_t i = 0; i < n; i++) {
+        int status = STATUS_CHECK;
         json_t *c;
 
         if (!v[i].reference.has_version0 && !v[i].reference.operator_.some) {
@@ -284,9 +296,9 @@ static bool bind_file(struct agent *a, const char *path, const struct input *in,
                     "the file states neither its config nor its operator: it cannot be bound"));
             json_object_set_new(c, "surfaces", json_array());
         } else {
-            c = component_json(a, &v[i], in);
+            c = component_json(a, &v[i], in, &status);
         }
-        all &= strcmp(text_of(c, "state"), "ready") == 0;
+        all = worse_of(all, status);
         if (!in->json)
             print_component(c);
         json_array_append_new(components, c);
@@ -307,13 +319,14 @@ int cmd_bind(int argc, char **argv)
         parse,
         "FILE...",
         "Bind every component that the coalition files name, as an integrator would, and "
-        "say what was admitted. Ends with 1 when a component could not be bound.",
+        "say what was admitted. Ends with 1 when a component could not be bound, "
+        "with 3 when all of those were not reachable in time.",
         NULL,
         NULL,
         NULL};
     struct input in = {.reach.timeout_ms = TIMEOUT_MS_DEFAULT};
     json_t *o = json_object(), *coalitions = json_array();
-    bool all = true;
+    int all = STATUS_DONE;
     char hex[MK_ID_HEX];
     int rv = 0;
 
@@ -323,7 +336,7 @@ int cmd_bind(int argc, char **argv)
 
         rv = agent_open(&a, in.files[i], &in.reach);
         if (rv == 0) {
-            all &= bind_file(&a, in.files[i], &in, coalitions);
+            all = worse_of(all, bind_file(&a, in.files[i], &in, coalitions));
             json_object_set_new(o, "peer", json_string(mk_peer_hex(mk_network_peer(a.net), hex)));
         }
         agent_close(&a);
@@ -334,5 +347,5 @@ int cmd_bind(int argc, char **argv)
         print_json(o);
     else
         json_decref(o);
-    return rv != 0 ? rv : all ? STATUS_DONE : STATUS_CHECK;
+    return rv != 0 ? rv : all;
 }

@@ -146,7 +146,7 @@ static void say_ready(struct up *u)
         mk_buf_printf(
             &advice,
             "\nnot run here: %.*s. With --with ORGANISM.toml, in another --dir, it would be; "
-            "until then\n`coalition bind` finds nobody there and ends with 1.\n",
+            "until then\n`coalition bind` finds nobody there and does not end with 0.\n",
             (int)absent.n, (const char *)absent.p);
     json_object_set_new(e, "coalition_id", json_string(hex));
     json_object_set_new(e, "file", json_string(local));

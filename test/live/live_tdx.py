@@ -223,7 +223,7 @@ def who_shows_nothing_writes_nothing(s):
 
 def an_integrator_sees_what_members_showed(s):
     status, out, err = run('bind', s.local, '--attest', s.attest, '--json', '--timeout', '3')
-    assert status in (0, 1), err  # 1: the feed of the example does not run here
+    assert status in (0, 1, 3), err  # 3: the feed of the example does not run here
     coalition = json.loads(out)['coalitions'][0]
     atlas = [c for c in coalition['components'] if c['component'] == 'atlas'][0]
     assert all(x['read'] == 'admitted' for x in atlas['surfaces']), atlas

@@ -92,6 +92,9 @@ def deadline(folder):
     status, out, lines = run('status', local, '--timeout', '1')
     assert status == 3 and lines == ['no node answered'] and out.count('node ') == 15, (out, lines)
     assert time.monotonic() - begun < 8, 'they were asked one after another'
+    for more in ([], ['--json']):
+        status, out, _ = run('bind', local, '--timeout', '300ms', *more)
+        assert status == 3 and 'not reachable within 300 ms' in out, (status, out)
     refused(3, 'not reachable within', 'atlas', 'list', local, '--timeout', '300ms')
 
 
