@@ -178,10 +178,27 @@ def conformance_names_tests():
     return f'named, and not there: {", ".join(missing)}' if missing or not named else None
 
 
+def spec_is_explained():
+    """docs/spec.md has each page that a comment cites, and the files that it names are there."""
+    with open(os.path.join(ROOT, 'docs', 'spec.md'), encoding='utf-8') as f:
+        page = f.read()
+    there, cited = set(), set()
+    for root in ('include', 'src', 'programs', 'organisms'):
+        for folder, _, files in os.walk(os.path.join(ROOT, root)):
+            for name in files:
+                path = os.path.join(folder, name)
+                there.update((name, os.path.relpath(path, ROOT)))
+                with open(path, encoding='utf-8') as f:
+                    cited.update(re.findall(r'\bspec/\w+\.md', f.read()))
+    missing = {c for c in cited if f'`{c}`' not in page}
+    missing |= set(re.findall(r'`([\w/-]+\.[ch])`', page)) - there
+    return f'missing: {", ".join(sorted(missing))}' if missing or not cited else None
+
+
 CASES = [layers_upward, layers_privilege, layers_seam, layers_private_door, layers_public_upward,
          layers_unknown_folder, layers_missing_file, layers_good, tidy_words, tidy_notes,
          tidy_lets_pass, tidy_wants_a_reason, counting,
-         conformance_names_tests]
+         conformance_names_tests, spec_is_explained]
 
 
 def main():
