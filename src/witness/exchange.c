@@ -74,6 +74,7 @@ static void ask_message(struct mk_conv *c, struct mk_bytes bytes)
 
     if (mk_decode(&m, &mk_quote_message_type, bytes, &arena, &f) != 0 ||
         m.tag != mk_quote_message_Quote || a->quote.n > 0) {
+        judge_drop(a); /* of two quotes none counts */
         witness_bad(a, "its answer is malformed");
         ask_end(a, MK_CLOSE_MALFORMED, f.text);
         witness_tell(a);
@@ -155,6 +156,7 @@ static void proof_end(struct attested *a, unsigned close, const char *detail)
 
 static void keep_judged(struct attested *a, const struct mk_quote_judged *j)
 {
+    a->proof_sent = false; /* one word on each quote: all that it admits is judged anew */
     a->theirs = j->believed ? THEIRS_BELIEVED : THEIRS_REFUSED;
     snprintf(a->theirs_why, sizeof a->theirs_why, "%.*s", (int)j->reason.n, j->reason.p);
     if (a->evidence.state != MK_EVIDENCE_GOOD)

@@ -271,6 +271,12 @@ void judge_forget(struct attested *a)
         a->w->judge.of = NULL;
 }
 
+void judge_drop(struct attested *a)
+{
+    judge_forget(a);
+    mk_buf_clear(&a->quote);
+}
+
 /* --- collateral ------------------------------------------------------------------------------- */
 
 struct putting {

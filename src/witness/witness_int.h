@@ -152,6 +152,8 @@ void make_close(struct mk_witness *w);
 /* judge.c */
 void judge_queue(struct attested *a);
 void judge_forget(struct attested *a);
+/** His quote counts no longer, and is judged no more. */
+void judge_drop(struct attested *a);
 /** From what was verified and what they said of ours: level, undecided, reason. */
 void judge_grade(struct attested *a);
 void judge_load(struct mk_witness *w);

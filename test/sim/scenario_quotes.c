@@ -770,6 +770,8 @@ static void test_a_quote_for_anything_else_is_refused(void **state)
     world_run(d.w, MINUTE);
     assert_int_equal(d.asked, 1); /* judged once a bond, however often it is looked at */
     verdict(&d, TWICE, "its answer is malformed");
+    world_run(d.w, 1000);
+    assert_int_equal(look(&d)->state, MK_EVIDENCE_BAD); /* its first quote counts no longer */
     world_free(d.w);
     mk_emulator_free(d.emulator);
     mk_buf_done(&d.root);
@@ -782,7 +784,7 @@ static void test_a_quote_for_anything_else_is_refused(void **state)
 
 struct asker {
     struct duel d; /* its node 0 asks, its node 1 shows quotes */
-    unsigned quotes, busy, others;
+    unsigned quotes, busy, others, malformed;
 };
 
 static void greedy_message(struct mk_conv *c, struct mk_bytes m)
@@ -805,14 +807,44 @@ static void greedy_closed(struct mk_conv *c, unsigned close, const char *detail)
 
 static const struct mk_conv_cbs greedy_cbs = {.message = greedy_message, .closed = greedy_closed};
 
-static void ask_once(struct asker *x, const char *first, size_t n)
+static void ask_as(struct asker *x, const char *first, size_t n, const struct mk_conv_cbs *cbs)
 {
     struct mk_conv *c;
 
     assert_int_equal(mk_conv_open(mk_net_link(x->d.net, &x->d.keys[1].peer), &c, "quote",
-                                  MK_BYTES(first, n), &greedy_cbs, x),
+                                  MK_BYTES(first, n), cbs, x),
                      0);
 }
+
+static void ask_once(struct asker *x, const char *first, size_t n)
+{
+    ask_as(x, first, n, &greedy_cbs);
+}
+
+/* Judges what it was shown, and judges it again. */
+static void chatty_message(struct mk_conv *c, struct mk_bytes quote)
+{
+    struct asker *x = c->owner;
+    struct mk_quote_message m = {.tag = mk_quote_message_Judged, .u.judged = {.believed = true}};
+    struct mk_buf b = {0};
+
+    (void)quote;
+    x->quotes++;
+    mk_encode(&b, &mk_quote_message_type, &m);
+    for (unsigned i = 0; i < 2; i++)
+        assert_int_equal(mk_conv_send(c, mk_buf_bytes(&b)), 0);
+    mk_buf_done(&b);
+}
+
+static void chatty_closed(struct mk_conv *c, unsigned close, const char *detail)
+{
+    struct asker *x = c->owner;
+
+    (void)detail;
+    x->malformed += close == MK_CLOSE_MALFORMED;
+}
+
+static const struct mk_conv_cbs chatty_cbs = {.message = chatty_message, .closed = chatty_closed};
 
 static void *asker_boot(struct mk_env *e, unsigned node, void *arg)
 {
@@ -900,6 +932,10 @@ static void test_quotes_are_not_for_the_asking(void **state)
     world_run(x.d.w, 1000);
     assert_int_equal(x.quotes, MK_QUOTE_ASKS_MAX + 1);
     assert_int_equal(x.others, 1);
+    ask_as(&x, ask, sizeof ask, &chatty_cbs);
+    world_run(x.d.w, 1000);
+    assert_int_equal(x.quotes, MK_QUOTE_ASKS_MAX + 2);
+    assert_int_equal(x.malformed, 1); /* one word on each quote */
     world_free(x.d.w);
     mk_emulator_free(x.d.emulator);
 }
