@@ -153,12 +153,14 @@ static int find_module_level(struct judged *j, const struct mk_td_report *r,
 
 /* --- status ---------------------------------------------------------------------------------- */
 
-/* A part that is out of date makes the whole out of date, and keeps what it needs besides. */
+/* A part that is out of date makes the whole out of date, and keeps what it needs besides. Intel
+ * says of module and QE that they are up to date, out of date or revoked; anything else that may
+ * be signed counts as out of date, not as nothing. */
 static enum mk_tcb_status worse(enum mk_tcb_status s, enum mk_tcb_status part)
 {
     if (part == MK_TCB_Revoked)
         return MK_TCB_Revoked;
-    if (part != MK_TCB_OutOfDate)
+    if (part == MK_TCB_UpToDate)
         return s;
     switch (s) {
     case MK_TCB_UpToDate:

@@ -144,6 +144,11 @@ static void test_together(void **state)
         {"UpToDate", "Revoked", "UpToDate", "Revoked"},
         {"UpToDate", "UpToDate", "Revoked", "Revoked"},
         {"OutOfDate", "Revoked", "OutOfDate", "Revoked"},
+        /* what Intel says of no part: no better than old */
+        {"UpToDate", "OutOfDateConfigurationNeeded", "UpToDate", "OutOfDate"},
+        {"UpToDate", "UpToDate", "OutOfDateConfigurationNeeded", "OutOfDate"},
+        {"UpToDate", "UpToDate", "TDRelaunchAdvised", "OutOfDate"},
+        {"ConfigurationNeeded", "ConfigurationNeeded", "UpToDate", "OutOfDateConfigurationNeeded"},
         {"Revoked", "UpToDate", "UpToDate", "Revoked"},
     };
     struct forge f;
