@@ -45,9 +45,11 @@ static int load(struct mk_arena *arena, const char *path, struct mk_bytes *ret,
 
 /* --- collateral ------------------------------------------------------------------------- */
 
+/* A pipe would keep us waiting for ever, and a folder keep what is sorted behind it from us. */
 static int is_document(const struct dirent *e)
 {
-    return e->d_name[0] != '.';
+    return e->d_name[0] != '.' &&
+           (e->d_type == DT_REG || e->d_type == DT_LNK || e->d_type == DT_UNKNOWN);
 }
 
 static int put_file(struct mk_collateral_put *p, const char *dir, const char *name,

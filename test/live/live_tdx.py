@@ -90,6 +90,8 @@ class Scene:
         self.nodes = {}
         self.entry = None
         self.mr_td = emulator(self.emulator)
+        os.mkdir(os.path.join(self.emulator, 'collateral', 'a-folder'))
+        os.mkfifo(os.path.join(self.emulator, 'collateral', 'a-pipe'))  # neither is a document
         self.write_file()
 
     def write_file(self):
@@ -251,7 +253,7 @@ def intels_root_refuses_them(s):
 
 def another_measurement_is_refused(s):
     """The same authority, another program: the others go on without it."""
-    shutil.copytree(s.emulator, s.other)
+    shutil.copytree(s.emulator, s.other, ignore=shutil.ignore_patterns('a-pipe'))
     emulator(s.other, '--mr-td', OTHER)
     for m in MEMBERS:
         s.config(m, s.under(s.emulator))
