@@ -43,6 +43,26 @@ static struct atlas_card card_of(struct up *u, const struct coa_atlas_member *m)
     return c;
 }
 
+/** Waits in slices, so that meanwhile members are tended and Ctrl-C is heard. 0: ready, or told to
+ * stop. */
+static int wait_bond(struct up *u, struct mk_bond *bond, struct mk_fault *reterr)
+{
+    uint64_t deadline = deadline_in(PUBLISH_MS);
+    struct mk_fault slice = {{0}};
+    const char *why;
+    int rv;
+
+    do {
+        rv = mk_bond_wait(bond, 200, &slice);
+        up_tend(u);
+    } while (rv == MK_EUNREACHABLE && left_until(deadline) > 1 && !stopping);
+    if (stopping || rv == 0)
+        return 0;
+    why = strstr(slice.text, " ms: "); /* "not reachable within 200 ms": of the last slice */
+    return mk_fault(reterr, rv, "not ready within %u s: %s", PUBLISH_MS / 1000,
+                    why != NULL ? why + 5 : slice.text);
+}
+
 /** One card for each catalogue entry; a newer one that is there already stays. */
 static int publish_cards(struct up *u, struct agent *a)
 {
@@ -58,6 +78,8 @@ static int publish_cards(struct up *u, struct agent *a)
     rv = agent_find(a, "atlas", &atlas);
     if (rv == 0 && mk_bond_open(a->net, &bond, &atlas.reference, &fault) != 0)
         rv = complain(STATUS_CHECK, "%s", fault.text);
+    if (rv == 0 && wait_bond(u, bond, &fault) != 0)
+        rv = complain(STATUS_TIMEOUT, "atlas: %s", fault.text);
     for (size_t i = 0; rv == 0 && i < m.n && !stopping; i++) {
         struct atlas_card c = card_of(u, &m.v[i]);
         int err = atlas_publish_wait(bond, &c, PUBLISH_MS, &fault);
@@ -99,10 +121,9 @@ static int wait_ready(struct up *u, struct agent *a)
         }
         if (agent_find(a, name, &c) != 0 ||
             mk_bond_open(a->net, &bond, &c.reference, &fault) != 0 ||
-            mk_bond_wait(bond, PUBLISH_MS, &fault) != 0)
+            wait_bond(u, bond, &fault) != 0)
             return complain(STATUS_TIMEOUT, "%s: %s", u->parts[i].name, fault.text);
         mk_bond_close(bond);
-        up_tend(u);
     }
     return 0;
 }
@@ -181,6 +202,8 @@ static int run(struct up *u)
         rv = publish_cards(u, &a);
         if (rv == 0)
             rv = wait_ready(u, &a);
+        if (rv != 0)
+            up_complain_ends(u);
         if (rv == 0 && !stopping)
             say_ready(u);
         while (rv == 0 && !stopping) {

@@ -17,12 +17,17 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #define RESTART_MS_MIN 200u
 #define RESTART_MS_MAX 5000u
+#define SAME_MS_MAX 60000u /* of one that ends for ever for one reason */
+#define SAME_MIN 3u        /* so often is for ever */
+#define SOON_MS 10000u     /* who ran longer did not end for what it was started with */
+#define TAIL_BYTES 4096u   /* of a log are read for the reason */
 
 uint64_t monotonic_ms(void)
 {
@@ -71,9 +76,12 @@ int child_start(struct child *c, struct mk_fault *reterr)
 {
     int log = open(c->log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     pid_t parent = getpid(), pid;
+    struct stat st;
 
     if (log < 0)
         return mk_fault(reterr, MK_EIO, "%s: %s", c->log_path, strerror(errno));
+    c->log_from = fstat(log, &st) == 0 ? (uint64_t)st.st_size : 0;
+    c->started_ms = monotonic_ms();
     pid = fork();
     if (pid == 0)
         run_child(c, log, parent);
@@ -90,24 +98,96 @@ static uint64_t restart_pause(const struct child *c)
     unsigned doublings = c->starts > 6 ? 5 : c->starts > 0 ? c->starts - 1 : 0;
     uint64_t ms = (uint64_t)RESTART_MS_MIN << doublings;
 
-    return ms < RESTART_MS_MAX ? ms : RESTART_MS_MAX;
+    ms = ms < RESTART_MS_MAX ? ms : RESTART_MS_MAX;
+    if (c->same <= SAME_MIN)
+        return ms;
+    doublings = c->same - SAME_MIN > 6 ? 6 : c->same - SAME_MIN;
+    ms = (uint64_t)1000 << doublings;
+    return ms < SAME_MS_MAX ? ms : SAME_MS_MAX;
+}
+
+uint64_t child_pause_ms(const struct child *c)
+{
+    uint64_t now = monotonic_ms();
+
+    return c->start_at_ms > now ? c->start_at_ms - now : 0;
+}
+
+/* The last line that this run of it wrote; "" when it wrote none. */
+static void last_line(const struct child *c, char *out, size_t room)
+{
+    char text[TAIL_BYTES + 1], *line;
+    int log = open(c->log_path, O_RDONLY | O_CLOEXEC);
+    off_t size = log >= 0 ? lseek(log, 0, SEEK_END) : 0, from = (off_t)c->log_from;
+    ssize_t n = 0;
+
+    out[0] = '\0';
+    if (size > from + (off_t)TAIL_BYTES)
+        from = size - (off_t)TAIL_BYTES;
+    if (size > from)
+        n = pread(log, text, TAIL_BYTES, from);
+    if (log >= 0)
+        close(log);
+    while (n > 0 && text[n - 1] == '\n')
+        n--;
+    if (n <= 0)
+        return;
+    text[n] = '\0';
+    line = strrchr(text, '\n');
+    line = line != NULL ? line + 1 : text;
+    snprintf(out, room, "%.*s", (int)room - 1, line);
+}
+
+/** Notes why it ended; text is lent. */
+static void note_reason(struct child *c, const char *text, bool by_itself)
+{
+    bool soon = monotonic_ms() - c->started_ms < SOON_MS;
+
+    c->same = !by_itself || !soon ? 0 : strcmp(c->reason, text) == 0 ? c->same + 1 : 1;
+    snprintf(c->reason, sizeof c->reason, "%s", text);
+}
+
+static void note_end(struct child *c)
+{
+    char line[300], text[400];
+    int status = c->last_status;
+
+    last_line(c, line, sizeof line);
+    if (WIFSIGNALED(status))
+        snprintf(text, sizeof text, "killed by signal %d (%s)", WTERMSIG(status),
+                 strsignal(WTERMSIG(status)));
+    else if (line[0] != '\0')
+        snprintf(text, sizeof text, "%s", line);
+    else
+        snprintf(text, sizeof text, "status %d, and not a word in its log", WEXITSTATUS(status));
+    note_reason(c, text, !WIFSIGNALED(status));
 }
 
 void children_tend(struct children *c, void (*ended)(void *arg, struct child *c),
                    void (*started)(void *arg, struct child *c), void *arg)
 {
     uint64_t now = monotonic_ms();
+    struct mk_fault fault = {{0}};
 
     for (unsigned i = 0; i < c->n; i++) {
         struct child *ch = &c->v[i];
 
         if (ch->pid != 0 && waitpid(ch->pid, &ch->last_status, WNOHANG) == ch->pid) {
             ch->pid = 0;
+            note_end(ch);
             ch->start_at_ms = now + restart_pause(ch);
             ended(arg, ch);
         }
-        if (ch->pid == 0 && ch->starts > 0 && now >= ch->start_at_ms && child_start(ch, NULL) == 0)
+        if (ch->pid != 0 || ch->starts == 0 || now < ch->start_at_ms)
+            continue;
+        if (child_start(ch, &fault) == 0) {
             started(arg, ch);
+            continue;
+        }
+        ch->started_ms = now;
+        note_reason(ch, fault.text, true);
+        ch->start_at_ms = now + restart_pause(ch);
+        ended(arg, ch);
     }
 }
 

@@ -17,6 +17,10 @@ struct child {
     pid_t pid;                      /* 0: not running */
     unsigned starts;
     int last_status;      /* as from waitpid */
+    char reason[400];     /* why it ended or could not be started last; "" before that */
+    unsigned same;        /* how often it ended by itself, soon and for this very reason */
+    uint64_t started_ms;  /* monotonic */
+    uint64_t log_from;    /* where this run's part of the log begins */
     uint64_t start_at_ms; /* when to start it again; monotonic */
 };
 
@@ -31,12 +35,16 @@ struct child *children_add(struct children *c, const char *name, const char *log
                            const char *const *argv);
 /** Starts one: its output goes to its log; it is told to end when we die. */
 int child_start(struct child *c, struct mk_fault *reterr);
-/** Takes note of ended ones and starts them again after a pause that doubles from 200 ms to 5 s.
- * Calls ended for each one that ended, then started for each one started again. */
+/** Takes note of ended ones and starts them again after a pause that doubles from 200 ms to 5 s,
+ * to a minute for one that ends by itself again and again for one reason.
+ * Calls ended for each one that ended or could not be started, then started for each one started
+ * again. */
 void children_tend(struct children *c, void (*ended)(void *arg, struct child *c),
                    void (*started)(void *arg, struct child *c), void *arg);
 /** SIGTERM to all, waits; after grace_ms SIGKILL. */
 void children_stop(struct children *c, unsigned grace_ms);
+/** How long until it is started again. */
+uint64_t child_pause_ms(const struct child *c);
 void children_free(struct children *c);
 /** A TCP port on loopback that is free now. 0: none. */
 uint16_t free_port(void);

@@ -83,6 +83,10 @@ bool up_issues(const struct up *u);
 int up_issue_tickets(struct up *u);
 /** Starts every member. */
 int up_start_members(struct up *u);
+/** Has each member's folder what it starts with? */
+int up_check_members(struct up *u);
+/** When the whole fails: a line for each member that ended, with its reason. */
+void up_complain_ends(struct up *u);
 /** Starts again what ended, and says so. */
 void up_tend(struct up *u);
 

@@ -74,6 +74,8 @@ static int take_over(struct up *u)
         }
     }
     coa_coalition_file_done(&local);
+    if (rv == 0)
+        rv = up_check_members(u);
     if (rv == 0 && load_key(&u->operator_, up_below(u, "operator.key"), &fault) != 0)
         rv = complain(STATUS_CHECK, "%s", fault.text);
     return rv;

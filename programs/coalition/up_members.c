@@ -4,7 +4,14 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
+
+#define AGAIN 2u             /* ends for one reason, from which on a remedy is said */
+#define SPACE_MIN (8u << 20) /* a member's first segment and some */
+#define INCOMPLETE                                                                            \
+    "the folder of a member is incomplete: put its node.key and node.toml back from a copy, " \
+    "or lay out another --dir"
 
 void up_say(struct up *u, json_t *event, const char *fmt, ...)
 {
@@ -60,14 +67,64 @@ static void said_started(void *arg, struct child *c)
     up_say(u, e, "started    %-20s process %d, peer %.16s", c->name, (int)c->pid, hex);
 }
 
+/* What helps against an end that comes again and again. */
+static const char *remedy(struct up *u, const struct child *c)
+{
+    struct statvfs disk;
+    char name[96];
+
+    snprintf(name, sizeof name, "%s/node.toml", c->name);
+    if (access(up_below(u, name), F_OK) != 0)
+        return INCOMPLETE;
+    if (statvfs(u->dir, &disk) == 0 && (uint64_t)disk.f_bavail * disk.f_frsize < SPACE_MIN)
+        return "the disk is full: make room, or use another --dir";
+    return "it ends each time for this; the others go on while they are a majority";
+}
+
 static void said_ended(void *arg, struct child *c)
 {
     struct up *u = arg;
+    const char *helps = c->same >= AGAIN ? remedy(u, c) : "";
+    uint64_t again_ms = child_pause_ms(c);
     json_t *e = up_event("ended");
 
     json_object_set_new(e, "member", json_string(c->name));
     json_object_set_new(e, "status", json_integer(c->last_status));
-    up_say(u, e, "ended      %-20s (see %s); it is started again", c->name, c->log_path);
+    json_object_set_new(e, "reason", json_string(c->reason));
+    json_object_set_new(e, "remedy", helps[0] != '\0' ? json_string(helps) : json_null());
+    json_object_set_new(e, "again_ms", json_integer((json_int_t)again_ms));
+    up_say(u, e, "ended      %-20s %s; started again in %.1f s (log: %s)%s%s", c->name, c->reason,
+           (double)again_ms / 1000, c->log_path, helps[0] != '\0' ? "\n           " : "", helps);
+}
+
+void up_complain_ends(struct up *u)
+{
+    up_tend(u);
+    for (unsigned i = 0; i < u->children.n; i++) {
+        const struct child *c = &u->children.v[i];
+
+        if (c->reason[0] != '\0')
+            complain(STATUS_CHECK, "%s ended: %s", c->name, c->reason);
+    }
+}
+
+int up_check_members(struct up *u)
+{
+    static const char *const files[] = {"node.key", "node.toml"};
+    char name[128];
+
+    for (unsigned i = 0; i < u->n_parts; i++) {
+        for (unsigned k = 0; k < u->parts[i].n; k++) {
+            for (unsigned f = 0; f < sizeof files / sizeof files[0]; f++) {
+                up_member_name(name, &u->parts[i], k);
+                snprintf(name + strlen(name), sizeof name - strlen(name), "/%s", files[f]);
+                if (access(up_below(u, name), F_OK) != 0)
+                    return complain(STATUS_USAGE, "%s: %s; " INCOMPLETE, up_below(u, name),
+                                    strerror(errno));
+            }
+        }
+    }
+    return 0;
 }
 
 int up_start_members(struct up *u)
