@@ -8,6 +8,7 @@
 
 #include <mosaik/jwt.h>
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -108,7 +109,12 @@ static int load_keys(struct mk_jwt_keys *keys, const struct input *in)
 {
     struct mk_buf json = {0};
     struct mk_fault fault = {{0}};
-    int status = read_argument(&json, in->key);
+    int status;
+
+    if (strcmp(in->key, "-") != 0 && in->key[strspn(in->key, " \t\r\n")] != '{' &&
+        access(in->key, F_OK) != 0)
+        return complain(STATUS_USAGE, "--key: %s: %s, and it is no JSON", in->key, strerror(errno));
+    status = read_argument(&json, in->key);
 
     if (status == STATUS_DONE) {
         int rv = mk_jwt_keys_add_jwk(keys, mk_buf_bytes(&json), &fault);

@@ -22,7 +22,7 @@ enum { OPT_MEMBER = 256, OPT_STATUS, OPT_SUCCESSOR, OPT_TRACE };
 
 static const struct argp_option options[] = {
     {"key", 'k', "FILE", 0, "The operator's key (publish); whom we bind as (list, get)", 0},
-    {"member", OPT_MEMBER, "ID", 0, "Publish: the member's stable id", 0},
+    {"member", OPT_MEMBER, "ID", 0, "Publish: the member's stable id, or member id", 0},
     {"hint", 'H', "TEXT", 0, "Publish: an endpoint hint; may be repeated", 0},
     {"status", OPT_STATUS, "S", 0, "Publish: Active, Retiring or Retired", 0},
     {"successor", OPT_SUCCESSOR, "ID", 0, "Publish: the successor's stable id", 0},
@@ -34,6 +34,36 @@ static const struct argp_option options[] = {
     OPTION_TIMEOUT("Seconds (10)"),
     OPTION_JSON("Print one JSON object"),
     {0}};
+
+static const char *const verbs[] = {"list", "get", "publish", NULL};
+
+static int member_of(struct mk_member_id *ret, const char *text)
+{
+    struct mk_id id;
+
+    if (strlen(text) == 40)
+        return mk_unhex(ret->b, sizeof ret->b, text, 40);
+    if (mk_id_unhex(&id, mk_str_of(text)) != 0)
+        return MK_EMALFORMED;
+    *ret = mk_member_id_of(&id);
+    return 0;
+}
+
+static void check_words(const struct argp_state *state, const struct input *in)
+{
+    struct mk_member_id id;
+
+    check_verb(state, &in->words, verbs);
+    if (in->words.n >= 2 && strcmp(in->words.v[0], "get") == 0 &&
+        (in->words.n != 3 || member_of(&id, in->words.v[2]) != 0))
+        wrong_usage(state,
+                    "get FILE MEMBER: a member id (40 hex digits) or stable id (64) is wanted");
+    if (in->words.n >= 2 && strcmp(in->words.v[0], "publish") == 0 &&
+        (in->reach.key == NULL || in->member == NULL || member_of(&id, in->member) != 0))
+        wrong_usage(state,
+                    "publish FILE: --member ID (a stable id, 64 hex digits, or a member id, 40) "
+                    "and --key OPERATOR_KEY are wanted");
+}
 
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
@@ -60,6 +90,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     default:
         if (parse_reach(key, arg, state, &in->reach) == 0)
             return 0;
+        if (key == ARGP_KEY_END)
+            check_words(state, in);
         return parse_words(key, arg, state, &in->words, 2, 3,
                            "list, get or publish, and a coalition file are");
     }
@@ -119,18 +151,6 @@ static int list(struct agent *a, struct mk_bond *bond, const struct input *in)
     return rv != 0 ? complain_of(rv, &fault) : 0;
 }
 
-static int member_of(struct mk_member_id *ret, const char *text)
-{
-    struct mk_id id;
-
-    if (strlen(text) == 40)
-        return mk_unhex(ret->b, sizeof ret->b, text, 40);
-    if (mk_id_unhex(&id, mk_str_of(text)) != 0)
-        return MK_EMALFORMED;
-    *ret = mk_member_id_of(&id);
-    return 0;
-}
-
 static int get(struct agent *a, struct mk_bond *bond, const struct input *in)
 {
     struct mk_member_id member;
@@ -138,9 +158,7 @@ static int get(struct agent *a, struct mk_bond *bond, const struct input *in)
     struct atlas_card card;
     int rv;
 
-    if (in->words.n != 3 || member_of(&member, in->words.v[2]) != 0)
-        return complain(STATUS_USAGE,
-                        "atlas get: a member id (40 hex digits) or stable id (64) is wanted");
+    member_of(&member, in->words.v[2]); /* parse() looked */
     rv = atlas_get_wait(bond, &member, in->reach.max_age_ms, left_until(in->deadline), &card,
                         &a->arena, &fault);
     if (rv == MK_ENOTFOUND)
@@ -157,13 +175,15 @@ static int get(struct agent *a, struct mk_bond *bond, const struct input *in)
 
 /* --- publish -------------------------------------------------------------------------------- */
 
-static const struct coa_atlas_member *entry_of(struct agent *a, const struct mk_id *stable_id)
+static const struct coa_atlas_member *entry_of(struct agent *a, const struct mk_member_id *member)
 {
     struct coa_atlas_members m =
         coa_atlas_catalogue(&a->file.config.lattices, &a->file.config.organisms, &a->arena);
 
     for (size_t i = 0; i < m.n; i++) {
-        if (mk_id_eq(&m.v[i].stable_id, stable_id))
+        struct mk_member_id id = mk_member_id_of(&m.v[i].stable_id);
+
+        if (memcmp(id.b, member->b, sizeof id.b) == 0)
             return &m.v[i];
     }
     return NULL;
@@ -237,16 +257,13 @@ static int publish(struct agent *a, const struct component *component, struct mk
     const struct coa_atlas_member *m;
     struct atlas_card card;
     struct mk_fault fault = {{0}};
-    struct mk_id stable_id;
+    struct mk_member_id member;
     struct trace trace = {0};
     json_t *o, *course = NULL;
     int rv;
 
-    if (in->member == NULL || in->reach.key == NULL ||
-        mk_id_unhex(&stable_id, mk_str_of(in->member)) != 0)
-        return complain(STATUS_USAGE,
-                        "atlas publish: --member STABLE_ID and --key OPERATOR_KEY are wanted");
-    m = entry_of(a, &stable_id);
+    member_of(&member, in->member); /* parse() looked */
+    m = entry_of(a, &member);
     if (m == NULL)
         return complain(STATUS_CHECK, "%s: not in this coalition's catalogue", in->member);
     if (in->trace)
@@ -307,11 +324,8 @@ int cmd_atlas(int argc, char **argv)
         rv = list(&a, bond, &in);
     else if (rv == 0 && strcmp(in.words.v[0], "get") == 0)
         rv = get(&a, bond, &in);
-    else if (rv == 0 && strcmp(in.words.v[0], "publish") == 0)
-        rv = publish(&a, &c, bond, &in);
     else if (rv == 0)
-        rv =
-            complain(STATUS_USAGE, "atlas: no command \"%s\"; list, get or publish", in.words.v[0]);
+        rv = publish(&a, &c, bond, &in);
     agent_close(&a);
     return rv;
 }

@@ -141,7 +141,7 @@ static int target_of_coalition(struct target *t, const struct input *in,
     } else {
         return complain(STATUS_USAGE,
                         "--component is \"%s\"; it must be atlas, almanac, chronicle, compute, "
-                        "randomness or ticket_issuer",
+                        "randomness or ticket_issuer; `coalition deploy --help` tells more",
                         in->component);
     }
     if (status != 0)

@@ -145,7 +145,8 @@ static int write_both(const struct input *in, const struct handshake *h, json_t 
     int status;
 
     if (mkdir(dir, 0755) != 0 && errno != EEXIST)
-        return complain(STATUS_CHECK, "%s: %s", dir, strerror(errno));
+        return complain(errno == ENOENT || errno == ENOTDIR ? STATUS_USAGE : STATUS_CHECK, "%s: %s",
+                        dir, strerror(errno));
     file_name(base, json_string_value(json_object_get(h->facts, "name")));
     snprintf(page_name, sizeof page_name, "%s.html", base);
     snprintf(json_name, sizeof json_name, "%s.json", base);

@@ -4,6 +4,10 @@
 #include <coalition/identity.h>
 
 #include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#define LIKELY_HEX 8u /* so many hex digits are hardly a word */
 
 struct input {
     bool json;
@@ -56,6 +60,20 @@ static void print_hex(const void *p, size_t n)
     puts(hex);
 }
 
+/* An id, or a text that is hashed; one that was likely meant as an id is warned of. */
+static struct mk_id id_of_word(const char *what, const char *word, bool *ret_hashed)
+{
+    struct mk_id id;
+    size_t n = strlen(word), hex = strspn(word, "0123456789abcdefABCDEF");
+
+    *ret_hashed = mk_id_unhex(&id, mk_str_of(word)) != 0;
+    if (*ret_hashed && ((hex == n && n >= LIKELY_HEX) || (n == 64 && hex >= LIKELY_HEX) ||
+                        strncasecmp(word, "0x", 2) == 0))
+        fprintf(stderr, "warning: %s: \"%s\" is hashed as a text; an id is 64 hex digits\n", what,
+                word);
+    return mk_id_of_text(mk_str_of(word));
+}
+
 int cmd_id(int argc, char **argv)
 {
     static const struct argp argp = {
@@ -97,13 +115,15 @@ int cmd_derive(int argc, char **argv)
         NULL};
     struct input in = {.least = 2, .most = 1u << 20};
     struct mk_id id;
+    bool hashed;
 
     parse_options(&argp, argc, argv, &in);
-    id = mk_id_of_text(mk_str_of(in.texts[0]));
+    id = id_of_word("ID", in.texts[0], &hashed);
     for (unsigned i = 1; i < in.n; i++)
         id = mk_derive(&id, mk_str_of(in.texts[i]));
     if (in.json)
-        print_json(json_pack("{s:o}", "id", json_id(&id)));
+        print_json(json_pack("{s:o, s:o}", "id", json_id(&id), "hashed",
+                             hashed ? json_string(in.texts[0]) : json_null()));
     else
         print_hex(id.b, sizeof id.b);
     return STATUS_DONE;
@@ -124,18 +144,21 @@ int cmd_stable_id(int argc, char **argv)
     struct mk_member_id member;
     struct mk_fault fault;
     struct mk_str name;
+    bool hashed = false;
 
     parse_options(&argp, argc, argv, &in);
     name = mk_str_of(in.texts[0]);
     if (coa_name_check(name, &fault) != 0)
-        return complain(STATUS_USAGE, "NAME: %s", fault.text);
+        return complain(STATUS_USAGE, "NAME: %s; `coalition stable-id --help` tells more",
+                        fault.text);
     if (in.network != NULL)
-        network = mk_id_of_text(mk_str_of(in.network));
+        network = id_of_word("--network", in.network, &hashed);
     id = coa_stable_id(name, &network);
     member = mk_member_id_of(&id);
     if (in.json) {
-        print_json(
-            json_pack("{s:o, s:o}", "stable_id", json_id(&id), "member_id", json_id(&member)));
+        print_json(json_pack("{s:o, s:o, s:o, s:o}", "stable_id", json_id(&id), "member_id",
+                             json_id(&member), "network", json_id(&network), "hashed",
+                             hashed ? json_string(in.network) : json_null()));
     } else {
         print_hex(id.b, sizeof id.b);
         print_hex(member.b, sizeof member.b);

@@ -24,6 +24,8 @@ static const struct argp_option options[] = {
     OPTION_JSON("Print JSON: one object, or one a change"),
     {0}};
 
+static const char *const verbs[] = {"get", "list", "watch", NULL};
+
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
     struct input *in = state->input;
@@ -35,6 +37,11 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     }
     if (parse_reach(key, arg, state, &in->reach) == 0)
         return 0;
+    if (key == ARGP_KEY_END)
+        check_verb(state, &in->words, verbs);
+    if (key == ARGP_KEY_END && in->words.n == 4 && strcmp(in->words.v[0], "get") == 0)
+        wrong_usage(state,
+                    "get FILE COMPONENT MAP KEY: a key, as the hex of its encoding, is wanted");
     return parse_words(key, arg, state, &in->words, 4, 5,
                        "get, list or watch, FILE, COMPONENT and MAP are");
 }
@@ -170,8 +177,6 @@ static int get(struct agent *a, struct mk_bond *bond, const struct mk_surface_sp
     size_t n;
     int rv;
 
-    if (in->words.n != 5)
-        return complain(STATUS_USAGE, "map get: a key, as the hex of its encoding, is wanted");
     n = strlen(in->words.v[4]) / 2;
     if (n > sizeof key || mk_unhex(key, n, in->words.v[4], strlen(in->words.v[4])) != 0)
         return complain(STATUS_USAGE, "%s: hex digits, two a byte, are wanted", in->words.v[4]);
@@ -218,10 +223,8 @@ int cmd_map(int argc, char **argv)
         rv = get(&a, bond, spec, &in);
     else if (rv == 0 && strcmp(in.words.v[0], "list") == 0)
         rv = list(bond, spec, &in);
-    else if (rv == 0 && strcmp(in.words.v[0], "watch") == 0)
-        rv = watch(&a, bond, spec, &in);
     else if (rv == 0)
-        rv = complain(STATUS_USAGE, "map: no command \"%s\"; get, list or watch", in.words.v[0]);
+        rv = watch(&a, bond, spec, &in);
     agent_close(&a);
     return rv;
 }

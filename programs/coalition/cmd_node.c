@@ -365,6 +365,11 @@ static int open_node(struct running *r, struct mk_fault *fault)
         rv = mk_loop_open(&r->loop, beside(r, r->file.dir), fault);
     if (rv == 0)
         rv = mk_node_open(r->loop, &r->node, &o, fault);
+    if (rv == MK_EEXISTS) { /* the lock: the store knows no name of its directory */
+        struct mk_fault why = *fault;
+
+        mk_fault(fault, rv, "%s: %s", beside(r, r->file.dir), why.text);
+    }
     return rv;
 }
 

@@ -38,6 +38,8 @@ static const struct argp_option options[] = {
     OPTION_JSON("Print one JSON object an item"),
     {0}};
 
+static const char *const verbs[] = {"tail", "publish", NULL};
+
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
     struct input *in = state->input;
@@ -62,6 +64,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     default:
         if (parse_reach(key, arg, state, &in->reach) == 0)
             return 0;
+        if (key == ARGP_KEY_END)
+            check_verb(state, &in->words, verbs);
         if (key == ARGP_KEY_END && in->words.n > 0 && strcmp(in->words.v[0], "tail") == 0 &&
             in->from == NULL && in->words.n != 4)
             wrong_usage(state, WANTED " wanted");
@@ -157,7 +161,9 @@ static int open_direct(struct direct *d, const char *listen, struct mk_fault *fa
     int rv;
 
     if (d->in->surface == NULL || mk_id_unhex(&d->surface, mk_str_of(d->in->surface)) != 0)
-        return mk_fault(fault, MK_EINVALID, "--surface: 64 hex digits are wanted");
+        return mk_fault(
+            fault, MK_EINVALID,
+            "--surface: 64 hex digits are wanted; `coalition stream --help` tells more");
     rv = load_tickets(&d->in->reach, &o.tickets, &d->arena, fault);
     if (rv == 0 && d->in->reach.key != NULL) {
         rv = load_key(&d->key, d->in->reach.key, fault);
@@ -354,7 +360,5 @@ int cmd_stream(int argc, char **argv)
     parse_options(&argp, argc, argv, &in);
     if (strcmp(in.words.v[0], "tail") == 0)
         return in.from != NULL ? tail_direct(&in) : tail_committee(&in);
-    if (strcmp(in.words.v[0], "publish") == 0)
-        return publish(&in);
-    return complain(STATUS_USAGE, "stream: no command \"%s\"; tail or publish", in.words.v[0]);
+    return publish(&in);
 }

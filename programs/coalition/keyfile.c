@@ -22,7 +22,8 @@ static int write_key(const char *path, const struct mk_key *k, struct mk_fault *
                         "%s: it is there already; a key is never written over, name a new file",
                         path);
     if (fd < 0)
-        return mk_fault(reterr, MK_EIO, "%s: %s", path, strerror(errno));
+        return mk_fault(reterr, errno == ENOENT || errno == ENOTDIR ? MK_EINVALID : MK_EIO,
+                        "%s: %s", path, strerror(errno));
     close(fd);
     mk_key_format(k, &text);
     rv = write_file(path, mk_buf_bytes(&text), 0600, reterr);

@@ -58,7 +58,8 @@ int main(int argc, char **argv)
     if (argc < 2)
         return complain(STATUS_USAGE,
                         "coalition: a command is missing; `coalition --help` lists them");
-    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0) {
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
+        strcmp(argv[1], "help") == 0) {
         print_help();
         flush_output();
         return STATUS_DONE;

@@ -127,6 +127,23 @@ error_t parse_words(int key, char *arg, struct argp_state *state, struct words *
     }
 }
 
+void check_verb(const struct argp_state *state, const struct words *w, const char *const *verbs)
+{
+    struct mk_buf list = {0};
+
+    if (w->n == 0)
+        return;
+    for (const char *const *v = verbs; *v != NULL; v++) {
+        if (strcmp(w->v[0], *v) == 0) {
+            mk_buf_done(&list);
+            return;
+        }
+        mk_buf_printf(&list, "%s%s", v == verbs ? "" : v[1] != NULL ? ", " : " or ", *v);
+    }
+    wrong_usage(state, "no command \"%s\"; %.*s is wanted", w->v[0], (int)list.n,
+                (const char *)list.p);
+}
+
 error_t parse_reach(int key, char *arg, struct argp_state *state, struct reach *r)
 {
     uint32_t ms;

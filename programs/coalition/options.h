@@ -39,6 +39,10 @@ struct words {
 error_t parse_words(int key, char *arg, struct argp_state *state, struct words *w, unsigned least,
                     unsigned most, const char *wanted);
 
+/** At the end of the words: the first is one of those of the list (ends with NULL), else the
+ * program ends with 2 and a line that has them. */
+void check_verb(const struct argp_state *state, const struct words *w, const char *const *verbs);
+
 #define TIMEOUT_MS_DEFAULT 10000u
 
 /** Who reaches out, with what, and for how long. */

@@ -191,7 +191,8 @@ int write_file(const char *path, struct mk_bytes content, unsigned mode, struct 
     unlink(temporary);
     fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
     if (fd < 0)
-        return mk_fault(reterr, MK_EIO, "%s: %s", temporary, strerror(errno));
+        return mk_fault(reterr, errno == ENOENT || errno == ENOTDIR ? MK_EINVALID : MK_EIO,
+                        "%s: %s", path, strerror(errno));
     rv = write_all(fd, content);
     if (close(fd) != 0 || rv != 0 || rename(temporary, path) != 0) {
         rv = mk_fault(reterr, MK_EIO, "%s: %s", path, strerror(errno));

@@ -167,7 +167,7 @@ def same_bytes(folder):
         said = facts('handshake', COMPLETE, '-o', os.path.join(folder, name))
         kept.append([open(p, 'rb').read() for p in said['files']])
     assert kept[0] == kept[1]
-    refused(1, 'Not a directory', 'handshake', COMPLETE, '-o', COMPLETE)
+    refused(2, 'Not a directory', 'handshake', COMPLETE, '-o', COMPLETE)
     assert run('handshake')[0] == 2
     refused(2, 'No such file', 'handshake', os.path.join(folder, 'none'))
 

@@ -6,6 +6,7 @@
 Every wrong usage and every bad file is status 2 and one line that names the rule and where help
 is. Speaks TAP.
 """
+import fcntl
 import os
 import subprocess
 import time
@@ -118,4 +119,51 @@ def words(folder):
     assert status == 1 and out.startswith('fingerprint and members: differ\nanchors: differ\n'), out
 
 
-frame.main(usage, keys, kinds, maps, deadline, output, words)
+def hints(folder):
+    """a wrong verb, id or folder is found before anybody is asked, with the hint"""
+    none = os.path.join(folder, 'none')
+    for command, words in (('atlas', 'list, get or publish'), ('map', 'get, list or watch'),
+                           ('stream', 'tail or publish')):
+        refused(2, f'no command "foo"; {words} is wanted; `coalition {command} --help`',
+                command, 'foo', SUPERCHAIN, 'a', *(['b'] if command != 'atlas' else []))
+    atlas = '`coalition atlas --help` tells more'
+    refused(2, atlas, 'atlas', 'get', SUPERCHAIN)
+    refused(2, atlas, 'atlas', 'get', SUPERCHAIN, 'ab')
+    refused(2, atlas, 'atlas', 'publish', SUPERCHAIN, '--member', 'ab', '--key', none)
+    refused(2, 'none: No such file', 'atlas', 'publish', SUPERCHAIN, '--member', 'ab' * 20, '--key', none)
+    refused(2, '`coalition map --help` tells more', 'map', 'get', SUPERCHAIN, 'atlas', 'cards')
+    refused(2, '`coalition stream --help`', 'stream', 'publish', '--surface', 'ab')
+    refused(2, '`coalition deploy --help`', 'deploy', SUPERCHAIN, '--component', 'x', '--key', none,
+            '-o', none)
+    refused(2, '`coalition stable-id --help`', 'stable-id', 'a|b')
+    assert run('-h') == run('--help') and run('-h')[0] == 0
+    refused(2, 'nope: No such file or directory, and it is no JSON', 'check', 'jwt', 'a.b.c', '--key',
+            'nope')
+    refused(2, 'none/k: No such file', 'key', 'new', os.path.join(none, 'k'))
+    refused(2, 'none/d: No such file', 'handshake', SUPERCHAIN, '-o', os.path.join(none, 'd'))
+
+
+def mistyped(folder):
+    """what was likely meant as an id, and is hashed as a text, is warned of"""
+    for word, warns in (('ab' * 31, True), ('0x' + 'ab' * 32, True), ('ab' * 31 + 'xy', True),
+                        ('ab' * 32, False), ('mainnet', False), ('dead', False)):
+        for args in (['derive', word, 's'], ['stable-id', 'n', '--network', word]):
+            p = subprocess.run([frame.PROGRAM, *args], capture_output=True, text=True, timeout=60)
+            assert p.returncode == 0 and ('is hashed as a text' in p.stderr) == warns, (args, p)
+            assert facts(*args)['hashed'] == (None if word == 'ab' * 32 else word), args
+
+
+def locked(folder):
+    """a node whose directory another one has says which directory"""
+    key = os.path.join(folder, 'k')
+    facts('key', 'new', key)
+    node = write(folder, 'node.toml', 'key = "k"\nlisten = "127.0.0.1:0"\ndir = "state"\n'
+                 'components = []\n')
+    os.mkdir(os.path.join(folder, 'state'))
+    held = os.open(os.path.join(folder, 'state'), os.O_RDONLY)
+    fcntl.flock(held, fcntl.LOCK_EX)
+    refused(1, 'state: the directory is in use by another process', 'node', node)
+    os.close(held)
+
+
+frame.main(usage, keys, kinds, maps, deadline, output, words, hints, mistyped, locked)
