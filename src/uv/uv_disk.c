@@ -308,6 +308,7 @@ static void write_sync_done(struct mk_uv_job *j)
 
     note_time(f);
     f->req = NULL;
+    mk_uv_env_of(f->base.env)->n_writes--;
     w->cb(w, f->status);
 }
 
@@ -326,6 +327,7 @@ void mk_uv_disk_write_sync(struct mk_file *base, struct mk_write_sync *w)
 
     MK_ASSERT(f->req == NULL);
     f->req = w;
+    e->n_writes++;
     if (w->n <= HERE_BYTES && f->slow < SLOW_LIMIT) {
         f->here.cb = write_sync_here;
         mk_list_add_tail(&e->writes, &f->here.node);

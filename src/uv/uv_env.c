@@ -481,6 +481,14 @@ static void env_reap(uv_handle_t *h, void *arg)
         mk_uv_input_reap((uv_process_t *)h);
 }
 
+/* Whoever closed while it wrote ends when the write does. Who did not close may start the next
+ * write when he hears of one, so not for ever. */
+static void env_end_writes(struct mk_uv_env *e)
+{
+    for (unsigned i = 0; e->n_writes > 0 && i < 64; i++)
+        mk_loop_turn(&e->base, 1000);
+}
+
 void mk_loop_free(struct mk_env *base)
 {
     struct mk_uv_env *e;
@@ -488,6 +496,7 @@ void mk_loop_free(struct mk_env *base)
     if (base == NULL)
         return;
     e = mk_uv_env_of(base);
+    env_end_writes(e);
     mk_uv_pool_done(&e->disk);
     mk_uv_pool_done(&e->work);
     env_drop_done(e);

@@ -72,6 +72,7 @@ struct mk_uv_env {
     struct mk_list deferred; /* struct mk_uv_deferred.node */
     struct mk_list dirty;    /* struct mk_uv_sock.dirty: something to send */
     struct mk_list writes;   /* struct mk_uv_deferred.node: to be done when all is sent */
+    unsigned n_writes;       /* in flight: in writes, or on a disk thread */
     uv_async_t wake;         /* a job ended */
     pthread_mutex_t done_lock;
     pthread_cond_t finished; /* a job came to done */

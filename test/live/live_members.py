@@ -155,11 +155,14 @@ def another_roster(up, load):
     """a new node takes the leader's place under load; whoever reads follows"""
     left = leader(up)
     newcomer = Newcomer(up)
+    # not the newcomer's own key: of two processes with one key each ends the other's links
+    stranger = os.path.join(up.dir, 'stranger.key')
+    ask('key', 'new', stranger)
     try:
         with load:
             load.more(1)
             status, _, err = run('committee', up.file, '--component', 'atlas', '--add',
-                                 newcomer.peer, '--key', os.path.join(newcomer.dir, 'node.key'))
+                                 newcomer.peer, '--key', stranger)
             assert status == 1 and 'neither by the operator nor by a majority' in err, err
 
             def added():

@@ -38,6 +38,7 @@ def advice(up):
             assert any('not run here: oracle' in line for line in said), said
         finally:
             p.send_signal(signal.SIGINT)
+            p.stdout.read()  # to its end: `up` says that it stops, and a lost word is a failure
             p.stdout.close()
             assert p.wait(60) == 0
 

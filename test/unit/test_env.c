@@ -711,6 +711,35 @@ static bool synced_all(void *arg)
     return s[0].done && s[1].done && s[2].done;
 }
 
+static void last_cb(struct mk_write_sync *w, int status)
+{
+    struct synced *s = mk_container_of(w, struct synced, w);
+
+    mk_file_close(s->f);
+    s->status = status;
+    s->done = true;
+}
+
+/* Who closes while it writes is told of the end, or could never end himself. */
+static void real_free_ends_writes(void **state)
+{
+    struct fixture *f = *state;
+    struct synced s[2] = {{.n = 10}, {.n = sizeof synced_bytes}};
+
+    for (unsigned i = 0; i < 2; i++) {
+        char path[2] = {(char)('a' + i), 0};
+
+        assert_int_equal(mk_file_open(f->a, &s[i].f, path, MK_OPEN_CREATE), 0);
+        s[i].w.cb = last_cb;
+        s[i].status = MK_EIO;
+        mk_write_sync(s[i].f, &s[i].w, synced_bytes, s[i].n, 0);
+    }
+    mk_loop_free(f->a);
+    f->a = f->b = NULL;
+    assert_true(s[0].done && s[1].done);
+    assert_true(s[0].status == 0 && s[1].status == 0);
+}
+
 /* Three files at once, twenty writes each, one of them of large ones. */
 static void write_sync(void **state)
 {
@@ -1217,6 +1246,7 @@ int main(void)
         BOTH(many_connections),
         REAL(real_no_descriptors),
         REAL(real_lock),
+        REAL(real_free_ends_writes),
         REAL(real_no_disk),
         REAL(real_timer_at_once),
         REAL(real_input_file),
