@@ -106,6 +106,17 @@ static int install_fetched(struct mk_consensus *c)
     return feed_install(c, c->fetch_from, c->fetch_term, &s);
 }
 
+/* libraft answers an installation of an old term with `rejected` unset; ours says it. */
+static int refuse_old(struct mk_consensus *c, uint64_t to, const struct mk_snapshot_meta *s)
+{
+    struct mk_message *m = mk_core_message(c, MK_MSG_APPEND_RESULT, to);
+
+    m->term = c->term;
+    m->rejected = s->index;
+    m->index = mk_log_last(&c->log);
+    return 0;
+}
+
 int mk_core_offered(struct mk_consensus *c, const struct mk_message *m)
 {
     const struct mk_snapshot_meta *s = m->snapshot;
@@ -115,7 +126,9 @@ int mk_core_offered(struct mk_consensus *c, const struct mk_message *m)
     /* Fault 5: an install during an install leaks both its parts. */
     if (c->installing && mk_core_cured(c, MK_CURE_INSTALL))
         return 0;
-    if (m->term < c->term || covered(c, s))
+    if (m->term < c->term)
+        return refuse_old(c, m->peer, s);
+    if (covered(c, s))
         return feed_install(c, m->peer, m->term, s); /* answered, not installed */
     if (c->installing)
         return feed_install(c, m->peer, m->term, s); /* uncured */
