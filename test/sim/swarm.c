@@ -4,7 +4,7 @@
  * checkers of cluster.h run after every event, the history is judged at the end. Every seed
  * runs twice, and both runs must be the same to the last event.
  *
- *     swarm                     SIM_SEEDS seeds (200), from SIM_FROM (1), every SIM_STEP-th (1)
+ *     swarm                     seeds SIM_FROM (1) to SIM_SEEDS (200), every SIM_STEP-th (1)
  *     swarm --seed N            one, with a line
  *     swarm --seed N --print    ... and every event of both runs
  *     swarm --seed N --bug NAME ... with a planted bug
@@ -166,6 +166,11 @@ static int all(void)
     uint64_t seeds = from_env("SIM_SEEDS", 200), operations = 0;
 
     printf("1..1\n");
+    if (from > seeds) {
+        printf("not ok 1 - no seed from SIM_FROM=%llu to SIM_SEEDS=%llu\n",
+               (unsigned long long)from, (unsigned long long)seeds);
+        return 1;
+    }
     for (uint64_t seed = from; seed <= seeds; seed += step)
         operations += run_twice(seed);
     printf("ok 1 - seeds %llu to %llu by %llu, each twice: %llu operations answered\n",
