@@ -227,11 +227,6 @@ enum mk_consensus_role mk_consensus_role(const struct mk_consensus *c)
     return c->role;
 }
 
-uint64_t mk_consensus_id(const struct mk_consensus *c)
-{
-    return c->o.id;
-}
-
 uint64_t mk_consensus_term(const struct mk_consensus *c)
 {
     return c->term;

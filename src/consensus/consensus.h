@@ -285,7 +285,6 @@ uint64_t mk_consensus_encode(const struct mk_consensus *c, unsigned i, struct mk
 /* --- queries ------------------------------------------------------------------------ */
 
 enum mk_consensus_role mk_consensus_role(const struct mk_consensus *c);
-uint64_t mk_consensus_id(const struct mk_consensus *c);
 uint64_t mk_consensus_term(const struct mk_consensus *c);
 uint64_t mk_consensus_vote(const struct mk_consensus *c);
 uint64_t mk_consensus_leader(const struct mk_consensus *c); /* 0: not known */

@@ -263,11 +263,6 @@ static void flush_cb(struct mk_task *t)
     flush(mk_container_of(t, struct mk_store, flush_task));
 }
 
-void mk_store_flush(struct mk_store *s)
-{
-    flush(s);
-}
-
 void mk_append_wake(struct mk_store *s)
 {
     if (gathered(s) && !s->writing)

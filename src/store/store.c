@@ -155,11 +155,3 @@ int mk_store_get(const struct mk_store_group *g, struct mk_bytes *ret, const cha
     *ret = mk_buf_bytes(&f->value);
     return 0;
 }
-
-void mk_store_each_fact(struct mk_store_group *g, const char *prefix,
-                        void (*cb)(void *arg, const char *key, struct mk_bytes value), void *arg)
-{
-    for (size_t i = 0; i < g->n_facts; i++)
-        if (strncmp(g->facts[i].key, prefix, strlen(prefix)) == 0)
-            cb(arg, g->facts[i].key, mk_buf_bytes(&g->facts[i].value));
-}

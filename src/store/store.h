@@ -114,9 +114,6 @@ void mk_store_forget(struct mk_store_group *g);
 
 /** A fact's value, lent until the key is put again. MK_ENOTFOUND. */
 int mk_store_get(const struct mk_store_group *g, struct mk_bytes *ret, const char *key);
-/** In order of key. */
-void mk_store_each_fact(struct mk_store_group *g, const char *prefix,
-                        void (*cb)(void *arg, const char *key, struct mk_bytes value), void *arg);
 
 /* --- appending ------------------------------------------------------------------------- */
 /* All: *ret_lsn may be NULL; bytes are copied. 0; MK_EIO: dead; MK_ELIMIT. */
@@ -155,8 +152,6 @@ void mk_store_wait(struct mk_store *s, struct mk_store_wait *w, uint64_t lsn);
 void mk_store_wait_cancel(struct mk_store_wait *w);
 /** The highest lsn known durable. */
 uint64_t mk_store_durable(const struct mk_store *s);
-/** Starts writing what is gathered now, rather than at the end of the turn. */
-void mk_store_flush(struct mk_store *s);
 /** Bytes gathered and not yet durable: the owner's back-pressure. */
 uint64_t mk_store_pending(const struct mk_store *s);
 

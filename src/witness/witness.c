@@ -192,14 +192,6 @@ struct mk_attestation *mk_witness_attestation(struct mk_witness *w)
     return w->verifies ? &w->face : NULL;
 }
 
-void mk_witness_reload(struct mk_witness *w)
-{
-    if (!w->verifies)
-        return;
-    judge_load(w);
-    witness_arm(w);
-}
-
 void mk_witness_status(const struct mk_witness *w, struct mk_witness_status *ret)
 {
     *ret = (struct mk_witness_status){.source = w->source,

@@ -36,9 +36,6 @@ struct mk_witness_watch {
 void mk_witness_watch(struct mk_witness *w, struct mk_witness_watch *x);
 void mk_witness_unwatch(struct mk_witness_watch *x); /* safe on a zeroed one */
 
-/** Loads the collateral anew, now. */
-void mk_witness_reload(struct mk_witness *w);
-
 /** What a quote that prover shows verifier must carry. */
 void mk_quote_bond_data(const struct mk_peer *prover, const struct mk_peer *verifier,
                         const uint8_t nonce[32], const uint8_t channel[32], uint8_t ret[64]);

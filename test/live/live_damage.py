@@ -15,26 +15,12 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
-import time
 import traceback
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-ROOT = os.path.dirname(os.path.dirname(HERE))
-PROGRAM = os.path.abspath(sys.argv[1])
-FILE = os.path.join(ROOT, 'examples', 'superchain.toml')
+sys.dont_write_bytecode = True
+from live_bed import FILE, PATIENCE, PROGRAM, until
+
 MEMBERS = ('atlas-1', 'atlas-2', 'atlas-3')
-PATIENCE = 60  # seconds for what should take one or two; reached only by a failure
-
-
-def until(condition, what):
-    deadline = time.monotonic() + PATIENCE
-    while True:
-        found = condition()
-        if found:
-            return found
-        assert time.monotonic() < deadline, f'waited {PATIENCE} s for {what}'
-        threading.Event().wait(0.1)
 
 
 def run(*args):

@@ -23,17 +23,14 @@ import sys
 import tempfile
 import threading
 import time
-import traceback
 
-PROGRAM, KV_NODE, CLIENTS = map(os.path.abspath, sys.argv[1:4])
+sys.dont_write_bytecode = True
+from live_bed import PATIENCE, PROGRAM, note, play
+
+KV_NODE, CLIENTS = map(os.path.abspath, sys.argv[2:4])
 MEMBERS, N_CLIENTS, KEYS = 3, 6, 3
 FAULTS = int(os.environ.get('LIVE_KILLS') or 5)
 SEED = int(os.environ.get('LIVE_SEED') or random.SystemRandom().randrange(1 << 32))
-PATIENCE = 60  # seconds for what should take one or two; reached only by a failure
-
-
-def note(text):
-    print('#', text, flush=True)
 
 
 def free_ports(n):
@@ -192,19 +189,11 @@ def changed(folder):
 
 
 def main():
-    tests, failed = (record, linearizable, changed), 0
+    tests = record, linearizable, changed
     print(f'1..{len(tests)}', flush=True)
     note(f'LIVE_SEED={SEED} LIVE_KILLS={FAULTS}')
     with tempfile.TemporaryDirectory(prefix='coalition-live-') as folder:
-        for number, test in enumerate(tests, 1):
-            try:
-                test(folder)
-                verdict = 'ok'
-            except Exception:  # reported, and the others go on
-                verdict, failed = 'not ok', failed + 1
-                for line in traceback.format_exc().splitlines():
-                    note(line)
-            print(f'{verdict} {number} - {test.__doc__}', flush=True)
+        failed = play(tests, folder)
     sys.exit(1 if failed else 0)
 
 

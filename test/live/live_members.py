@@ -4,23 +4,20 @@ rolling restart, another roster.
 
   live_members.py PROGRAM
 
-Speaks TAP. Signals only the members of its own `coalition up` (live_kills.py, Up) and a node
+Speaks TAP. Signals only the members of its own `coalition up` (live_bed.py, Up) and a node
 that it starts itself.
 """
 import json
 import os
-import re
 import shutil
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
-import traceback
 
 sys.dont_write_bytecode = True
-from live_kills import MEMBERS, PROGRAM, Load, Up, ask, note, on_term, run, until
+from live_bed import MEMBERS, PROGRAM, Load, ask, note, play_on_up, run, until
 
 
 def committee(up, *more):
@@ -183,31 +180,8 @@ def another_roster(up, load):
         newcomer.stop()
 
 
-def main():
-    signal.signal(signal.SIGTERM, on_term)
-    cases = (wiped, wiped_leader, handed_over, rolling, another_roster)
-    failed = 0
-    print(f'1..{len(cases)}', flush=True)
-    with tempfile.TemporaryDirectory(prefix='coalition-live-') as folder:
-        up = Up(folder)
-        try:
-            up.wait(lambda: up.ready, '`up` to be ready')
-            load = Load(up, [c['stable_id'] for c in ask('atlas', 'list', up.file)['cards']][:2])
-            for number, case in enumerate(cases, 1):
-                try:
-                    case(up, load)
-                    verdict = 'ok'
-                except Exception:  # reported, and the others go on
-                    verdict, failed = 'not ok', failed + 1
-                    for line in traceback.format_exc().splitlines():
-                        note(line)
-                print(f'{verdict} {number} - {case.__doc__}', flush=True)
-            for member, log in up.logs():
-                assert not re.search(r'Sanitizer|runtime error:|assertion', log, re.I), (member, log)
-        finally:
-            if up.process.poll() is None:
-                up.stop()
-    sys.exit(1 if failed else 0)
+def two_entries(up, _folder):
+    return up, Load(up, [c['stable_id'] for c in ask('atlas', 'list', up.file)['cards']][:2])
 
 
-main()
+play_on_up((wiped, wiped_leader, handed_over, rolling, another_roster), two_entries)

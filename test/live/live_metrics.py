@@ -16,10 +16,9 @@ import subprocess
 import sys
 import tempfile
 import time
-import traceback
 
 sys.dont_write_bytecode = True
-from live_kills import MEMBERS, PROGRAM, ROOT, Up, ask, note, on_term, run, until
+from live_bed import MEMBERS, PROGRAM, ROOT, Up, ask, on_term, play, run, unharmed, until
 
 SAMPLE = re.compile(r'([a-z_]+)(?:\{(.*)\})? (\S+)')
 LABEL = re.compile(r'([a-z_]+)="((?:[^"\\\n]|\\["\\n])*)"(,|$)')
@@ -228,25 +227,15 @@ def logs(w):
 def main():
     signal.signal(signal.SIGTERM, on_term)
     cases = (documented, numbers, not_ready, refusals, logs)
-    failed = 0
     print(f'1..{len(cases)}', flush=True)
     with tempfile.TemporaryDirectory(prefix='coalition-live-') as folder:
         w = Watched(folder)
         try:
-            for number, case in enumerate(cases, 1):
-                try:
-                    case(w)
-                    verdict = 'ok'
-                except Exception:  # reported, and the others go on
-                    verdict, failed = 'not ok', failed + 1
-                    for line in traceback.format_exc().splitlines():
-                        note(line)
-                print(f'{verdict} {number} - {case.__doc__}', flush=True)
+            failed = play(cases, w)
         finally:
             if w.up.process.poll() is None:
                 w.up.stop()
-        for member, log in w.up.logs():
-            assert not re.search(r'Sanitizer|runtime error:|assertion', log, re.I), (member, log)
+        unharmed(w.up)
     sys.exit(1 if failed else 0)
 
 

@@ -4,19 +4,17 @@ whole wait, and what is not known is said.
 
   live_newcomer.py PROGRAM
 
-Speaks TAP. Signals only the members of its own `coalition up` (live_kills.py, Up).
+Speaks TAP. Signals only the members of its own `coalition up` (live_bed.py, Up).
 """
 import json
-import re
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-import traceback
 
 sys.dont_write_bytecode = True
-from live_kills import FILE, MEMBERS, PROGRAM, Up, ask, note, on_term, run, until
+from live_bed import FILE, MEMBERS, PROGRAM, ask, play_on_up, run, until
 
 
 def advice(up):
@@ -111,30 +109,4 @@ def unknown(up):
     until(lambda: publish(up, card, '--hint', 'on')[0] == 0, 'the committee to go on')
 
 
-def main():
-    signal.signal(signal.SIGTERM, on_term)
-    cases = (advice, spelling, refused, traced, unknown)
-    failed = 0
-    print(f'1..{len(cases)}', flush=True)
-    with tempfile.TemporaryDirectory(prefix='coalition-live-') as folder:
-        up = Up(folder)
-        try:
-            up.wait(lambda: up.ready, '`up` to be ready')
-            for number, case in enumerate(cases, 1):
-                try:
-                    case(up)
-                    verdict = 'ok'
-                except Exception:  # reported, and the others go on
-                    verdict, failed = 'not ok', failed + 1
-                    for line in traceback.format_exc().splitlines():
-                        note(line)
-                print(f'{verdict} {number} - {case.__doc__}', flush=True)
-            for member, log in up.logs():
-                assert not re.search(r'Sanitizer|runtime error:|assertion', log, re.I), (member, log)
-        finally:
-            if up.process.poll() is None:
-                up.stop()
-    sys.exit(1 if failed else 0)
-
-
-main()
+play_on_up((advice, spelling, refused, traced, unknown))

@@ -18,36 +18,12 @@ import threading
 import time
 import traceback
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-ROOT = os.path.dirname(os.path.dirname(HERE))
-PROGRAM = os.path.abspath(sys.argv[1])
+sys.dont_write_bytecode = True
+from live_bed import PATIENCE, PROGRAM, ROOT, note, run, until
+
 EXAMPLES = os.path.join(ROOT, 'examples')
 MEMBERS = ('atlas-1', 'atlas-2', 'atlas-3')
-PATIENCE = 60    # seconds for what should take a few; reached only by a failure
 OTHER = '11' * 48  # a measurement that nobody requires
-
-
-def note(text):
-    print('#', text, flush=True)
-
-
-def until(condition, what, seconds=PATIENCE):
-    """Polls condition() until it gives something true; that."""
-    deadline = time.monotonic() + seconds
-    while True:
-        found = condition()
-        if found:
-            return found
-        assert time.monotonic() < deadline, f'waited {seconds} s for {what}'
-        threading.Event().wait(0.1)
-
-
-def run(*args, timeout=PATIENCE):
-    """(status, standard output, standard error)."""
-    p = subprocess.run([PROGRAM, *args], capture_output=True, text=True, timeout=timeout,
-                       stdin=subprocess.DEVNULL)
-    assert p.returncode >= 0 and 'Sanitizer' not in p.stderr, (args, p.returncode, p.stderr)
-    return p.returncode, p.stdout, p.stderr
 
 
 def emulator(folder, *options):

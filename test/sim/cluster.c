@@ -427,6 +427,19 @@ int cluster_set(struct cluster *c, const char *key, const char *value, uint64_t 
     return rv;
 }
 
+bool cluster_write_many(struct cluster *c, unsigned n)
+{
+    char key[16], value[16];
+
+    for (unsigned i = 0; i < n; i++) {
+        snprintf(key, sizeof key, "k%u", i % 37);
+        snprintf(value, sizeof value, "%u", i);
+        if (cluster_set(c, key, value, 5000) != 0)
+            return false;
+    }
+    return true;
+}
+
 const char *cluster_value(struct cluster *c, unsigned member, const char *key)
 {
     static char text[256];

@@ -137,6 +137,8 @@ int cluster_command(struct cluster *c, unsigned member, const char *command, uin
 int cluster_command_as(struct cluster *c, unsigned member, uint64_t session, uint64_t number,
                        const char *command, uint64_t ms, char answer[64]);
 int cluster_set(struct cluster *c, const char *key, const char *value, uint64_t ms);
+/** n writes, one after the other, to 37 keys; false when one is not acknowledged. */
+bool cluster_write_many(struct cluster *c, unsigned n);
 /** A member's own value of a key; "" for none. Lent until the world moves. */
 const char *cluster_value(struct cluster *c, unsigned member, const char *key);
 /** Every key acknowledged is there, with a value written at or after it, on all members. */

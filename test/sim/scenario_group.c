@@ -263,17 +263,6 @@ static void test_isolated_leader_commits_nothing(void **state)
 
 /* --- snapshots -------------------------------------------------------------------------------- */
 
-static void write_many(struct cluster *c, unsigned n)
-{
-    char key[16], value[16];
-
-    for (unsigned i = 0; i < n; i++) {
-        snprintf(key, sizeof key, "k%u", i % 37);
-        snprintf(value, sizeof value, "%u", i);
-        assert_int_equal(cluster_set(c, key, value, 5000), 0);
-    }
-}
-
 static void test_snapshot_catches_up_who_was_away(void **state)
 {
     struct cluster *c = ready(&(struct cluster_options){.seed = 20, .snapshot_entries = 40});
@@ -282,14 +271,14 @@ static void test_snapshot_catches_up_who_was_away(void **state)
 
     (void)state;
     world_crash(c->w, away);
-    write_many(c, 200);
+    assert_true(cluster_write_many(c, 200));
     cluster_status(c, (unsigned)cluster_leader(c), &s);
     assert_true(s.snapshot > 100);
     world_restart(c->w, away);
     assert_true(cluster_until_equal(c, 20000));
     cluster_status(c, away, &s);
     assert_true(s.snapshot > 100);
-    write_many(c, 20);
+    assert_true(cluster_write_many(c, 20));
     converge_and_end(c);
 }
 
@@ -298,13 +287,13 @@ static void test_restart_from_snapshot_and_log(void **state)
     struct cluster *c = ready(&(struct cluster_options){.seed = 21, .snapshot_entries = 40});
 
     (void)state;
-    write_many(c, 110);
+    assert_true(cluster_write_many(c, 110));
     for (unsigned i = 0; i < 3; i++)
         world_crash(c->w, i);
     for (unsigned i = 0; i < 3; i++)
         world_restart(c->w, i);
     assert_true(cluster_until_ready(c, 10000));
-    write_many(c, 5);
+    assert_true(cluster_write_many(c, 5));
     converge_and_end(c);
 }
 
@@ -365,7 +354,7 @@ static void test_a_retry_survives_fail_over_and_snapshot(void **state)
 
     (void)state;
     assert_int_equal(cluster_command_as(c, asker, 5, 1, "add 3", 3000, answer), 0);
-    write_many(c, 60);
+    assert_true(cluster_write_many(c, 60));
     for (unsigned i = 0; i < 3; i++)
         world_crash(c->w, i);
     for (unsigned i = 0; i < 3; i++)
@@ -407,7 +396,7 @@ static void test_certificates_carry_a_majority(void **state)
     struct mk_group *g;
 
     (void)state;
-    write_many(c, 30);
+    assert_true(cluster_write_many(c, 30));
     x.index = 30;
     assert_true(world_run_until(c->w, all_certified, &x, 3000));
     g = cluster_group(c, 0);
@@ -423,7 +412,7 @@ static void test_certificates_go_on_after_a_restart(void **state)
     struct certified x = {c, 13};
 
     (void)state;
-    write_many(c, 12);
+    assert_true(cluster_write_many(c, 12));
     for (unsigned i = 0; i < 3; i++)
         world_crash(c->w, i);
     for (unsigned i = 0; i < 3; i++)

@@ -102,17 +102,6 @@ static void test_a_wiped_leader_rejoins(void **state)
     end(c);
 }
 
-static void write_many(struct cluster *c, unsigned n)
-{
-    char key[16], value[16];
-
-    for (unsigned i = 0; i < n; i++) {
-        snprintf(key, sizeof key, "k%u", i % 37);
-        snprintf(value, sizeof value, "%u", i);
-        assert_int_equal(cluster_set(c, key, value, 5000), 0);
-    }
-}
-
 static void test_a_wiped_member_gets_a_snapshot(void **state)
 {
     struct cluster *c = ready(&(struct cluster_options){.seed = 3, .snapshot_entries = 40});
@@ -120,12 +109,12 @@ static void test_a_wiped_member_gets_a_snapshot(void **state)
     unsigned wiped = cluster_follower(c);
 
     (void)state;
-    write_many(c, 150);
+    assert_true(cluster_write_many(c, 150));
     lose(c, wiped);
     assert_true(becomes(c, wiped, MK_GROUP_FOLLOWING, 10000));
     cluster_status(c, wiped, &s);
     assert_true(s.snapshot > 0);
-    write_many(c, 60);
+    assert_true(cluster_write_many(c, 60));
     end(c);
 }
 

@@ -1,14 +1,12 @@
 /* test_jws.c - compact JWS: what the standards print, what must be refused, and
  * the cases of others (skipped where they are not there). */
-#include "unit.h"
+#include "vectors.h"
 
-#include <jansson.h>
 #include <openssl/core_names.h>
 #include <openssl/ec.h>
 #include <openssl/ecdsa.h>
 #include <openssl/evp.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "codec/base64url.h"
 #include "crypto/ecdsa.h"
@@ -425,17 +423,6 @@ static void test_base64url(void **state)
 
 /* --- cases of others ------------------------------------------------------------------ */
 
-static json_t *load(const char *name)
-{
-    const char *root = getenv("MK_VECTORS");
-    char path[512];
-
-    if (root == NULL)
-        return NULL;
-    snprintf(path, sizeof path, "%s/open/%s", root, name);
-    return json_load_file(path, 0, NULL);
-}
-
 static const char *text(const json_t *o, const char *key)
 {
     return json_string_value(json_object_get(o, key));
@@ -470,13 +457,12 @@ static void refused_by_all(const char *token)
 
 static void test_wycheproof(void **state)
 {
-    json_t *file = load("crypto/wycheproof/json_web_signature_test.json"), *group, *test;
+    json_t *file = vectors_json("open/crypto/wycheproof/json_web_signature_test.json"), *group,
+           *test;
     unsigned n = 0, n_valid = 0;
     size_t i, j;
 
     (void)state;
-    if (file == NULL)
-        skip();
     json_array_foreach(json_object_get(file, "testGroups"), i, group)
     {
         json_t *o = json_object_get(group, "public");
@@ -502,18 +488,16 @@ static void test_wycheproof(void **state)
 
 static void test_cookbook(void **state)
 {
-    static const char *const names[] = {"jwt/jose-cookbook/jws_4_3.ecdsa_signature.json",
-                                        "jwt/jose-cookbook/curve25519_jws.json"};
+    static const char *const names[] = {"open/jwt/jose-cookbook/jws_4_3.ecdsa_signature.json",
+                                        "open/jwt/jose-cookbook/curve25519_jws.json"};
 
     (void)state;
     for (size_t i = 0; i < 2; i++) {
-        json_t *file = load(names[i]), *input = json_object_get(file, "input");
+        json_t *file = vectors_json(names[i]), *input = json_object_get(file, "input");
         const char *token = text(json_object_get(file, "output"), "compact");
         char payload[512];
         struct key k;
 
-        if (file == NULL)
-            skip();
         assert_true(jwk(&k, json_object_get(input, "key"), text(input, "alg")));
         assert_int_equal(verify(token, &k, payload, sizeof payload), 0);
         assert_string_equal(payload, text(input, "payload"));
@@ -523,11 +507,10 @@ static void test_cookbook(void **state)
 
 static void test_cookbook_hs256_refused(void **state)
 {
-    json_t *file = load("jwt/jose-cookbook/jws_4_4.hmac-sha2_integrity_protection.json");
+    json_t *file =
+        vectors_json("open/jwt/jose-cookbook/jws_4_4.hmac-sha2_integrity_protection.json");
 
     (void)state;
-    if (file == NULL)
-        skip();
     refused_by_all(text(json_object_get(file, "output"), "compact"));
     json_decref(file);
 }

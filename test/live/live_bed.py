@@ -1,0 +1,276 @@
+"""What the live tests share: the program, `coalition up`, a load of cards, cases in TAP.
+
+A test that imports this is called with PROGRAM first. Only processes that its own
+`coalition up` says it started, and that are still its children, are ever signalled.
+"""
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import traceback
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
+PROGRAM = os.path.abspath(sys.argv[1])
+FILE = os.path.join(ROOT, 'examples', 'superchain.toml')
+MEMBERS = 3
+PATIENCE = 60  # seconds for what should take one or two; reached only by a failure
+
+
+def note(text):
+    print('#', text, flush=True)
+
+
+def until(condition, what, seconds=PATIENCE):
+    """Polls condition() until it gives something true; that."""
+    deadline = time.monotonic() + seconds
+    while True:
+        found = condition()
+        if found:
+            return found
+        assert time.monotonic() < deadline, f'waited {seconds} s for {what}'
+        threading.Event().wait(0.05)
+
+
+def run(*args, timeout=PATIENCE):
+    """(status, standard output, standard error)."""
+    p = subprocess.run([PROGRAM, *args], capture_output=True, text=True, timeout=timeout,
+                       stdin=subprocess.DEVNULL)
+    assert p.returncode >= 0 and 'Sanitizer' not in p.stderr, (args, p.returncode, p.stderr)
+    return p.returncode, p.stdout, p.stderr
+
+
+def ask(*args):
+    status, out, err = run(*args, '--json')
+    assert status == 0, (args, status, err)
+    return json.loads(out)
+
+
+class Up:
+    """`coalition up`: the members it says it started, as they live now."""
+
+    def __init__(self, folder, file=FILE):
+        self.dir = os.path.join(folder, 'state')
+        self.file = os.path.join(self.dir, 'local.toml')
+        self.key = os.path.join(self.dir, 'operator.key')
+        self.changed = threading.Condition()
+        self.members, self.ended, self.ready = {}, {}, False
+        self.stopped = set()
+        self.errors = open(os.path.join(folder, 'up.stderr'), 'w+', encoding='utf-8')
+        self.process = subprocess.Popen([PROGRAM, 'up', file, '--dir', self.dir, '--json'],
+                                        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                        stderr=self.errors, text=True)
+        self.reader = threading.Thread(target=self._read, daemon=True)
+        self.reader.start()
+
+    def _read(self):
+        for line in self.process.stdout:
+            event = json.loads(line)
+            with self.changed:
+                if event['event'] == 'started':
+                    self.members[event['member']] = event
+                elif event['event'] == 'ended':
+                    self.ended[event['member']] = event['status']
+                elif event['event'] == 'ready':
+                    self.ready = True
+                self.changed.notify_all()
+
+    def wait(self, condition, what, seconds=PATIENCE):
+        with self.changed:
+            there = self.changed.wait_for(
+                lambda: condition() or self.process.poll() is not None, seconds)
+            assert there and condition(), f'waited for {what}: {self.said()}'
+
+    def said(self):
+        with open(self.errors.name, encoding='utf-8') as f:
+            return f.read() or 'it said nothing'
+
+    def pid(self, member):
+        """Its process, proven to be a child of this `up`."""
+        pid = self.members[member]['pid']
+        with open(f'/proc/{pid}/stat', encoding='utf-8') as f:
+            parent = f.read().rpartition(')')[2].split()[1]
+        assert parent == str(self.process.pid), f'{member}: process {pid} is not ours'
+        return pid
+
+    def signal(self, member, signo):
+        os.kill(self.pid(member), signo)
+        (self.stopped.add if signo == signal.SIGSTOP else self.stopped.discard)(member)
+
+    def kill(self, members):
+        """Kills them with -9 and waits until each was started again."""
+        starts = {m: self.members[m]['starts'] for m in members}
+        for m in members:
+            self.signal(m, signal.SIGKILL)
+        for m in members:
+            self.wait(lambda m=m: self.members[m]['starts'] > starts[m], f'{m} to be restarted')
+            assert self.ended[m] == signal.SIGKILL, f'{m} ended with {self.ended[m]}, not by us'
+
+    def peak(self, member):
+        """Bytes of memory it ever held."""
+        with open(f'/proc/{self.pid(member)}/status', encoding='utf-8') as f:
+            return int(re.search(r'VmHWM:\s*(\d+) kB', f.read()).group(1)) * 1024
+
+    def instrumented(self, member):
+        with open(f'/proc/{self.pid(member)}/maps', encoding='utf-8') as f:
+            return re.search(r'lib[at]san', f.read()) is not None
+
+    def logs(self):
+        """What the members wrote at their end: a sanitizer's word fails the run."""
+        for m in self.members:
+            with open(os.path.join(self.dir, m, 'log'), encoding='utf-8', errors='replace') as f:
+                yield m, f.read()
+
+    def stop(self):
+        for m in list(self.stopped):
+            self.signal(m, signal.SIGCONT)
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+        try:
+            status = self.process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            self.process.kill()  # its members die with it: PR_SET_PDEATHSIG
+            self.process.wait()
+            raise
+        self.reader.join(PATIENCE)
+        self.process.stdout.close()
+        self.errors.close()
+        return status
+
+
+class Load:
+    """A thread an entry, each publishing its card again and again while the load is on."""
+
+    def __init__(self, up, entries):
+        self.up, self.entries = up, entries
+        self.acknowledged = {e: (0, None) for e in entries}  # version, hint
+        self.number, self.count, self.refusals, self.broken = 0, 0, [], []
+        self.changed = threading.Condition()
+        self.on = False
+        self.threads = []
+
+    def publish(self, entry, timeout=20):
+        """One card; (status, standard error). Notes what was acknowledged."""
+        with self.changed:
+            self.number += 1
+            hint = f'live:{self.number}'
+        status, out, err = run('atlas', 'publish', self.up.file, '--member', entry, '--key',
+                               self.up.key, '--hint', hint, '--timeout', str(timeout), '--json')
+        with self.changed:
+            if status == 0:
+                version = json.loads(out)['version']
+                assert version > self.acknowledged[entry][0], (
+                    f'{entry}: {version} acknowledged after {self.acknowledged[entry][0]}')
+                self.acknowledged[entry] = (version, hint)
+                self.count += 1
+            else:
+                assert status == 3 and err.strip(), f'an update ended with {status}: {err}'
+                self.refusals.append((status, err.strip()))
+            self.changed.notify_all()
+        return status, err
+
+    def _work(self, entry):
+        try:
+            while self.on:
+                self.publish(entry)
+        except Exception:  # told by check()
+            with self.changed:
+                self.broken.append(traceback.format_exc())
+                self.changed.notify_all()
+
+    def __enter__(self):
+        self.on, self.broken = True, []
+        self.threads = [threading.Thread(target=self._work, args=(e,)) for e in self.entries]
+        for t in self.threads:
+            t.start()
+        return self
+
+    def __exit__(self, *_):
+        self.on = False
+        for t in self.threads:
+            t.join()
+
+    def more(self, n):
+        """Waits until n more cards were acknowledged."""
+        with self.changed:
+            wanted = self.count + n
+            self.changed.wait_for(lambda: self.count >= wanted or self.broken, PATIENCE)
+            assert not self.broken, self.broken[0]
+            assert self.count >= wanted, (
+                f'no {n} more cards in {PATIENCE} s; last refused: {self.refusals[-1:]}')
+
+    def check(self):
+        """Each acknowledged card, and all members alike."""
+        assert not self.broken, self.broken[0]
+        agree(self.up)
+        for entry, (version, hint) in self.acknowledged.items():
+            card = ask('atlas', 'get', self.up.file, entry)
+            assert card['version'] >= version, (
+                f'{entry}: version {card["version"]}, {version} was acknowledged')
+            if card['version'] == version and hint is not None:
+                assert card['endpoint_hints'] == [hint], (card, hint)
+
+
+def agree(up):
+    """Waits until all members have the same; the applied index."""
+    seen = []
+
+    def same():
+        status, out, _ = run('status', up.file, '--json')
+        nodes = json.loads(out)['nodes'] if status == 0 else []
+        atlas = [c for n in nodes for c in n.get('components', []) if c['component'] == 'atlas']
+        seen[:] = [(c['state'], c['applied'], [s['index'] for s in c['surfaces']]) for c in atlas]
+        return len(atlas) == MEMBERS and all(s[1:] == seen[0][1:] for s in seen) and seen[0][1]
+    try:
+        return until(same, 'all members to agree')
+    except AssertionError as e:
+        raise AssertionError(f'{e}: {seen}') from None
+
+
+def unharmed(up):
+    """No sanitizer and no assertion had a word in any member's log."""
+    for member, log in up.logs():
+        assert not re.search(r'Sanitizer|runtime error:|assertion', log, re.I), (member, log[-4000:])
+
+
+def on_term(*_):
+    """A test runner lost its patience: unwinding goes through Up.stop."""
+    sys.exit(1)
+
+
+def play(cases, *args, after=lambda seconds: None):
+    """Prints each case's verdict; how many failed. One that fails is reported, the others go on."""
+    failed = 0
+    for number, case in enumerate(cases, 1):
+        began = time.monotonic()
+        try:
+            case(*args)
+            verdict = 'ok'
+        except Exception:
+            verdict, failed = 'not ok', failed + 1
+            for line in traceback.format_exc().splitlines():
+                note(line)
+        after(time.monotonic() - began)
+        print(f'{verdict} {number} - {case.__doc__}', flush=True)
+    return failed
+
+
+def play_on_up(cases, args=lambda up, folder: (up,), file=lambda folder: FILE):
+    """A whole test: `up` with file(folder), the cases with args(up, folder), the members' logs."""
+    signal.signal(signal.SIGTERM, on_term)
+    print(f'1..{len(cases)}', flush=True)
+    with tempfile.TemporaryDirectory(prefix='coalition-live-') as folder:
+        up = Up(folder, file(folder))
+        try:
+            up.wait(lambda: up.ready, '`up` to be ready')
+            failed = play(cases, *args(up, folder))
+            unharmed(up)
+        finally:
+            if up.process.poll() is None:
+                up.stop()
+    sys.exit(1 if failed else 0)
