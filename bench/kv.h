@@ -7,7 +7,7 @@
 #include <mosaik/node.h>
 
 #define KV_MEMBERS_MAX 15u
-#define KV_GROUPS_MAX 1024u
+#define KV_GROUPS_MAX 10240u
 
 #define KV_PUT_TABLE(F, S) \
     F(S, mk_blob, key)     \

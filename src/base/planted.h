@@ -23,6 +23,7 @@ enum mk_planted {
     MK_PLANTED_FORGED_HEAD,     /* members sign a state that they do not have, at times */
     MK_PLANTED_SIGNED_TWICE,    /* member 0 signs two heads for one index, at times */
     MK_PLANTED_UNBOUNDED_QUEUE, /* commands on their way have no limit */
+    MK_PLANTED_QUIET_BEHIND,    /* a group falls quiet in any term, whoever holds what */
 };
 
 #ifdef MK_PLANTED_BUGS

@@ -54,6 +54,7 @@ int mk_consensus_submit(struct mk_consensus *c, uint64_t *ret_first, struct mk_b
             return MK_ELIMIT;
     if (c->backlog > MK_CONSENSUS_BACKLOG_BYTES)
         return MK_EFULL;
+    mk_core_wake(c, /* tell_leader= */ false);
     entries = mk_alloc(n * sizeof *entries);
     for (unsigned i = 0; i < n; i++)
         entries[i] = (struct mk_entry){c->term, MK_ENTRY_COMMAND, blobs[i]};
@@ -151,6 +152,7 @@ int mk_consensus_change(struct mk_consensus *c, uint64_t *ret_index,
         return rv;
     if (c->role != MK_ROLE_LEADER || raft_transferee(&c->raft) != 0)
         return MK_ENOTLEADER;
+    mk_core_wake(c, /* tell_leader= */ false);
     if (mk_configuration_check(&conf) != 0 || distance(&c->conf, &conf) != 1)
         return MK_EINVALID;
     if (c->raft.configuration_uncommitted_index != 0)
@@ -195,6 +197,7 @@ int mk_consensus_transfer(struct mk_consensus *c, uint64_t id, uint64_t now_ms)
         return rv;
     if (c->role != MK_ROLE_LEADER || raft_transferee(&c->raft) != 0)
         return MK_ENOTLEADER;
+    mk_core_wake(c, /* tell_leader= */ false);
     if (id == 0)
         id = best_voter(c);
     s = mk_configuration_find(&c->conf, id);

@@ -213,6 +213,13 @@ void mk_consensus_effects(struct mk_consensus *c, struct mk_effects *ret)
     c->fx_meta = c->fx_role = c->fx_commit = c->fx_fetch = c->fx_install = false;
 }
 
+uint64_t mk_core_last_term(const struct mk_consensus *c)
+{
+    uint64_t last = mk_log_last(&c->log);
+
+    return last == c->snap.index && last > 0 ? c->snap.term : mk_log_term(&c->log, last);
+}
+
 uint64_t mk_consensus_encode(const struct mk_consensus *c, unsigned i, struct mk_buf *out)
 {
     MK_ASSERT(i < c->n_lent);

@@ -224,6 +224,22 @@ void mk_consensus_gone(struct mk_consensus *c, uint64_t id);
  * leader lease: link hints would make it unsound. */
 int mk_consensus_read(struct mk_consensus *c, uint64_t *ret_ticket, uint64_t now_ms);
 
+/* --- quiet -------------------------------------------------------------------------- */
+/* A group with nothing to do needs no heartbeats: see quiet.c. The owner asks for it when
+ * nothing happened for a while, and says that the leader's process lives, or is silent. */
+
+/** A leader asks all it has links to to fall quiet with it; mk_consensus_is_quiet() once they
+ * have. A member that is quiet has no deadline (UINT64_MAX) until something wakes it: submit,
+ * change, read, transfer, most messages, a link that comes or goes, mk_consensus_wake().
+ * MK_ENOTLEADER; MK_EFULL: not now, something is under way, or somebody does not agree yet. */
+int mk_consensus_rest(struct mk_consensus *c, uint64_t now_ms);
+bool mk_consensus_is_quiet(const struct mk_consensus *c);
+/** The process of that server was heard at that time. Counts for a quiet follower whose leader
+ * it is; call it before whatever may wake such a one. */
+void mk_consensus_heard(struct mk_consensus *c, uint64_t id, uint64_t at_ms);
+/** Its timers run again, from when the leader's process was heard last. */
+void mk_consensus_wake(struct mk_consensus *c, uint64_t now_ms);
+
 /* --- snapshots ---------------------------------------------------------------------- */
 /* Taking one: mk_consensus_describe() when the machine is frozen at index; write the
  * file; fill in handle; make the store's snapshot record durable; then

@@ -3,6 +3,7 @@
  *   receive.c   messages, and the guards before the core sees them
  *   step.c      one raft_step(): event in, update collected into pending effects
  *   election.c  the clock that may run ahead: hints that end a wait
+ *   quiet.c     falling quiet together, and waking
  *   read.c      rounds of PING and PONG for linearizable reads
  *   change.c    submit, configurations, transfer
  *   snapshot.c  describe, compact, fetch, install
@@ -26,9 +27,10 @@ enum fetch_state {
 /** What we know of another server, besides the core's progress. */
 struct mk_core_peer {
     uint64_t id;
-    uint64_t round; /* leader: the highest PING it answered in this term */
-    bool up;        /* link hint */
-    bool gone;      /* never waited for */
+    uint64_t round;       /* leader: the highest PING it answered in this term */
+    uint64_t quiet_round; /* leader: it sleeps since that round, or slept */
+    bool up;              /* link hint */
+    bool gone;            /* never waited for */
 };
 
 struct mk_consensus {
@@ -49,13 +51,21 @@ struct mk_consensus {
 
     /* election.c */
     uint64_t now;        /* the owner's clock, never going back */
-    uint64_t ahead;      /* the core's clock is this much further */
+    int64_t ahead;       /* the core's clock is this much further, or behind (quiet.c) */
     uint64_t heard;      /* when the leader of this term last spoke; owner's clock */
     uint64_t hint_at;    /* stop waiting for a leader then; 0: no hint */
     unsigned hint_tries; /* since a leader was last heard */
     bool leader_lost;    /* the link to the known leader broke */
     struct mk_core_peer peers[2 * MK_CONSENSUS_SERVERS_MAX];
     unsigned n_peers;
+
+    /* quiet.c */
+    bool quiet;           /* the core's clock stands still: */
+    uint64_t quiet_at;    /* since then */
+    uint64_t beat;        /* when the leader's process was heard last */
+    uint64_t quiet_round; /* leader: the last one asked */
+    bool quiet_asked;     /* it stands: nothing else was said since */
+    bool quiet_ever;      /* asked in this leadership */
 
     /* read.c */
     uint64_t read_round; /* the last one sent */
@@ -109,6 +119,9 @@ void mk_core_configuration_back(struct mk_configuration *ret, const struct raft_
 void mk_core_configuration_at(const struct mk_consensus *c, struct mk_configuration *ret,
                               uint64_t *ret_index, uint64_t index);
 
+/** The term of the last entry, or of the snapshot it ends with. */
+uint64_t mk_core_last_term(const struct mk_consensus *c);
+
 /* messages to be sent */
 struct mk_message *mk_core_message(struct mk_consensus *c, enum mk_message_kind kind, uint64_t to);
 /** Forgets AppendEntries not yet sent whose entries the log holds no more. */
@@ -122,6 +135,15 @@ void mk_core_heard_leader(struct mk_consensus *c);
 bool mk_core_leader_is_lost(const struct mk_consensus *c);
 uint64_t mk_core_deadline(const struct mk_consensus *c);
 struct mk_core_peer *mk_core_peer(struct mk_consensus *c, uint64_t id); /* NULL: table full */
+
+/* quiet.c */
+uint64_t mk_core_time(const struct mk_consensus *c); /* the core's clock */
+void mk_core_wake(struct mk_consensus *c, bool tell_leader);
+void mk_core_quiet_asked(struct mk_consensus *c, const struct mk_message *m);
+void mk_core_quiet_ack(struct mk_consensus *c, const struct mk_message *m);
+void mk_core_woken(struct mk_consensus *c, const struct mk_message *m);
+/** The leader's role ended. */
+void mk_core_quiet_role(struct mk_consensus *c);
 
 /* read.c */
 void mk_core_read_flush(struct mk_consensus *c);

@@ -13,7 +13,7 @@
  *            put ahead to the end of its timer. All followers get the hint together,
  *            so they take turns: RANK_MS apart, in an order that changes with the term.
  *
- * The core sees now + ahead; ahead only grows, so its time never goes back, and a
+ * The core sees now + ahead (quiet.c: or stands still); its time never goes back, and a
  * deadline of the core's is now's by subtracting.
  *
  * A pre-vote that found no majority (the others had not noticed yet) is tried again
@@ -114,6 +114,8 @@ void mk_consensus_link(struct mk_consensus *c, uint64_t id, bool up, uint64_t no
     p = mk_core_peer(c, id);
     if (p == NULL || p->up == up)
         return;
+    if (c->role == MK_ROLE_LEADER || id == c->leader)
+        mk_core_wake(c, /* tell_leader= */ false);
     p->up = up;
     if (!up && c->role == MK_ROLE_FOLLOWER && id == c->leader) {
         c->leader_lost = true;
@@ -135,8 +137,8 @@ static int run_ahead(struct mk_consensus *c)
 {
     raft_time end = raft_timeout(&c->raft);
 
-    if (end > c->now + c->ahead)
-        c->ahead = end - c->now;
+    if (end > mk_core_time(c))
+        c->ahead += (int64_t)(end - mk_core_time(c));
     return core_timeout(c);
 }
 
@@ -163,9 +165,11 @@ int mk_consensus_timeout(struct mk_consensus *c, uint64_t now_ms)
 
     if (rv != 0)
         return rv;
+    if (c->quiet)
+        return 0;
     if (c->hint_at != 0 && c->now >= c->hint_at)
         rv = hint_fire(c);
-    if (rv == 0 && c->now + c->ahead >= raft_timeout(&c->raft))
+    if (rv == 0 && mk_core_time(c) >= raft_timeout(&c->raft))
         rv = core_timeout(c);
     if (rv == 0)
         mk_core_read_timeout(c);
@@ -175,8 +179,11 @@ int mk_consensus_timeout(struct mk_consensus *c, uint64_t now_ms)
 uint64_t mk_core_deadline(const struct mk_consensus *c)
 {
     uint64_t end = raft_timeout(&c->raft);
-    uint64_t at = end > c->ahead ? end - c->ahead : 0;
+    uint64_t core = mk_core_time(c);
+    uint64_t at = end > core ? c->now + (end - core) : c->now;
 
+    if (c->quiet)
+        return UINT64_MAX;
     if (c->hint_at != 0 && c->hint_at < at)
         at = c->hint_at;
     if (c->role == MK_ROLE_LEADER && c->read_done < c->read_round &&

@@ -85,7 +85,7 @@ static void log_make_room(struct mk_log *l)
         l->off = 0;
         return;
     }
-    l->cap = l->cap == 0 ? 64 : 2 * l->cap;
+    l->cap = l->cap == 0 ? 8 : 2 * l->cap;
     l->e = mk_realloc(l->e, l->cap * sizeof *l->e);
 }
 

@@ -24,6 +24,7 @@ int mk_consensus_read(struct mk_consensus *c, uint64_t *ret_ticket, uint64_t now
         return rv;
     if (c->role != MK_ROLE_LEADER)
         return MK_ENOTLEADER;
+    mk_core_wake(c, /* tell_leader= */ false);
     c->read_wanted = true;
     *ret_ticket = c->read_round + 1;
     return 0;

@@ -285,8 +285,17 @@ static int recv_pong(struct mk_consensus *c, const struct mk_message *m)
     return 0;
 }
 
+/* What is about sleep itself, and late answers, need no clock. */
+static bool wakes(const struct mk_message *m)
+{
+    return m->kind != MK_MSG_QUIET && m->kind != MK_MSG_QUIET_ACK && m->kind != MK_MSG_WAKE &&
+           m->kind != MK_MSG_APPEND_RESULT;
+}
+
 static int dispatch(struct mk_consensus *c, const struct mk_message *m)
 {
+    if (wakes(m))
+        mk_core_wake(c, /* tell_leader= */ m->peer != c->leader);
     switch (m->kind) {
     case MK_MSG_APPEND:
         return recv_append(c, m);
@@ -304,6 +313,15 @@ static int dispatch(struct mk_consensus *c, const struct mk_message *m)
         return recv_ping(c, m);
     case MK_MSG_PONG:
         return recv_pong(c, m);
+    case MK_MSG_QUIET:
+        mk_core_quiet_asked(c, m);
+        return 0;
+    case MK_MSG_QUIET_ACK:
+        mk_core_quiet_ack(c, m);
+        return 0;
+    case MK_MSG_WAKE:
+        mk_core_woken(c, m);
+        return 0;
     }
     return MK_EMALFORMED;
 }

@@ -87,6 +87,8 @@ struct mk_message *mk_core_message(struct mk_consensus *c, enum mk_message_kind 
         c->cap_out = c->cap_out == 0 ? 16 : 2 * c->cap_out;
         c->out = mk_realloc(c->out, c->cap_out * sizeof *c->out);
     }
+    if (kind != MK_MSG_QUIET)
+        c->quiet_asked = false; /* it may wake whom we asked */
     m = &c->out[c->n_out++];
     memset(m, 0, sizeof *m);
     m->kind = kind;
@@ -266,6 +268,7 @@ static void mirror(struct mk_consensus *c)
     enum mk_consensus_role role = MK_ROLE_FOLLOWER;
     const char *address;
     raft_id leader = 0;
+    bool led;
     uint64_t term = raft_current_term(&c->raft), vote = raft_voted_for(&c->raft);
 
     if (raft_state(&c->raft) == RAFT_LEADER)
@@ -286,11 +289,16 @@ static void mirror(struct mk_consensus *c)
     }
     if (leader != c->leader)
         c->leader_lost = false;
+    led = c->role == MK_ROLE_LEADER && role != MK_ROLE_LEADER;
+    if (role != c->role || term != c->term || leader != c->leader)
+        mk_core_wake(c, /* tell_leader= */ false);
     c->term = term;
     c->vote = vote;
     c->role = role;
     c->leader = leader;
     mk_core_configuration_back(&c->conf, &c->raft.configuration);
+    if (led)
+        mk_core_quiet_role(c);
 }
 
 /* Tells the core about configurations that are committed now; it steps down by that
@@ -377,7 +385,7 @@ int mk_core_step(struct mk_consensus *c, struct raft_event *ev, struct raft_entr
     int rv;
 
     memset(&u, 0, sizeof u);
-    ev->time = c->now + c->ahead;
+    ev->time = mk_core_time(c);
     ev->capacity = UINT16_MAX;
     rv = raft_step(&c->raft, ev, &u);
     if (rv != 0)

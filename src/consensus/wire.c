@@ -203,7 +203,15 @@ void mk_message_encode(const struct mk_message *m, const struct mk_log *log, str
         break;
     case MK_MSG_PING:
     case MK_MSG_PONG:
+    case MK_MSG_QUIET_ACK:
         mk_buf_put_u64le(out, m->round);
+        break;
+    case MK_MSG_QUIET:
+        mk_buf_put_u64le(out, m->index);
+        mk_buf_put_u64le(out, m->index_term);
+        mk_buf_put_u64le(out, m->round);
+        break;
+    case MK_MSG_WAKE:
         break;
     }
 }
@@ -293,7 +301,17 @@ static void rd_body(struct rd *r, struct mk_message *m)
         break;
     case MK_MSG_PING:
     case MK_MSG_PONG:
+    case MK_MSG_QUIET_ACK:
         m->round = rd_le(r, 8);
+        break;
+    case MK_MSG_QUIET:
+        m->index = rd_number(r);
+        m->index_term = rd_number(r);
+        m->round = rd_le(r, 8);
+        if (m->index_term > m->term)
+            r->bad = true;
+        break;
+    case MK_MSG_WAKE:
         break;
     }
 }
@@ -305,7 +323,7 @@ int mk_message_decode(struct mk_message *ret, struct mk_bytes b)
     uint8_t kind = rd_u8(&r);
 
     m.term = rd_number(&r);
-    if (kind < MK_MSG_APPEND || kind > MK_MSG_PONG || m.term == 0)
+    if (kind < MK_MSG_APPEND || kind > MK_MSG_WAKE || m.term == 0)
         r.bad = true;
     if (r.bad)
         return MK_EMALFORMED;

@@ -12,6 +12,10 @@
  *   TIMEOUT_NOW    u64 last_index, u64 last_term
  *   PING, PONG     u64 round (a linearizable read asks who still follows)
  *
+ *   QUIET          u64 last_index, u64 last_term, u64 round (quiet.c)
+ *   QUIET_ACK      u64 round
+ *   WAKE
+ *
  *   configuration  u8 1, u8 n, n times { u64 id, u8 role }, sorted by id
  *   snapshot       u8 1, u64 index, u64 term, u64 configuration_index,
  *                  u8 len, handle, configuration
@@ -31,6 +35,9 @@ enum mk_message_kind {
     MK_MSG_TIMEOUT_NOW = 6,
     MK_MSG_PING = 7,
     MK_MSG_PONG = 8,
+    MK_MSG_QUIET = 9, /* these three only between members that say they know them */
+    MK_MSG_QUIET_ACK = 10,
+    MK_MSG_WAKE = 11,
 };
 
 /** Terms and indices of messages stay below this: sums of them cannot overflow. */
@@ -40,11 +47,11 @@ struct mk_message {
     uint64_t peer; /* to whom, or from whom */
     enum mk_message_kind kind;
     uint64_t term;
-    uint64_t index; /* APPEND: prev; APPEND_RESULT, VOTE, TIMEOUT_NOW: last */
+    uint64_t index; /* APPEND: prev; APPEND_RESULT, VOTE, TIMEOUT_NOW, QUIET: last */
     uint64_t index_term;
     uint64_t commit;                   /* APPEND */
     uint64_t rejected;                 /* APPEND_RESULT */
-    uint64_t round;                    /* PING, PONG */
+    uint64_t round;                    /* PING, PONG, QUIET, QUIET_ACK */
     uint32_t n;                        /* APPEND: entries */
     bool granted;                      /* VOTE_RESULT */
     bool disrupt;                      /* VOTE */

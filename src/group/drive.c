@@ -156,6 +156,7 @@ void mk_drive_received(struct mk_group *g, struct mk_member *m, struct mk_bytes 
 
     if (!speaks_raft(g, m))
         return;
+    mk_quiet_heard(g);
     rv = mk_consensus_receive(g->raft, m->raft_id, raft, mk_drive_now_ms(g));
     if (rv == MK_EMALFORMED)
         mk_member_drop(m, MK_CLOSE_MALFORMED, "malformed raft message");
@@ -167,6 +168,7 @@ void mk_drive_link(struct mk_group *g, struct mk_member *m, bool up)
 {
     if (g->raft == NULL)
         return;
+    mk_quiet_heard(g);
     mk_consensus_link(g->raft, m->raft_id, up && speaks_raft(g, m), mk_drive_now_ms(g));
     mk_group_wake(g);
 }
@@ -365,11 +367,14 @@ void mk_drive_turn(struct mk_group *g)
         }
     }
     nudge(g);
+    mk_quiet_ask(g);
     g->drove = false;
     do {
         mk_consensus_effects(g->raft, &fx);
         g->deadline_ms = fx.deadline_ms;
         g->drove = g->drove || fx.persist_from > 0 || fx.n_messages > 0;
+        if (fx.persist_from > 0 || fx.commit_changed || fx.role_changed)
+            mk_quiet_stir(g);
         carry_out(g, &fx);
         if (g->state == MK_GROUP_FAILED)
             return;

@@ -17,6 +17,7 @@
 
 #define SNAPSHOT_ENTRIES 65536u
 #define TRAILING_ENTRIES 8192u
+#define QUIET_MS 1000u
 
 /* --- the turn ------------------------------------------------------------------------ */
 
@@ -87,6 +88,7 @@ static uint64_t founded_deadline(const struct mk_group *g)
     if (mk_state_index(g->st) < g->commit &&
         mk_consensus_entry(g->raft, mk_state_index(g->st) + 1) != NULL)
         at = mk_now(g->env); /* another slice */
+    at = least(at, mk_quiet_deadline(g));
     at = least(at, mk_reseat_deadline(g));
     at = least(at, mk_time_deadline(g));
     return least(at, mk_snap_deadline(g));
@@ -120,6 +122,7 @@ static void founded_turn(struct mk_group *g)
     mk_reseat_turn(g);
     mk_epoch_turn(g);
     mk_heads_turn(g);
+    mk_quiet_turn(g);
 }
 
 static void turn_cb(struct mk_task *t)
@@ -136,6 +139,7 @@ static void turn_cb(struct mk_task *t)
         mk_pending_old(g);
     }
     if (g->state == MK_GROUP_FAILED) {
+        mk_quiet_close(g);
         stop(g);
         mk_timer_stop(&g->timer);
     } else {
@@ -246,6 +250,7 @@ static void copy_options(struct mk_group *g, const struct mk_group_options *o)
     g->election_ms = o->election_ms;
     g->heartbeat_ms = o->heartbeat_ms;
     g->uncured = o->uncured;
+    g->quiet_ms = o->quiet_ms > 0 ? o->quiet_ms : QUIET_MS;
     g->snapshot_entries = o->snapshot_entries > 0 ? o->snapshot_entries : SNAPSHOT_ENTRIES;
     g->trailing = o->snapshot_entries > 0 ? (unsigned)(o->snapshot_entries / 4) : TRAILING_ENTRIES;
 }
@@ -369,6 +374,7 @@ void mk_group_close(struct mk_group *g)
         return;
     mk_net_unwatch(&g->net_watch);
     mk_witness_unwatch(&g->witness_watch);
+    mk_quiet_close(g);
     mk_hub_leave(g);
     g->state = MK_GROUP_FAILED; /* nothing new is taken */
     g->stopped = true;

@@ -45,6 +45,7 @@ struct mk_group_options {
     bool join;                          /* may be of no roster yet: a later one will name it */
     unsigned election_ms, heartbeat_ms; /* 0: the defaults */
     uint64_t snapshot_entries;          /* take one every so many entries; 0: default */
+    uint32_t quiet_ms;                  /* without anything to do, before it is quiet; 0: default */
     unsigned uncured;                   /* tests: see consensus.h */
 };
 

@@ -8,7 +8,7 @@
  *   drive.c   consensus <-> store and links   exec.c    clients
  *   pending.c commands on their way           query.c   reads
  *   reseat.c  seats: who replaces whom        epoch.c   signing a change of the roster
- *   operate.c what operators ask for
+ *   operate.c what operators ask for          quiet.c   groups at rest (beat.c: processes)
  *
  * Everything that comes from outside (a message, a timer, a durable write) changes its
  * part and asks for one turn (mk_group_wake); the turn proposes, carries out the effects
@@ -87,6 +87,8 @@ struct mk_member {
     char detail[MK_REASON_MAX];
     struct mk_list waiters; /* answers owed to it */
     /* giving snapshots */
+    struct mk_process *rests; /* quiet.c: the group is quiet with it; NULL: not */
+    bool waits;               /* somebody there waits for certificates */
     struct mk_snap_reader *giving;
     uint64_t giving_index;
     struct mk_snap_info giving_info;
@@ -329,6 +331,18 @@ void mk_drive_link(struct mk_group *g, struct mk_member *m, bool up);
 void mk_drive_close(struct mk_group *g);
 uint64_t mk_drive_now_ms(const struct mk_group *g);
 
+struct mk_process; /* beat.h */
+/** Something happened: it is not idle. */
+void mk_quiet_stir(struct mk_group *g);
+void mk_quiet_ask(struct mk_group *g);  /* a leader that is idle; part of the turn */
+void mk_quiet_turn(struct mk_group *g); /* it fell quiet, or woke */
+/** Called before anything that may wake: how long was the leader's process silent? */
+void mk_quiet_heard(struct mk_group *g);
+/** That process is silent, or gone: a group that rests with it wakes. */
+void mk_quiet_lost(struct mk_group *g, struct mk_process *p);
+uint64_t mk_quiet_deadline(const struct mk_group *g);
+void mk_quiet_close(struct mk_group *g);
+
 void mk_apply_turn(struct mk_group *g);
 
 void mk_time_open(struct mk_group *g);
@@ -359,6 +373,7 @@ struct mk_group {
     struct mk_store_group *disk;
     struct mk_hub *hub;
     struct mk_list of_hub;
+    struct mk_table_node of_table;
     struct mk_net_watch net_watch;
     struct mk_witness_watch witness_watch;
     struct mk_task turn;
@@ -423,6 +438,12 @@ struct mk_group {
     uint64_t persisted_ns; /* when entries were durable here last */
     struct mk_buf scratch;
     uint64_t nudge_ns; /* tell followers of the commit then; 0: no need */
+
+    /* quiet.c */
+    unsigned quiet_ms;
+    uint64_t quiet_ns; /* when to ask whether all are idle */
+    bool quiet;
+    bool interest_told; /* the others know that somebody here waits for certificates */
 
     /* apply.c */
     struct mk_state *st;

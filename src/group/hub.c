@@ -2,24 +2,29 @@
  * deployment in the first message. A first message that is malformed, or names a
  * deployment that is not here, is refused by name, so that a misconfigured peer sees
  * what differs. */
-#include "group/hub.h"
+#include "group/beat.h"
 #include "group/group_int.h"
+#include "group/hub_int.h"
 #include "group/serve.h"
 
 #include <stdio.h>
 #include <string.h>
 
-struct mk_hub {
-    struct mk_net *net;
-    struct mk_list groups, readers;
-    struct mk_service group, exec, surface;
-};
-
-static struct mk_group *hub_find(struct mk_hub *h, const struct mk_id *deployment)
+/* Ours alone are in the table: who asks for others cannot fill it. */
+static uint64_t id_hash(const struct mk_id *id)
 {
-    mk_list_each(at, &h->groups)
-    {
-        struct mk_group *g = mk_container_of(at, struct mk_group, of_hub);
+    uint64_t h;
+
+    memcpy(&h, id->b, sizeof h);
+    return h;
+}
+
+struct mk_group *mk_hub_find(struct mk_hub *h, const struct mk_id *deployment)
+{
+    struct mk_table_node *n = mk_table_first(&h->by_deployment, id_hash(deployment));
+
+    for (; n != NULL; n = mk_table_next(n)) {
+        struct mk_group *g = mk_container_of(n, struct mk_group, of_table);
 
         if (mk_id_eq(&g->deployment, deployment))
             return g;
@@ -77,7 +82,7 @@ static unsigned accept_group(struct mk_service *s, struct mk_conv *c, struct mk_
         close = malformed(&f, detail);
     else if (m.tag != mk_member_message_Hello)
         close = MK_CLOSE_MALFORMED;
-    else if ((g = hub_find(h, &m.u.hello.deployment)) == NULL)
+    else if ((g = mk_hub_find(h, &m.u.hello.deployment)) == NULL)
         close = no_such(&m.u.hello.deployment, detail);
     else
         close = mk_peers_accept(g, c, &m.u.hello, detail);
@@ -97,7 +102,7 @@ static unsigned accept_exec(struct mk_service *s, struct mk_conv *c, struct mk_b
 
     if (mk_decode(&hello, &mk_exec_hello_type, first, &arena, &f) != 0)
         close = malformed(&f, detail);
-    else if ((g = hub_find(h, &hello.deployment)) == NULL)
+    else if ((g = mk_hub_find(h, &hello.deployment)) == NULL)
         close = no_such(&hello.deployment, detail);
     else if (is_outside(g, detail))
         close = MK_CLOSE_NOT_READY;
@@ -122,7 +127,7 @@ static unsigned accept_surface(struct mk_service *s, struct mk_conv *c, struct m
         close = malformed(&f, detail);
     else if ((r = hub_find_reader(h, &hello.deployment)) != NULL)
         close = mk_serve_accept(r->serve, c, &hello, detail);
-    else if ((g = hub_find(h, &hello.deployment)) == NULL)
+    else if ((g = mk_hub_find(h, &hello.deployment)) == NULL)
         close = no_such(&hello.deployment, detail);
     else if (is_outside(g, detail))
         close = MK_CLOSE_NOT_READY;
@@ -132,10 +137,11 @@ static unsigned accept_surface(struct mk_service *s, struct mk_conv *c, struct m
     return close;
 }
 
-static struct mk_hub *hub_new(struct mk_net *net)
+static struct mk_hub *hub_new(struct mk_env *env, struct mk_net *net)
 {
     struct mk_hub *h = mk_alloc(sizeof *h);
 
+    h->env = env;
     h->net = net;
     mk_list_init(&h->groups);
     mk_list_init(&h->readers);
@@ -145,32 +151,34 @@ static struct mk_hub *hub_new(struct mk_net *net)
     MK_ASSERT(mk_net_serve(net, &h->group) == 0);
     MK_ASSERT(mk_net_serve(net, &h->exec) == 0);
     MK_ASSERT(mk_net_serve(net, &h->surface) == 0);
+    mk_beats_open(h);
     return h;
 }
 
-static struct mk_hub *hub_of(struct mk_net *net)
+static struct mk_hub *hub_of(struct mk_env *env, struct mk_net *net)
 {
     struct mk_service *served = mk_net_served(net, "group");
 
-    return served == NULL ? hub_new(net) : mk_container_of(served, struct mk_hub, group);
+    return served == NULL ? hub_new(env, net) : mk_container_of(served, struct mk_hub, group);
 }
 
 int mk_hub_join(struct mk_group *g)
 {
-    struct mk_hub *h = hub_of(g->net);
+    struct mk_hub *h = hub_of(g->env, g->net);
 
-    if (hub_find(h, &g->deployment) != NULL || hub_find_reader(h, &g->deployment) != NULL)
+    if (mk_hub_find(h, &g->deployment) != NULL || hub_find_reader(h, &g->deployment) != NULL)
         return MK_EEXISTS;
     g->hub = h;
     mk_list_add_tail(&h->groups, &g->of_hub);
+    mk_table_add(&h->by_deployment, &g->of_table, id_hash(&g->deployment));
     return 0;
 }
 
-int mk_hub_add_reader(struct mk_net *net, struct mk_hub_reader *r)
+int mk_hub_add_reader(struct mk_env *e, struct mk_net *net, struct mk_hub_reader *r)
 {
-    struct mk_hub *h = hub_of(net);
+    struct mk_hub *h = hub_of(e, net);
 
-    if (hub_find(h, &r->deployment) != NULL || hub_find_reader(h, &r->deployment) != NULL)
+    if (mk_hub_find(h, &r->deployment) != NULL || hub_find_reader(h, &r->deployment) != NULL)
         return MK_EEXISTS;
     r->hub = h;
     mk_list_add_tail(&h->readers, &r->node);
@@ -184,6 +192,8 @@ static void hub_end(struct mk_hub *h)
     mk_net_unserve(&h->group);
     mk_net_unserve(&h->exec);
     mk_net_unserve(&h->surface);
+    mk_beats_close(h);
+    mk_table_done(&h->by_deployment);
     mk_free(h);
 }
 
@@ -195,6 +205,7 @@ void mk_hub_leave(struct mk_group *g)
         return;
     g->hub = NULL;
     mk_list_del(&g->of_hub);
+    mk_table_del(&h->by_deployment, &g->of_table);
     hub_end(h);
 }
 

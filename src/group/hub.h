@@ -24,7 +24,7 @@ struct mk_hub_reader {
     struct mk_serve *serve; /* borrowed */
 };
 /** MK_EEXISTS: the net has the deployment already. */
-int mk_hub_add_reader(struct mk_net *net, struct mk_hub_reader *r);
+int mk_hub_add_reader(struct mk_env *e, struct mk_net *net, struct mk_hub_reader *r);
 void mk_hub_remove_reader(struct mk_hub_reader *r);
 
 #endif

@@ -11,6 +11,7 @@
  * with its text for the status, and tried again every 2 s at most while the link lives. A
  * member whose messages pile up is dropped and greeted anew: consensus repeats what
  * was lost, commands find their way anew. */
+#include "group/beat.h"
 #include "group/group_int.h"
 
 #include <stdio.h>
@@ -97,6 +98,8 @@ static void member_up(struct mk_member *m)
     m->given = false;
     m->retry_ms = 0;
     m->detail[0] = 0;
+    if (g->hub != NULL)
+        mk_beats_meet(g->hub, &m->peer);
     mk_drive_link(g, m, true);
     mk_heads_greet(g, m);
     mk_reseat_greet(g, m);

@@ -223,7 +223,7 @@ int mk_replica_open(struct mk_env *e, struct mk_net *net, struct mk_replica **re
     if (rv == 0) {
         r->hub.deployment = r->deployment;
         r->hub.serve = r->serve;
-        rv = mk_hub_add_reader(net, &r->hub);
+        rv = mk_hub_add_reader(e, net, &r->hub);
     }
     if (rv == 0)
         rv = follow_all(r, net, o);

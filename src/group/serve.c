@@ -203,6 +203,8 @@ unsigned mk_serve_accept(struct mk_serve *s, struct mk_conv *c,
     mk_list_add_tail(&s->readers, &r->node);
     s->n_readers++;
     arm_expiry(s);
+    if (s->v == NULL)
+        s->v = mk_alloc(MK_SURFACES_MAX * sizeof *s->v);
     if (s->v[surface].n_readers++ == 0)
         mk_serve_begin(s, surface);
     s->host->interest(s->host, surface, +1);
@@ -228,10 +230,13 @@ static void drop_mark(struct mk_served *v)
 void mk_serve_marked(struct mk_serve *s, unsigned surface)
 {
     struct mk_surfaces *surfaces = s->host->surfaces(s->host);
-    struct mk_served *v = &s->v[surface];
+    struct mk_served *v;
     struct mk_surface *now;
 
     MK_ASSERT(surfaces != NULL && surface < surfaces->n);
+    if (s->v == NULL)
+        return;
+    v = &s->v[surface];
     now = &surfaces->v[surface];
     if (v->n_readers == 0 || !mk_surface_keyed(now->spec->kind))
         return;
@@ -270,11 +275,14 @@ static bool promote(struct mk_served *v, const struct mk_surface *now, const str
 void mk_serve_certified(struct mk_serve *s, unsigned surface, const struct mk_certificate *c)
 {
     struct mk_surfaces *surfaces = s->host->surfaces(s->host);
-    struct mk_served *v = &s->v[surface];
+    struct mk_served *v;
     struct mk_surface *now;
     struct mk_id here;
 
-    if (surfaces == NULL || v->n_readers == 0)
+    if (surfaces == NULL || s->v == NULL)
+        return;
+    v = &s->v[surface];
+    if (v->n_readers == 0)
         return;
     MK_ASSERT(surface < surfaces->n);
     MK_ASSERT(c->signatures.n <= MK_ROSTER_MAX);
@@ -318,7 +326,7 @@ void mk_serve_end(struct mk_serve *s, unsigned surface)
 
 void mk_serve_replaced(struct mk_serve *s)
 {
-    for (unsigned i = 0; i < MK_SURFACES_MAX; i++)
+    for (unsigned i = 0; i < MK_SURFACES_MAX && s->v != NULL; i++)
         served_done(&s->v[i]);
     mk_list_each(at, &s->readers)
         mk_serve_reader_restart(mk_container_of(at, struct mk_serve_reader, node));
@@ -365,9 +373,10 @@ void mk_serve_close(struct mk_serve *s)
     mk_later_cancel(&s->task);
     mk_timer_stop(&s->again);
     mk_timer_stop(&s->expiry);
-    for (unsigned i = 0; i < MK_SURFACES_MAX; i++)
+    for (unsigned i = 0; i < MK_SURFACES_MAX && s->v != NULL; i++)
         served_done(&s->v[i]);
     mk_buf_done(&s->scratch);
+    mk_free(s->v);
     mk_free(s);
 }
 

@@ -60,7 +60,7 @@ struct mk_serve_reader {
 struct mk_serve {
     struct mk_env *env;
     struct mk_serve_host *host;
-    struct mk_served v[MK_SURFACES_MAX];
+    struct mk_served *v; /* [MK_SURFACES_MAX]; NULL until a first reader came */
     struct mk_list readers;
     unsigned n_readers;
     struct mk_task task;

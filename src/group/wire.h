@@ -192,6 +192,28 @@ MK_STRUCT_DECLARE(mk_exec_answer, MK_EXEC_ANSWER_TABLE)
     F(S, Changed, 14, mk_roster_change, changed)
 MK_ENUM_DECLARE(mk_member_message, MK_MEMBER_MESSAGE_TABLE)
 
+/* ---- "beat": between processes that share groups ----------------------------------------------
+ */
+
+/* First message, from the lesser peer; the other answers with its own. Whoever serves it knows the
+ * messages that quiet groups need, and may be asked to be quiet. */
+#define MK_BEAT_HELLO_TABLE(F, S) F(S, mk_u64, version)
+MK_STRUCT_DECLARE(mk_beat_hello, MK_BEAT_HELLO_TABLE)
+/* The process lives; it holds so many groups quiet with the other one. */
+#define MK_BEAT_TABLE(F, S) F(S, mk_u64, groups)
+MK_STRUCT_DECLARE(mk_beat, MK_BEAT_TABLE)
+/* Somebody at the sender waits for certificates of that deployment's surfaces, or nobody does any
+ * more: its leader marks each batch, or now and then. */
+#define MK_BEAT_INTEREST_TABLE(F, S) \
+    F(S, mk_id, deployment)          \
+    F(S, mk_bool, waits)
+MK_STRUCT_DECLARE(mk_beat_interest, MK_BEAT_INTEREST_TABLE)
+#define MK_BEAT_MESSAGE_TABLE(F, S)      \
+    F(S, Hello, 0, mk_beat_hello, hello) \
+    F(S, Beat, 1, mk_beat, beat)         \
+    F(S, Interest, 2, mk_beat_interest, interest)
+MK_ENUM_DECLARE(mk_beat_message, MK_BEAT_MESSAGE_TABLE)
+
 /* ---- "operate": one question, one mk_outcome ------------------------------------------------ */
 
 #define MK_OPERATE_PROPOSE_TABLE(F, S) \

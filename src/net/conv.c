@@ -455,7 +455,8 @@ static void recv_piece(struct conv *c, const struct mk_frame *f)
 static void recv_open(struct mk_link *l, const struct mk_frame *f)
 {
     struct conv *c;
-    bool busy = l->n_convs_theirs >= MK_NET_CONVS_MAX;
+    bool busy = l->n_convs_theirs >=
+                (dial_wanted(l->net, &l->peer) ? MK_NET_CONVS_WANTED_MAX : MK_NET_CONVS_MAX);
 
     if ((f->conv ^ l->next_theirs) & 1 || f->conv < l->next_theirs || f->conv > UINT32_MAX - 2) {
         link_fail(l, MK_CLOSE_BAD_FRAME, /* tell= */ true, "conversation %u opened after %u",
@@ -534,8 +535,8 @@ int mk_conv_open(struct mk_link *l, struct mk_conv **ret, const char *proto, str
         return MK_EINVALID;
     if (first.n > MK_NET_MESSAGE_MAX)
         return MK_ELIMIT;
-    if (l->n_convs_ours >= MK_NET_CONVS_MAX || first.n > link_room(l) ||
-        l->next_ours > UINT32_MAX - 4 * MK_NET_CONVS_MAX)
+    if (l->n_convs_ours >= MK_NET_CONVS_WANTED_MAX || first.n > link_room(l) ||
+        l->next_ours > UINT32_MAX - 4 * MK_NET_CONVS_WANTED_MAX)
         return MK_EFULL;
     if (l->stranger)
         l->net->n_strangers--;

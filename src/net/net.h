@@ -32,10 +32,12 @@ struct mk_conv;
 
 /* Limits: everything a stranger can make us hold before he is admitted, and
  * what anybody can make us hold afterwards. */
-#define MK_NET_MESSAGE_MAX (1u << 20)     /* bytes of one message of a conversation */
-#define MK_NET_PROTO_MAX 32u              /* bytes of a protocol's name */
-#define MK_NET_WINDOW (1u << 20)          /* credit a conversation starts with, in bytes */
-#define MK_NET_CONVS_MAX 4096u            /* conversations on one link */
+#define MK_NET_MESSAGE_MAX (1u << 20) /* bytes of one message of a conversation */
+#define MK_NET_PROTO_MAX 32u          /* bytes of a protocol's name */
+#define MK_NET_WINDOW (1u << 20)      /* credit a conversation starts with, in bytes */
+#define MK_NET_CONVS_MAX 4096u        /* conversations that a peer opens on one link, ... */
+#define MK_NET_CONVS_WANTED_MAX \
+    65536u /* ... and one that we keep links to: it may share groups with us */
 #define MK_NET_HANDSHAKES_MAX 64u         /* unauthenticated inbound connections at once */
 #define MK_NET_HANDSHAKE_BYTES_MAX 16384u /* bytes accepted before a peer is authenticated */
 #define MK_NET_HANDSHAKE_MS 5000u         /* to finish the handshake and say hello */

@@ -7,7 +7,7 @@
 #include "store/store.h"
 #include <mosaik/node.h>
 
-#define MK_COMPONENTS_MAX 4096u
+#define MK_COMPONENTS_MAX 16384u
 #define MK_HOST_WANTED_MAX (4u * MK_ROSTER_MAX)
 #define MK_HOST_QUEUE_MAX 1024u /* commands of one driver that wait */
 

@@ -48,6 +48,7 @@ static int open_group(struct process *p, struct mk_fault *f)
         .found = !c->o.unfounded,
         .join = p->i >= c->roster.peers.n,
         .snapshot_entries = c->o.snapshot_entries,
+        .quiet_ms = c->o.quiet_ms,
         .uncured = c->o.uncured,
         .own_issuer = c->o.own_issuer,
         .issuers = c->o.issuers,

@@ -41,6 +41,7 @@ struct cluster_options {
     unsigned clients; /* nodes with a client on them */
     bool tls;         /* real TLS on the simulated streams */
     uint64_t snapshot_entries;
+    uint32_t quiet_ms; /* 0: the default */
     unsigned uncured;
     bool unfounded;                       /* nobody is started with --found */
     const struct mk_acl_composition *acl; /* NULL: OPEN */

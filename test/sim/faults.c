@@ -13,6 +13,7 @@ struct plan plan_draw(uint64_t seed)
 {
     static const unsigned sizes[] = {3, 3, 3, 3, 3, 5, 5, 1};
     static const uint64_t snapshots[] = {0, 20, 60, 200};
+    static const uint32_t quiets[] = {0, 1, 20, 100};
     static const uint64_t means[] = {60, 150, 400, 1000, 2500};
     struct prng p = prng_of(seed, 77);
     struct plan plan = {
@@ -44,6 +45,7 @@ struct plan plan_draw(uint64_t seed)
         plan.kinds &= ~(1u << FAULT_ROSTER);
     if (plan.kinds >> FAULT_ROSTER & 1)
         plan.o.spares = 1 + (unsigned)prng_below(&p, 2);
+    plan.o.quiet_ms = quiets[prng_below(&p, 4)];
     return plan;
 }
 

@@ -59,6 +59,8 @@ const struct planted planted_bugs[] = {
     {"time-back", "machine time is what the last member said", MK_PLANTED_TIME_BACK, NULL},
     {"forged-head", "members sign a state that they do not have", MK_PLANTED_FORGED_HEAD, NULL},
     {"signed-twice", "one member signs two heads for one index", MK_PLANTED_SIGNED_TWICE, NULL},
+    {"quiet-behind", "a group falls quiet in any term, whoever holds what", MK_PLANTED_QUIET_BEHIND,
+     NULL},
     {"unbounded-queue", "commands on their way have no limit", MK_PLANTED_UNBOUNDED_QUEUE, NULL},
 };
 const unsigned planted_n = sizeof planted_bugs / sizeof planted_bugs[0];

@@ -426,6 +426,16 @@ static void on_written(struct world *w, struct world_node *x)
     react(w, x);
 }
 
+/* What the processes' beats would have told it by now. */
+static void hear(struct world *w, struct world_node *x)
+{
+    uint64_t leader = mk_consensus_leader(x->c);
+
+    if (mk_consensus_is_quiet(x->c) && leader != 0 && leader <= WORLD_NODES &&
+        w->node[leader].up && !w->cut[leader][x->id])
+        mk_consensus_heard(x->c, leader, w->now);
+}
+
 static void on_item(struct world *w, struct world_item *it)
 {
     struct world_node *x = &w->node[it->to];
@@ -433,6 +443,7 @@ static void on_item(struct world *w, struct world_item *it)
     if (!x->up || x->incarnation != it->incarnation ||
         (it->kind == ITEM_MESSAGE && w->cut[it->from][it->to]))
         return;
+    hear(w, x);
     switch (it->kind) {
     case ITEM_MESSAGE:
         judge(w, mk_consensus_receive(x->c, it->from, mk_buf_bytes(&it->bytes), w->now));
@@ -563,6 +574,9 @@ void world_crash(struct world *w, unsigned id)
     bool keep = true;
 
     MK_ASSERT(x->up);
+    for (unsigned i = 1; i <= WORLD_NODES; i++)
+        if (w->node[i].up)
+            hear(w, &w->node[i]);
     while (x->writes != NULL) { /* a prefix of what was under way may have made it */
         struct world_write *wr = x->writes;
 
@@ -696,6 +710,30 @@ int world_submit(struct world *w, struct world_node *x, size_t bytes)
     if (rv != 0)
         mk_blob_unref(b);
     judge(w, rv);
+    react(w, x);
+    return rv;
+}
+
+int world_rest(struct world *w, struct world_node *x)
+{
+    int rv = mk_consensus_rest(x->c, w->now);
+
+    judge(w, rv);
+    react(w, x);
+    return rv;
+}
+
+void world_wake(struct world *w, struct world_node *x, uint64_t heard_ms)
+{
+    mk_consensus_heard(x->c, mk_consensus_leader(x->c), heard_ms);
+    mk_consensus_wake(x->c, w->now);
+    react(w, x);
+}
+
+int world_forge(struct world *w, struct world_node *x, uint64_t from, struct mk_bytes bytes)
+{
+    int rv = mk_consensus_receive(x->c, from, bytes, w->now);
+
     react(w, x);
     return rv;
 }

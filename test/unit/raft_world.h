@@ -102,6 +102,12 @@ int world_submit(struct world *w, struct world_node *x, size_t bytes);
 int world_change(struct world *w, struct world_node *x, const struct mk_configuration *conf);
 int world_transfer(struct world *w, struct world_node *x, uint64_t to);
 bool world_read(struct world *w, struct world_node *x);
+/** mk_consensus_rest(), and what follows at once. */
+int world_rest(struct world *w, struct world_node *x);
+/** Its timers run again; the leader's process was heard last at heard_ms. */
+void world_wake(struct world *w, struct world_node *x, uint64_t heard_ms);
+/** Bytes that server `from` did not send, as if it had. */
+int world_forge(struct world *w, struct world_node *x, uint64_t from, struct mk_bytes bytes);
 /** A snapshot of what is applied, keeping `trailing` entries. False: nothing new. */
 bool world_snapshot(struct world *w, struct world_node *x, unsigned trailing);
 /** Where every member stands, to standard error. */
