@@ -431,8 +431,8 @@ static void hear(struct world *w, struct world_node *x)
 {
     uint64_t leader = mk_consensus_leader(x->c);
 
-    if (mk_consensus_is_quiet(x->c) && leader != 0 && leader <= WORLD_NODES &&
-        w->node[leader].up && !w->cut[leader][x->id])
+    if (mk_consensus_is_quiet(x->c) && leader != 0 && leader <= WORLD_NODES && w->node[leader].up &&
+        !w->cut[leader][x->id])
         mk_consensus_heard(x->c, leader, w->now);
 }
 
