@@ -4,8 +4,15 @@
  *   hint       a first contact: dialed without pause while we have no link at all,
  *              else for some seconds every half a minute, so that two halves of a
  *              network that lost each other meet again
- *   neighbour  chosen at random among the entries, so that we gossip with a few
- *              and no single loss cuts us off; forgotten when it does not answer
+ *   neighbour  chosen among the entries, so that we gossip with a few and no single loss cuts
+ *              us off; forgotten when it does not answer, or will not talk
+ *   anchor     a neighbour that lasted a minute, the first MK_DISCOVERY_ANCHORS_MAX of them: when
+ *              the link breaks it is dialed again like a hint, as long as its entry lives
+ *
+ * A neighbour is chosen among the network groups (prefix.h) that there are entries of, each as
+ * likely as the other, then within the group; groups that no neighbour is of come first. So who
+ * fills the table with peers of his own gets one place with us, not all of them, and the anchors
+ * are those whom we knew before he came.
  *
  * One contact and one dial a peer, however many reasons there are. Its addresses are
  * the hint's and those of its newest entry; when they change while there is no link,
@@ -18,8 +25,9 @@
 #define CONTACT_TRY_NS (5 * MK_S)    /* a hint or neighbour has this long to answer */
 #define CONTACT_PAUSE_NS (30 * MK_S) /* then a hint rests, jittered by half */
 #define CONTACT_PICK_NS (500 * MK_MS)
-#define CONTACT_IDLE_NS (5 * MK_S) /* when there was nobody to pick */
-#define CONTACT_LOOK_MAX 32u       /* entries looked at for one pick */
+#define CONTACT_IDLE_NS (5 * MK_S)    /* when there was nobody to pick */
+#define CONTACT_TALK_NS (10 * MK_S)   /* a neighbour that is linked has this long to talk */
+#define CONTACT_ANCHOR_NS (60 * MK_S) /* then it is one of long standing */
 
 struct mk_contact *mk_contacts_find(struct mk_discovery *d, const struct mk_peer *peer)
 {
@@ -41,6 +49,7 @@ static struct mk_contact *contact_get(struct mk_discovery *d, const struct mk_pe
         return c;
     c = mk_alloc(sizeof *c);
     c->peer = *peer;
+    c->linked_ns = mk_net_link(d->net, peer) != NULL ? mk_now(d->env) : 0;
     mk_list_add_tail(&d->contacts, &c->node);
     return c;
 }
@@ -60,6 +69,7 @@ static void contact_free(struct mk_discovery *d, struct mk_contact *c)
 {
     contact_undial(d, c);
     d->n_hints -= c->is_hint;
+    d->n_anchors -= c->is_anchor;
     mk_list_del(&c->node);
     mk_buf_done(&c->hint);
     mk_free(c);
@@ -129,7 +139,10 @@ void mk_contacts_entry(struct mk_discovery *d, const struct mk_peer *peer)
 
 void mk_contacts_link_up(struct mk_discovery *d, const struct mk_peer *peer)
 {
-    (void)peer;
+    struct mk_contact *c = mk_contacts_find(d, peer);
+
+    if (c != NULL)
+        c->linked_ns = mk_now(d->env);
     mk_discovery_poke(d);
 }
 
@@ -139,6 +152,7 @@ void mk_contacts_link_down(struct mk_discovery *d, const struct mk_peer *peer, u
     struct mk_contact *c = mk_contacts_find(d, peer);
 
     if (c != NULL) {
+        c->linked_ns = 0;
         c->since_ns = mk_now(d->env);
         c->last_close = close;
         snprintf(c->last_detail, sizeof c->last_detail, "%s", detail != NULL ? detail : "");
@@ -175,6 +189,35 @@ static uint64_t contact_hint(struct mk_discovery *d, struct mk_contact *c, bool 
     return c->dialing ? c->since_ns + CONTACT_TRY_NS : c->next_ns;
 }
 
+/* Is it of use: in conversation, or about to be? */
+static bool contact_talks(struct mk_discovery *d, const struct mk_contact *c)
+{
+    return mk_gossip_find(d, &c->peer) != NULL || mk_now(d->env) - c->linked_ns < CONTACT_TALK_NS;
+}
+
+static bool contact_is_known(struct mk_discovery *d, const struct mk_peer *peer)
+{
+    const struct mk_record_key key = mk_record_peer_key(peer);
+    const struct mk_record *r = mk_catalog_find(&d->table, &key);
+
+    return r != NULL && !r->head.departed;
+}
+
+/* A neighbour that talks: of long standing by now? Returns when to look again. */
+static uint64_t contact_lasts(struct mk_discovery *d, struct mk_contact *c)
+{
+    uint64_t now = mk_now(d->env);
+
+    if (!c->is_anchor && d->n_anchors < MK_DISCOVERY_ANCHORS_MAX &&
+        now - c->linked_ns >= CONTACT_ANCHOR_NS) {
+        c->is_anchor = true;
+        d->n_anchors++;
+    }
+    if (mk_gossip_find(d, &c->peer) == NULL)
+        return c->linked_ns + CONTACT_TALK_NS;
+    return c->is_anchor ? UINT64_MAX : now + CONTACT_ANCHOR_NS;
+}
+
 /* One contact's turn. Returns when to look again; c may be gone. */
 static uint64_t contact_advance(struct mk_discovery *d, struct mk_contact *c, bool alone)
 {
@@ -188,49 +231,104 @@ static uint64_t contact_advance(struct mk_discovery *d, struct mk_contact *c, bo
     }
     if (c->is_hint)
         return linked ? UINT64_MAX : contact_hint(d, c, alone);
-    if (c->is_neighbour && (linked || now - c->since_ns < CONTACT_TRY_NS))
-        return linked ? UINT64_MAX : c->since_ns + CONTACT_TRY_NS;
+    if (c->is_neighbour && linked && contact_talks(d, c))
+        return contact_lasts(d, c);
+    if (c->is_neighbour && !linked && now - c->since_ns < CONTACT_TRY_NS)
+        return c->since_ns + CONTACT_TRY_NS;
+    if (c->is_anchor && !linked && contact_is_known(d, &c->peer)) {
+        c->is_neighbour = false;
+        return contact_hint(d, c, alone);
+    }
+    if (c->is_anchor && linked && contact_talks(d, c)) {
+        c->is_neighbour = true; /* it is back */
+        return UINT64_MAX;
+    }
     contact_free(d, c);
     return UINT64_MAX;
 }
 
-/* Could r's peer be a neighbour? */
-static bool contact_eligible(struct mk_discovery *d, const struct mk_record *r)
+/* Could r's peer be a neighbour? Its group, or 0. */
+static uint32_t contact_eligible(struct mk_discovery *d, const struct mk_record *r)
 {
     const struct mk_contact *c;
-    struct mk_buf addresses = {0};
-    bool known;
 
-    if (r->head.kind != MK_RECORD_PEER || r->head.departed ||
-        mk_peer_eq(&r->head.signer, &d->self) || mk_net_link(d->net, &r->head.signer) != NULL)
-        return false;
+    if (r->head.group == 0 || mk_peer_eq(&r->head.signer, &d->self) ||
+        mk_net_link(d->net, &r->head.signer) != NULL)
+        return 0;
     c = mk_contacts_find(d, &r->head.signer);
     if (c != NULL && (c->dialing || c->is_neighbour))
-        return false;
-    contact_addresses(d, &r->head.signer, &addresses);
-    known = addresses.n > 0;
-    mk_buf_done(&addresses);
-    return known;
+        return 0;
+    return r->head.group;
 }
 
-/* Chooses one among the entries, from a random place on. */
+/* How many neighbours are of that group? */
+static unsigned contact_taken(const struct mk_discovery *d, uint32_t group)
+{
+    unsigned n = 0;
+
+    mk_list_each(i, &d->contacts)
+    {
+        const struct mk_contact *c = mk_container_of(i, struct mk_contact, node);
+
+        n += c->is_neighbour && c->group == group;
+    }
+    return n;
+}
+
+/* The lot of a group in a draw: those that few neighbours are of win, then chance does. */
+static uint64_t contact_lot(const struct mk_discovery *d, uint32_t group, uint64_t salt)
+{
+    uint64_t h = (group ^ salt) * UINT64_C(0x9e3779b97f4a7c15);
+
+    h ^= h >> 32;
+    return (uint64_t)contact_taken(d, group) << 32 |
+           (uint32_t)(h * UINT64_C(0xbf58476d1ce4e5b9) >> 16);
+}
+
+/* Chooses one among the entries: a group, then one of it. */
 static bool contact_pick(struct mk_discovery *d)
 {
-    size_t n = d->table.n_kind[MK_RECORD_PEER];
-    size_t at = (size_t)contact_random(d, n);
+    uint64_t salt = contact_random(d, UINT64_MAX), best = UINT64_MAX;
+    const struct mk_record *found = NULL;
+    uint32_t group = 0;
+    size_t n = 0;
 
-    for (size_t i = 0; i < n && i < CONTACT_LOOK_MAX; i++) {
-        const struct mk_record *r = d->table.v[(at + i) % n]; /* peers come first */
-        struct mk_contact *c;
+    for (size_t i = 0; i < d->table.n_kind[MK_RECORD_PEER]; i++) {
+        const struct mk_record *r = d->table.v[i]; /* peers come first */
+        uint32_t of = contact_eligible(d, r);
+        uint64_t lot = of != 0 && of != group ? contact_lot(d, of, salt) : best;
 
-        if (!contact_eligible(d, r))
+        if (of == 0 || lot > best)
             continue;
-        c = contact_get(d, &r->head.signer);
-        c->is_neighbour = true;
-        contact_dial(d, c);
-        return true;
+        if (of != group) {
+            best = lot;
+            group = of;
+            n = 0;
+        }
+        if (contact_random(d, ++n) == 0)
+            found = r;
     }
-    return false;
+    if (found != NULL) {
+        struct mk_contact *c = contact_get(d, &found->head.signer);
+
+        c->is_neighbour = true;
+        c->group = group;
+        contact_dial(d, c);
+    }
+    return found != NULL;
+}
+
+size_t mk_contacts_neighbours(const struct mk_discovery *d)
+{
+    size_t n = 0;
+
+    mk_list_each(i, &d->contacts)
+    {
+        const struct mk_contact *c = mk_container_of(i, struct mk_contact, node);
+
+        n += c->linked_ns != 0;
+    }
+    return n;
 }
 
 /* Enough neighbours? Only those count that we dialed: whoever dials us chose himself, and
@@ -244,7 +342,7 @@ static uint64_t contact_neighbours(struct mk_discovery *d)
     {
         const struct mk_contact *c = mk_container_of(i, struct mk_contact, node);
 
-        n += c->is_neighbour || mk_net_link(d->net, &c->peer) != NULL;
+        n += c->is_neighbour || mk_gossip_find(d, &c->peer) != NULL;
     }
     if (n >= enough)
         return UINT64_MAX;

@@ -1,8 +1,4 @@
-/* discovery.c - our own entry, what is taken from others, and the one advance() a turn.
- *
- * Our entry is signed anew when what it says changes, at half its life, and when a
- * newer one of ours comes back from others: then an earlier run of this node had a
- * clock ahead of ours, and we go on above its version.
+/* discovery.c - the interface, and the one advance() a turn.
  *
  * In a turn, in this order: what expired goes; our entry is signed; contacts dial;
  * conversations answer and pass on; watchers hear of it. One timer wakes for
@@ -28,267 +24,16 @@ void mk_discovery_note(struct mk_discovery *d)
     mk_discovery_poke(d);
 }
 
-/* --- our own entry --------------------------------------------------------------------- */
-
-static int discovery_cmp_id(const void *a, const void *b)
-{
-    return mk_id_cmp(a, b);
-}
-
-/* Copies ids sorted and distinct, at most MK_ENTRY_IDS_MAX. */
-static size_t discovery_ids(struct mk_id *out, const struct mk_id *ids, size_t n)
-{
-    struct mk_id *all = mk_alloc((n + 1) * sizeof *all);
-    size_t kept = 0;
-
-    if (n > 0)
-        memcpy(all, ids, n * sizeof *all);
-    qsort(all, n, sizeof *all, discovery_cmp_id);
-    for (size_t i = 0; i < n && kept < MK_ENTRY_IDS_MAX; i++) {
-        if (kept == 0 || !mk_id_eq(&out[kept - 1], &all[i]))
-            out[kept++] = all[i];
-    }
-    mk_free(all);
-    return kept;
-}
-
-/* What our entry says now, but for version, life and signature; tickets decoded. */
-static void discovery_compose(struct mk_discovery *d, struct mk_peer_entry *e,
-                              struct mk_arena *arena)
-{
-    struct mk_str *addresses = mk_arena_take(arena, (d->n_addresses + 1) * sizeof *addresses);
-    struct mk_ticket *tickets = mk_arena_take(arena, (d->n_tickets + 1) * sizeof *tickets);
-    int rv = 0;
-
-    for (size_t i = 0; i < d->n_addresses; i++)
-        addresses[i] = (struct mk_str){(char *)d->addresses[i].p, d->addresses[i].n};
-    for (size_t i = 0; i < d->n_tickets; i++)
-        rv |= mk_decode(&tickets[i], &mk_ticket_type, mk_buf_bytes(&d->tickets[i]), arena, NULL);
-    MK_ASSERT(rv == 0); /* mk_discovery_show has read them */
-    *e = (struct mk_peer_entry){.network = d->network,
-                                .peer = d->self,
-                                .addresses = {addresses, d->n_addresses},
-                                .surfaces = {d->surfaces, d->n_surfaces},
-                                .deployments = {d->deployments, d->n_deployments},
-                                .tickets = {tickets, d->n_tickets}};
-    while (e->surfaces.n > 0 &&
-           mk_encoded_len(&mk_peer_entry_type, e) + 20 > MK_DISCOVERY_ENTRY_MAX)
-        e->surfaces.n--; /* 20: version and life may take more bytes than their zeros */
-}
-
-/* Signs e as our newest entry and puts it into the table. */
-static void discovery_sign(struct mk_discovery *d, struct mk_peer_entry *e)
-{
-    uint64_t wall_ms = mk_wall_ms(d->env);
-    struct mk_record_head head;
-    struct mk_buf bytes = {0};
-    int rv;
-
-    d->version = wall_ms > d->version ? wall_ms : d->version + 1;
-    e->version = d->version;
-    e->expires_ms = d->expires_ms;
-    mk_record_sign_entry(e, d->key, &bytes);
-    rv = mk_record_read(&head, MK_RECORD_PEER, mk_buf_bytes(&bytes), &d->network, NULL);
-    MK_ASSERT(rv == 0);
-    mk_catalog_put(&d->table, &head, mk_buf_bytes(&bytes), &d->self, true);
-    mk_buf_done(&bytes);
-}
-
-static void discovery_renew(struct mk_discovery *d)
-{
-    struct mk_arena arena = {0};
-    struct mk_peer_entry e;
-
-    d->stale_self = false;
-    d->renew_ns = mk_now(d->env) + d->life_ms * MK_MS / 2;
-    d->expires_ms = mk_wall_ms(d->env) + d->life_ms;
-    discovery_compose(d, &e, &arena);
-    discovery_sign(d, &e);
-    mk_arena_done(&arena);
-    d->changed = true;
-}
-
-/* Our entry says that we are gone, for as long as an older one could be believed. */
-static void discovery_depart(struct mk_discovery *d)
-{
-    struct mk_peer_entry e = {.network = d->network, .peer = d->self};
-
-    if (!d->observe_only && d->version > 0)
-        discovery_sign(d, &e);
-}
-
-/* --- what others bring --------------------------------------------------------------------- */
-
-static int discovery_cmp_key(const void *a, const void *b)
-{
-    return mk_record_key_cmp(a, b);
-}
-
-bool mk_discovery_needs(const struct mk_discovery *d, const struct mk_record_head *head)
-{
-    mk_list_each(n, &d->contacts)
-    {
-        const struct mk_contact *c = mk_container_of(n, struct mk_contact, node);
-
-        if (head->kind == MK_RECORD_PEER && c->wants > 0 && mk_peer_eq(&c->peer, &head->signer))
-            return true;
-    }
-    return d->n_interests > 0 && bsearch(&head->key, d->interests, d->n_interests,
-                                         sizeof *d->interests, discovery_cmp_key) != NULL;
-}
-
-/* An entry of ours came from elsewhere: is it newer than what we say? */
-static int discovery_echo(struct mk_discovery *d, const struct mk_record_head *head,
-                          struct mk_bytes bytes)
-{
-    const struct mk_record *own = mk_catalog_find(&d->table, &head->key);
-    uint64_t now = mk_now(d->env);
-    int rv;
-
-    if (d->observe_only || head->version < d->version ||
-        (own != NULL && mk_id_eq(&own->head.hash, &head->hash)))
-        return MK_EEXISTS;
-    rv = mk_record_verify(head, bytes);
-    if (rv != 0)
-        return rv;
-    if (d->echoed_ns != 0 && now - d->echoed_ns < MK_S)
-        return MK_EEXISTS; /* two that run with one key would chase each other */
-    d->echoed_ns = now;
-    d->version = head->version;
-    d->stale_self = true;
-    mk_discovery_poke(d);
-    return MK_EEXISTS;
-}
-
-static int discovery_life(struct mk_discovery *d, const struct mk_record_head *head,
-                          struct mk_fault *reterr)
-{
-    uint64_t wall_ms = mk_wall_ms(d->env);
-
-    if (head->kind == MK_RECORD_DEPLOYMENT)
-        return 0;
-    if (wall_ms >= head->expires_ms)
-        return mk_fault(reterr, MK_EREFUSED, "a record that has expired");
-    if (head->kind == MK_RECORD_REVOCATIONS)
-        return 0; /* the book judges the rest */
-    if (head->expires_ms - wall_ms > MK_DISCOVERY_LIFE_MAX_MS)
-        return mk_fault(reterr, MK_EREFUSED, "an entry that wants to live too long");
-    return 0;
-}
-
-/* Which of the table's answers are news, known, or nobody's fault. */
-static int discovery_judged(int rv, struct mk_fault *reterr)
-{
-    if (rv == MK_ESTALE)
-        return MK_EEXISTS;
-    if (rv == MK_EFULL)
-        return mk_fault(reterr, MK_EREFUSED, "no place for it");
-    if (rv == MK_ELIMIT)
-        return mk_fault(reterr, MK_EREFUSED, "a version that jumps too far");
-    return rv;
-}
-
-/* A list of revocations: the book verifies and takes it, the table keeps it for others. */
-static int discovery_take_list(struct mk_discovery *d, const struct mk_record_head *head,
-                               struct mk_bytes bytes, const struct mk_peer *source,
-                               struct mk_fault *reterr)
-{
-    int rv;
-
-    if (d->issuers == NULL || !mk_issuer_book_knows(d->issuers, &head->root))
-        return mk_fault(reterr, MK_EREFUSED, "revocations of an issuer that is not known here");
-    rv = mk_catalog_judge(&d->table, head, source, true);
-    if (rv != 0)
-        return discovery_judged(rv, reterr);
-    rv = mk_issuer_book_verify(d->issuers, bytes, reterr);
-    if (rv == 0)
-        rv = mk_issuer_book_revoke(d->issuers, bytes, mk_wall_ms(d->env), reterr);
-    if (rv == MK_ECONFLICT)
-        rv = MK_EREFUSED; /* the issuer's doing, not the sender's */
-    if (rv != 0 && rv != MK_EEXISTS)
-        return rv;
-    rv = mk_catalog_put(&d->table, head, bytes, source, true);
-    MK_ASSERT(rv == 0); /* as it was judged */
-    mk_discovery_note(d);
-    return 0;
-}
-
-int mk_discovery_revoke(struct mk_discovery *d, struct mk_bytes list, struct mk_fault *reterr)
-{
-    struct mk_record_head head;
-    int rv = mk_record_read(&head, MK_RECORD_REVOCATIONS, list, &d->network, reterr);
-
-    if (rv == 0)
-        rv = discovery_life(d, &head, reterr);
-    return rv != 0 ? rv : discovery_take_list(d, &head, list, &d->self, reterr);
-}
-
-int mk_discovery_take(struct mk_discovery *d, enum mk_record_kind kind, struct mk_bytes bytes,
-                      const struct mk_peer *source, struct mk_fault *reterr)
-{
-    struct mk_record_head head;
-    bool needed;
-    int rv = mk_record_read(&head, kind, bytes, &d->network, reterr);
-
-    if (rv == 0)
-        rv = discovery_life(d, &head, reterr);
-    if (rv != 0)
-        return rv;
-    if (kind == MK_RECORD_PEER && mk_peer_eq(&head.signer, &d->self))
-        return discovery_echo(d, &head, bytes);
-    if (kind == MK_RECORD_REVOCATIONS)
-        return discovery_take_list(d, &head, bytes, source, reterr);
-    needed = mk_discovery_needs(d, &head);
-    rv = mk_catalog_judge(&d->table, &head, source, needed);
-    if (rv != 0 && rv != MK_ECONFLICT)
-        return discovery_judged(rv, reterr);
-    if (mk_record_verify(&head, bytes) != 0)
-        return mk_fault(reterr, MK_ESIGNATURE, "a record whose signature does not verify");
-    rv = mk_catalog_put(&d->table, &head, bytes, source, needed);
-    MK_ASSERT(rv == 0 || rv == MK_ECONFLICT); /* as it was judged */
-    mk_discovery_note(d);
-    if (kind == MK_RECORD_PEER)
-        mk_contacts_entry(d, &head.signer);
-    return 0;
-}
-
-int mk_discovery_publish(struct mk_discovery *d, struct mk_bytes deployment,
-                         struct mk_fault *reterr)
-{
-    struct mk_record_head head;
-    int rv = mk_record_read(&head, MK_RECORD_DEPLOYMENT, deployment, &d->network, reterr);
-
-    if (rv != 0)
-        return rv;
-    if (mk_record_verify(&head, deployment) != 0)
-        return mk_fault(reterr, MK_ESIGNATURE, "the Deployment is not signed by its operator");
-    rv = mk_catalog_put(&d->table, &head, deployment, &d->self, true);
-    if (rv == 0 || rv == MK_ECONFLICT)
-        mk_discovery_note(d);
-    if (rv == MK_ECONFLICT)
-        return mk_fault(reterr, rv, "another Deployment of version %llu is known",
-                        (unsigned long long)head.version);
-    if (rv == MK_ESTALE)
-        return mk_fault(reterr, rv, "a newer Deployment is known");
-    if (rv == MK_ELIMIT)
-        return mk_fault(reterr, rv, "the Deployment's version is more than 2^32 above the known");
-    if (rv == MK_EEXISTS) {
-        const struct mk_record *r = mk_catalog_find(&d->table, &head.key);
-
-        return r->rival.n > 0 ? mk_fault(reterr, MK_ECONFLICT, "two Deployments of one version")
-                              : 0;
-    }
-    return rv;
-}
-
 /* --- a turn ----------------------------------------------------------------------------------- */
 
 static void discovery_purge(struct mk_discovery *d, uint64_t *next_ns)
 {
     uint64_t wall_ms = mk_wall_ms(d->env), next_ms;
 
-    if (mk_catalog_purge(&d->table, wall_ms, &next_ms) > 0)
+    if (mk_catalog_purge(&d->table, wall_ms, &next_ms) > 0) {
         d->changed = true;
+        d->tags_seq++;
+    }
     if (next_ms != UINT64_MAX && next_ms - wall_ms < DISCOVERY_WAKE_MAX / MK_MS)
         *next_ns = mk_now(d->env) + (next_ms - wall_ms) * MK_MS;
 }
@@ -319,7 +64,7 @@ static void discovery_advance(struct mk_discovery *d)
     discovery_purge(d, &next);
     if (!d->observe_only) {
         if (d->stale_self || now >= d->renew_ns)
-            discovery_renew(d);
+            mk_entry_renew(d);
         next = d->renew_ns < next ? d->renew_ns : next;
     }
     at = mk_contacts_advance(d);
@@ -399,6 +144,10 @@ int mk_discovery_open(struct mk_env *e, struct mk_net *net, struct mk_discovery 
     d->env = e;
     d->net = net;
     mk_catalog_init(&d->table, max);
+    if (o->entries_max != 0 && o->entries_max < MK_DISCOVERY_ENTRIES_MAX)
+        d->table.max_kind[MK_RECORD_PEER] = o->entries_max;
+    mk_list_init(&d->wishes);
+    mk_list_init(&d->syncs);
     mk_list_init(&d->gossips);
     mk_list_init(&d->contacts);
     mk_list_init(&d->watchers);
@@ -426,7 +175,7 @@ void mk_discovery_close(struct mk_discovery *d)
     if (d == NULL)
         return;
     d->closing = true;
-    discovery_depart(d);
+    mk_entry_depart(d);
     mk_gossip_close(d);
     mk_contacts_close(d);
     mk_net_unwatch(&d->net_watch);
@@ -434,42 +183,17 @@ void mk_discovery_close(struct mk_discovery *d)
     mk_timer_stop(&d->timer);
     mk_later_cancel(&d->task);
     mk_list_each(n, &d->watchers) mk_list_del(n);
+    mk_list_each(m, &d->syncs) mk_list_del(m);
     discovery_free(d);
 }
 
-void mk_discovery_offer(struct mk_discovery *d, const struct mk_id *surfaces, size_t n_surfaces,
-                        const struct mk_id *deployments, size_t n_deployments)
+static bool discovery_shows(const struct mk_peer_entry *e, const struct mk_id *tag)
 {
-    d->n_surfaces = discovery_ids(d->surfaces, surfaces, n_surfaces);
-    d->n_deployments = discovery_ids(d->deployments, deployments, n_deployments);
-    d->stale_self = true;
-    mk_discovery_poke(d);
-}
-
-int mk_discovery_show(struct mk_discovery *d, const struct mk_bytes *tickets, size_t n)
-{
-    struct mk_arena arena = {0};
-    struct mk_ticket t;
-    size_t total = 0;
-    int rv = n > MK_ENTRY_TICKETS_MAX ? MK_ELIMIT : 0;
-
-    for (size_t i = 0; i < n && rv == 0; i++) {
-        total += tickets[i].n;
-        rv = mk_decode(&t, &mk_ticket_type, tickets[i], &arena, NULL);
+    for (size_t i = 0; i < e->tags.n; i++) {
+        if (mk_id_eq(&e->tags.v[i], tag))
+            return true;
     }
-    mk_arena_done(&arena);
-    if (rv == 0 && total > MK_DISCOVERY_ENTRY_MAX / 2)
-        rv = MK_ELIMIT;
-    if (rv != 0)
-        return rv;
-    for (size_t i = 0; i < d->n_tickets; i++)
-        mk_buf_done(&d->tickets[i]);
-    for (size_t i = 0; i < n; i++)
-        mk_buf_put(&d->tickets[i], tickets[i].p, tickets[i].n);
-    d->n_tickets = n;
-    d->stale_self = true;
-    mk_discovery_poke(d);
-    return 0;
+    return false;
 }
 
 static bool discovery_has_id(const struct mk_entry_ids *ids, const struct mk_id *id)
@@ -520,7 +244,8 @@ void mk_discovery_find_surface(struct mk_discovery *d, const struct mk_id *surfa
     discovery_find(d, surface, /* as_surface= */ true, cb, arg);
 }
 
-size_t mk_discovery_count(struct mk_discovery *d, const struct mk_id *id)
+/* Peers whose fresh entry names id among its surfaces and deployments, or its tags. */
+static size_t discovery_count(struct mk_discovery *d, const struct mk_id *id, bool as_tag)
 {
     uint64_t wall_ms = mk_wall_ms(d->env);
     struct mk_arena arena = {0};
@@ -534,10 +259,34 @@ size_t mk_discovery_count(struct mk_discovery *d, const struct mk_id *id)
             memmem(r->bytes.p, r->bytes.n, id->b, sizeof id->b) == NULL)
             continue;
         if (mk_decode(&e, &mk_peer_entry_type, mk_buf_bytes(&r->bytes), &arena, NULL) == 0)
-            n += discovery_has_id(&e.deployments, id) || discovery_has_id(&e.surfaces, id);
+            n += as_tag ? discovery_shows(&e, id)
+                        : discovery_has_id(&e.deployments, id) || discovery_has_id(&e.surfaces, id);
         mk_arena_done(&arena);
     }
     return n;
+}
+
+size_t mk_discovery_count(struct mk_discovery *d, const struct mk_id *id)
+{
+    return discovery_count(d, id, /* as_tag= */ false);
+}
+
+size_t mk_discovery_count_tagged(struct mk_discovery *d, const struct mk_id *tag)
+{
+    return discovery_count(d, tag, /* as_tag= */ true);
+}
+
+bool mk_discovery_has_tag(struct mk_discovery *d, const struct mk_peer *peer,
+                          const struct mk_id *tag)
+{
+    struct mk_peer_entry e;
+
+    return mk_discovery_entry(d, &e, peer) == 0 && discovery_shows(&e, tag);
+}
+
+uint64_t mk_discovery_tags_seq(const struct mk_discovery *d)
+{
+    return d->tags_seq;
 }
 
 int mk_discovery_entry(struct mk_discovery *d, struct mk_peer_entry *ret,
@@ -639,4 +388,6 @@ void mk_discovery_stats(const struct mk_discovery *d, struct mk_discovery_stats 
     ret->deployments = d->table.n_kind[MK_RECORD_DEPLOYMENT];
     ret->lists = d->table.n_kind[MK_RECORD_REVOCATIONS];
     ret->bytes = d->table.bytes;
+    mk_list_each(i, &d->gossips) ret->conversations++;
+    ret->neighbours = mk_contacts_neighbours(d);
 }

@@ -5,15 +5,21 @@
  * the issuer's roster: a list is believed because a majority of that roster signed it, and
  * who does not know the roster neither keeps nor passes it on.
  *
- *   PeerEntry{network, peer, version, addresses, surfaces, deployments, tickets,
+ *   PeerEntry{network, peer, version, addresses, tags, surfaces, deployments, tickets,
  *             expires_ms, signature}
  *
- * Gossip: on each link one conversation "discovery"; at its start both sides
- * exchange digests of what they hold and then what the other lacks; later each
- * new entry is passed on once. Bounded: what a node keeps, how much of that one
- * source may have brought, what a source may bring a second, bytes of an entry.
- * The own entry is renewed at half its life. A node keeps a few links to peers of
- * its own choice, so that the entries have more than one way.
+ * Gossip: on a link one conversation "discovery". At its start, and once a minute with one of the
+ * conversations, both sides compare hashes of ranges of what they hold, then items of the ranges
+ * that differ, and each gives what the other lacks. In between only names travel: what is new is
+ * announced by 8 bytes to the neighbours, at most once a period, and asked for at one of those who
+ * announced it. So a record comes to a node once, and a node's cost does not grow with the number
+ * of its neighbours.
+ *
+ * Bounded: what a node keeps, how much of that one source may have brought, what a source may
+ * bring a second, bytes of an entry, conversations, what they remember. Whatever is refused is
+ * counted under its reason. The own entry is renewed at half its life. A node keeps a few links to
+ * peers of its own choice, from different networks where it can, and comes back to those that it
+ * knew for long: so the entries have more than one way, and strangers who dial in have no say.
  *
  * All calls belong to the loop's thread. The watchers' callbacks come at the end
  * of a turn, never from inside a call. */
@@ -37,31 +43,40 @@ struct mk_issuer_book;
 #define MK_DISCOVERY_RATE 500u                    /* records a source may bring a second */
 #define MK_DISCOVERY_BURST 4096u                  /* and at once */
 #define MK_DISCOVERY_DEGREE 3u                    /* neighbours to gossip with, of our choice */
+#define MK_DISCOVERY_CONVS_MAX 256u               /* conversations of others' choice */
+#define MK_DISCOVERY_PERIOD_MS 500u               /* between two announcements to a neighbour */
+#define MK_DISCOVERY_COMPARE_MS 60000u            /* between two comparisons, about */
+#define MK_DISCOVERY_DRIFT_MS 60000u              /* an entry's version above our wall clock */
+#define MK_DISCOVERY_SETTLED_MS 600000u           /* held so long it does not give way any more */
+#define MK_DISCOVERY_ANCHORS_MAX 8u               /* neighbours of long standing, dialed again */
 #define MK_DISCOVERY_HINTS_MAX 64u                /* first contacts */
 #define MK_DISCOVERY_LISTS_MAX 256u               /* revocation lists, one an issuer */
 #define MK_ENTRY_ADDRESSES_MAX 8u
 #define MK_ENTRY_ADDRESS_MAX 255u /* bytes of "host:port" */
 #define MK_ENTRY_IDS_MAX 96u      /* surfaces; deployments */
 #define MK_ENTRY_TICKETS_MAX 8u
+#define MK_ENTRY_TAGS_MAX 32u
 
 MK_TEXT_DECLARE(mk_entry_address)
 MK_SEQ_DECLARE(mk_entry_addresses, mk_entry_address)
-MK_SEQ_DECLARE(mk_entry_ids, mk_id) /* sorted, distinct */
+MK_SEQ_DECLARE(mk_entry_ids, mk_id)  /* sorted, distinct */
+MK_SEQ_DECLARE(mk_entry_tags, mk_id) /* sorted, distinct */
 MK_SEQ_DECLARE(mk_entry_tickets, mk_ticket)
 
-/** What a peer says of itself. The signature covers "mosaik.peer-entry.v1" and the
+/** What a peer says of itself. The signature covers "mosaik.peer-entry.v2" and the
  * encoding without the signature. Of two, the higher version counts; versions begin
  * at the wall clock in ms, so that they rise across restarts.
  *
  *  expires_ms  unix time by the signer's clock; forgotten then.
  *
- * An entry with all four lists empty is a departure: it takes the place of the
+ * An entry with all five lists empty is a departure: it takes the place of the
  * earlier one until that one would have expired, so that no stale copy returns. */
 #define MK_PEER_ENTRY_TABLE(F, S)       \
     F(S, mk_id, network)                \
     F(S, mk_peer, peer)                 \
     F(S, mk_u64, version)               \
     F(S, mk_entry_addresses, addresses) \
+    F(S, mk_entry_tags, tags)           \
     F(S, mk_entry_ids, surfaces)        \
     F(S, mk_entry_ids, deployments)     \
     F(S, mk_entry_tickets, tickets)     \
@@ -75,6 +90,7 @@ struct mk_discovery_options {
     const char *const *addresses; /* "host:port" others reach us at; copied */
     size_t n_addresses;
     uint32_t life_ms;               /* 0: the default */
+    uint32_t entries_max;           /* 0: MK_DISCOVERY_ENTRIES_MAX; fewer for a small machine */
     bool observe_only;              /* never publish an entry of our own (a reader) */
     struct mk_issuer_book *issuers; /* borrowed: judges and takes revocations; NULL: takes none */
 };
@@ -94,6 +110,9 @@ void mk_discovery_hint(struct mk_discovery *d, const struct mk_peer *peer, const
  * here. Surfaces that do not fit into an entry are left out. */
 void mk_discovery_offer(struct mk_discovery *d, const struct mk_id *surfaces, size_t n_surfaces,
                         const struct mk_id *deployments, size_t n_deployments);
+/** The tags that our entry shows: an id is the id of a text, or any. Copied. MK_ELIMIT above
+ * MK_ENTRY_TAGS_MAX. */
+int mk_discovery_tag(struct mk_discovery *d, const struct mk_id *tags, size_t n);
 /** The tickets (each pc(Ticket)) that our entry shows. Copied. MK_EMALFORMED; MK_ELIMIT:
  * too many, or too large for an entry; nothing changed then. */
 int mk_discovery_show(struct mk_discovery *d, const struct mk_bytes *tickets, size_t n);
@@ -126,6 +145,38 @@ void mk_discovery_find_surface(struct mk_discovery *d, const struct mk_id *surfa
                                void *arg);
 /** Peers whose fresh entry names this surface or deployment, without us. */
 size_t mk_discovery_count(struct mk_discovery *d, const struct mk_id *id);
+/** Peers whose fresh entry shows this tag, without us. */
+size_t mk_discovery_count_tagged(struct mk_discovery *d, const struct mk_id *tag);
+/** Does that peer's fresh entry (ours too) show this tag? */
+bool mk_discovery_has_tag(struct mk_discovery *d, const struct mk_peer *peer,
+                          const struct mk_id *tag);
+/** Moves whenever some peer's tags did: what was judged by tags is to be judged again. */
+uint64_t mk_discovery_tags_seq(const struct mk_discovery *d);
+
+/** A signed peer entry (pc bytes, copied) that came by another way than gossip. 0: news;
+ * MK_EEXISTS: this one or a newer one is known; MK_EREFUSED (expired, from the future, no place),
+ * MK_EINVALID (another network), MK_EMALFORMED, MK_ELIMIT, MK_ESIGNATURE. */
+int mk_discovery_feed(struct mk_discovery *d, struct mk_bytes entry, struct mk_fault *reterr);
+/** Our own entry's bytes, for who feeds it elsewhere; lent until the loop is entered again.
+ * MK_ENOTFOUND: there is none (yet). */
+int mk_discovery_self(struct mk_discovery *d, struct mk_bytes *ret);
+
+/** Comparing with one peer, whom it links for that, now. The memory is the caller's until cb or
+ * mk_discovery_sync_cancel(). */
+struct mk_discovery_sync {
+    /** Once. 0: each side now holds what the other held; MK_EREFUSED: the conversation ended,
+     * with the reason in fault. There is no deadline here: the caller has one. */
+    void (*cb)(struct mk_discovery_sync *s, int status, const struct mk_fault *fault);
+    struct mk_peer peer; /* private from here on */
+    struct mk_discovery *d;
+    uint32_t conv, rounds;
+    struct mk_list node;
+};
+/** address may be NULL when the peer's entry is known. */
+void mk_discovery_sync(struct mk_discovery *d, struct mk_discovery_sync *s,
+                       const struct mk_peer *peer, const char *address);
+/** cb is not called any more. Safe when done. */
+void mk_discovery_sync_cancel(struct mk_discovery_sync *s);
 /** A peer's fresh entry, also our own; lent until the loop is entered again
  * or we publish. MK_ENOTFOUND. */
 int mk_discovery_entry(struct mk_discovery *d, struct mk_peer_entry *ret,
@@ -160,11 +211,43 @@ void mk_discovery_diagnose(struct mk_discovery *d, const struct mk_peer *peer, u
 /** Peers with a fresh entry, without us. */
 size_t mk_discovery_size(const struct mk_discovery *d);
 
-/** Records that others sent and that were refused (malformed, forged, of another
- * network, expired, over a limit), and conversations ended for that. */
+/** Why a record that somebody brought was not taken. The last column: whose fault it is, the
+ * sender's (its conversation ends and it is expelled for a minute) or nobody's. */
+#define MK_RUMOUR_MAP(X)                                                                   \
+    X(MALFORMED, "malformed", "bytes that are no record", true)                            \
+    X(FORGED, "forged", "a signature that does not verify", true)                          \
+    X(OTHER_NETWORK, "other_network", "an entry of another network", true)                 \
+    X(TOO_LONG, "too_long", "over its limit of bytes", true)                               \
+    X(EXPIRED, "expired", "its life is over, by our clock", false)                         \
+    X(FUTURE, "future", "signed later than now, by more than clocks may differ", false)    \
+    X(LONG_LIVED, "long_lived", "wants to live longer than an entry may", false)           \
+    X(OLDER, "older", "a newer one of the same peer or operator is held: a replay", false) \
+    X(VERSION_JUMP, "version_jump", "a Deployment too far above the known version", false) \
+    X(NO_ROOM, "no_room", "no place, or its source has had its share", false)              \
+    X(UNKNOWN_ISSUER, "unknown_issuer", "revocations of an issuer not known here", false)  \
+    X(REVOCATIONS, "revocations", "a list that the issuer's roster does not bear out", false)
+
+enum mk_rumour {
+#define MK_RUMOUR_X(name, text, help, fault) MK_RUMOUR_##name,
+    MK_RUMOUR_MAP(MK_RUMOUR_X)
+#undef MK_RUMOUR_X
+        MK_RUMOURS
+};
+const char *mk_rumour_name(enum mk_rumour r); /* "older" */
+
 struct mk_discovery_stats {
-    uint64_t records_in, records_out, refused, expelled;
+    uint64_t records_in, records_out; /* that travelled */
+    uint64_t refused;                 /* of all reasons */
+    uint64_t refused_by[MK_RUMOURS];
+    uint64_t expelled;              /* conversations ended for what was sent in them */
+    uint64_t displaced;             /* records that gave way in a full table */
+    uint64_t announced_in, lapsed;  /* names heard; asked for and not given in time */
+    uint64_t comparisons;           /* finished */
+    uint64_t busy;                  /* conversations that ended for want of a place */
+    uint64_t messages_in, bytes_in; /* of all conversations */
+    uint64_t messages_out, bytes_out;
     size_t entries, deployments, lists, bytes; /* held now */
+    size_t conversations, neighbours;          /* now; neighbours are of our choice */
 };
 void mk_discovery_stats(const struct mk_discovery *d, struct mk_discovery_stats *ret);
 

@@ -8,6 +8,7 @@
 #include "discovery/record.h"
 
 #include "base/assert.h"
+#include "discovery/prefix.h"
 #include <mosaik/issuers.h>
 
 #include <string.h>
@@ -15,10 +16,11 @@
 MK_TEXT_DEFINE(mk_entry_address, MK_ENTRY_ADDRESS_MAX, 0)
 MK_SEQ_DEFINE(mk_entry_addresses, mk_entry_address, MK_ENTRY_ADDRESSES_MAX, 0)
 MK_SEQ_DEFINE(mk_entry_ids, mk_id, MK_ENTRY_IDS_MAX, MK_SEQ_SORTED)
+MK_SEQ_DEFINE(mk_entry_tags, mk_id, MK_ENTRY_TAGS_MAX, MK_SEQ_SORTED)
 MK_SEQ_DEFINE(mk_entry_tickets, mk_ticket, MK_ENTRY_TICKETS_MAX, 0)
 MK_STRUCT_DEFINE(mk_peer_entry, "PeerEntry", MK_PEER_ENTRY_TABLE)
 
-static const char *const record_tags[] = {"mosaik.peer-entry.v1", "mosaik.deployment.v1"};
+static const char *const record_tags[] = {"mosaik.peer-entry.v2", "mosaik.deployment.v1"};
 #define RECORD_SIGNATURE sizeof(struct mk_signature)
 
 struct mk_record_key mk_record_peer_key(const struct mk_peer *peer)
@@ -93,8 +95,9 @@ static int record_read_entry(struct mk_record_head *h, struct mk_bytes bytes,
     h->signer = e.peer;
     h->version = e.version;
     h->expires_ms = e.expires_ms;
-    h->departed =
-        e.addresses.n == 0 && e.surfaces.n == 0 && e.deployments.n == 0 && e.tickets.n == 0;
+    h->departed = e.addresses.n + e.tags.n + e.surfaces.n + e.deployments.n + e.tickets.n == 0;
+    h->group = e.addresses.n > 0 ? mk_address_group(e.addresses.v[0]) : 0;
+    h->tags = mk_hash(MK_BYTES(e.tags.v, e.tags.n * sizeof *e.tags.v));
     h->hash = mk_hash(bytes);
     return 0;
 }

@@ -31,6 +31,8 @@ struct mk_record_head {
     uint64_t version;
     uint64_t expires_ms; /* UINT64_MAX: never */
     bool departed;
+    uint32_t group;    /* of an entry: that of its first address (prefix.h); 0: it has none */
+    struct mk_id tags; /* of an entry: hash of its tags */
     struct mk_id
         hash; /* of the bytes; of revocations: of the list, whoever of the roster signed it */
 };

@@ -3,23 +3,28 @@
  * Sorted arrays: a few thousand pointers move in microseconds, and iteration has one
  * order everywhere. The rules that protect what is held, in the order in which
  * mk_catalog_judge asks: an update of a held record always has its place; a new one
- * needs a place of its kind, bytes, and room in its source's share; a record that
- * this node needs may take the place of the last one of the biggest source. */
+ * needs a place of its kind, bytes, and room in its source's share; in a full table a
+ * record takes the place of another that its source has less claim to (table.h).
+ *
+ * Beside the order by key there are chains by hash, for gossip names records by it. */
 #include "discovery/table.h"
 
 #include "base/assert.h"
 
 #include <string.h>
 
-struct mk_catalog_source {
-    struct mk_peer peer;
+struct mk_catalog_share {
+    struct mk_source who;
     size_t n;
 };
+
+#define TABLE_CHAINS_MIN 64u
 
 void mk_catalog_init(struct mk_catalog *t, const size_t max[MK_RECORD_KINDS])
 {
     *t = (struct mk_catalog){0};
     memcpy(t->max_kind, max, sizeof t->max_kind);
+    t->next_expiry_ms = UINT64_MAX;
     mk_list_init(&t->recent);
 }
 
@@ -59,6 +64,7 @@ void mk_catalog_done(struct mk_catalog *t)
         record_free(t->v[i]);
     mk_free(t->v);
     mk_free(t->sources);
+    mk_free(t->chains);
     *t = (struct mk_catalog){0};
 }
 
@@ -94,36 +100,89 @@ struct mk_record *mk_catalog_find(const struct mk_catalog *t, const struct mk_re
     return is ? t->v[i] : NULL;
 }
 
-/* --- sources ----------------------------------------------------------------------- */
+/* --- by hash ------------------------------------------------------------------------- */
 
-static size_t source_place(const struct mk_catalog *t, const struct mk_peer *peer, bool *ret_is)
+static struct mk_record **chain_of(const struct mk_catalog *t, uint64_t hash)
+{
+    return &t->chains[hash & (t->n_chains - 1)];
+}
+
+static void chain_add(struct mk_catalog *t, struct mk_record *r)
+{
+    struct mk_record **chain = chain_of(t, mk_record_short(&r->hash));
+
+    r->next_hash = *chain;
+    *chain = r;
+}
+
+static void chain_remove(struct mk_catalog *t, struct mk_record *r)
+{
+    struct mk_record **at = chain_of(t, mk_record_short(&r->hash));
+
+    while (*at != r)
+        at = &(*at)->next_hash;
+    *at = r->next_hash;
+}
+
+/* As many chains as there are records, about; true: all are in their chains now. */
+static bool chains_grow(struct mk_catalog *t)
+{
+    if (t->n < t->n_chains)
+        return false;
+    t->n_chains = t->n_chains == 0 ? TABLE_CHAINS_MIN : 2 * t->n_chains;
+    mk_free(t->chains);
+    t->chains = mk_alloc(t->n_chains * sizeof(struct mk_record *));
+    for (size_t i = 0; i < t->n; i++)
+        chain_add(t, t->v[i]);
+    return true;
+}
+
+struct mk_record *mk_catalog_by_hash(const struct mk_catalog *t, uint64_t hash)
+{
+    struct mk_record *r = t->n_chains > 0 ? *chain_of(t, hash) : NULL;
+
+    while (r != NULL && mk_record_short(&r->hash) != hash)
+        r = r->next_hash;
+    return r;
+}
+
+/* --- shares --------------------------------------------------------------------------- */
+
+static int share_cmp(const struct mk_source *a, const struct mk_source *b)
+{
+    if (a->group != b->group)
+        return a->group < b->group ? -1 : 1;
+    return mk_peer_cmp(&a->peer, &b->peer);
+}
+
+static size_t share_place(const struct mk_catalog *t, const struct mk_source *who, bool *ret_is)
 {
     size_t lo = 0, hi = t->n_sources;
 
     while (lo < hi) {
         size_t mid = lo + (hi - lo) / 2;
 
-        if (mk_peer_cmp(&t->sources[mid].peer, peer) < 0)
+        if (share_cmp(&t->sources[mid].who, who) < 0)
             lo = mid + 1;
         else
             hi = mid;
     }
-    *ret_is = lo < t->n_sources && mk_peer_eq(&t->sources[lo].peer, peer);
+    *ret_is = lo < t->n_sources && share_cmp(&t->sources[lo].who, who) == 0;
     return lo;
 }
 
-static size_t source_count(const struct mk_catalog *t, const struct mk_peer *peer)
+static size_t share_count(const struct mk_catalog *t, const struct mk_source *who)
 {
     bool is;
-    size_t i = source_place(t, peer, &is);
+    size_t i = share_place(t, who, &is);
 
     return is ? t->sources[i].n : 0;
 }
 
-static void source_add(struct mk_catalog *t, const struct mk_peer *peer)
+static void share_add(struct mk_catalog *t, const struct mk_source *who)
 {
     bool is;
-    size_t i = source_place(t, peer, &is);
+    size_t i = share_place(t, who, &is);
 
     if (!is) {
         if (t->n_sources == t->cap_sources) {
@@ -131,16 +190,16 @@ static void source_add(struct mk_catalog *t, const struct mk_peer *peer)
             t->sources = mk_realloc(t->sources, t->cap_sources * sizeof *t->sources);
         }
         memmove(&t->sources[i + 1], &t->sources[i], (t->n_sources - i) * sizeof *t->sources);
-        t->sources[i] = (struct mk_catalog_source){*peer, 0};
+        t->sources[i] = (struct mk_catalog_share){*who, 0};
         t->n_sources++;
     }
     t->sources[i].n++;
 }
 
-static void source_remove(struct mk_catalog *t, const struct mk_peer *peer)
+static void share_remove(struct mk_catalog *t, const struct mk_source *who)
 {
     bool is;
-    size_t i = source_place(t, peer, &is);
+    size_t i = share_place(t, who, &is);
 
     MK_ASSERT(is && t->sources[i].n > 0);
     if (--t->sources[i].n > 0)
@@ -149,15 +208,45 @@ static void source_remove(struct mk_catalog *t, const struct mk_peer *peer)
     memmove(&t->sources[i], &t->sources[i + 1], (t->n_sources - i) * sizeof *t->sources);
 }
 
-static const struct mk_peer *source_biggest(const struct mk_catalog *t)
+/* Of the group that begins at i: how many records; *ret_best: its biggest source; *ret_next:
+ * where the next group begins. */
+static size_t share_group(const struct mk_catalog *t, size_t i, size_t *ret_best, size_t *ret_next)
 {
-    const struct mk_catalog_source *best = NULL;
+    size_t n = 0, best = i, from = i;
 
-    for (size_t i = 0; i < t->n_sources; i++) {
-        if (best == NULL || t->sources[i].n > best->n)
-            best = &t->sources[i];
+    for (; i < t->n_sources && t->sources[i].who.group == t->sources[from].who.group; i++) {
+        n += t->sources[i].n;
+        best = t->sources[i].n > t->sources[best].n ? i : best;
     }
-    return best != NULL ? &best->peer : NULL;
+    *ret_best = best;
+    *ret_next = i;
+    return n;
+}
+
+/* Whoever holds most and more than `than` (NULL: than nobody). NULL: nobody does. What we say
+ * ourselves (group 0) is nobody's share. */
+static const struct mk_source *share_biggest(const struct mk_catalog *t,
+                                             const struct mk_source *than)
+{
+    size_t most = 0, at = t->n_sources, own = 0, best, next;
+
+    for (size_t i = 0; i < t->n_sources; i = next) {
+        size_t n = share_group(t, i, &best, &next);
+
+        if (than != NULL && t->sources[i].who.group == than->group)
+            own = n;
+        if (n > most && t->sources[i].who.group != 0) {
+            most = n;
+            at = best;
+        }
+    }
+    if (at == t->n_sources)
+        return NULL;
+    if (than == NULL)
+        return &t->sources[at].who;
+    if (t->sources[at].who.group != than->group)
+        return most > own + 1 ? &t->sources[at].who : NULL;
+    return t->sources[at].n > share_count(t, than) + 1 ? &t->sources[at].who : NULL;
 }
 
 /* --- putting ------------------------------------------------------------------------ */
@@ -188,8 +277,28 @@ static int table_judge_known(const struct mk_record *r, const struct mk_record_h
     return 0;
 }
 
+/* Which record of this kind gives way in a full table; t->n: none does. */
+static size_t table_victim(const struct mk_catalog *t, enum mk_record_kind kind,
+                           const struct mk_source *from, uint64_t now_ns, bool needed)
+{
+    size_t found = t->n;
+
+    for (size_t i = 0; from != NULL && i < t->n; i++) {
+        const struct mk_record *r = t->v[i];
+
+        if (r->head.kind != kind || share_cmp(&r->source, from) != 0)
+            continue;
+        if (!needed && (mk_peer_eq(&r->head.signer, &from->peer) ||
+                        now_ns - r->since_ns >= MK_DISCOVERY_SETTLED_MS * UINT64_C(1000000)))
+            continue;
+        if (found == t->n || r->since_ns >= t->v[found]->since_ns)
+            found = i;
+    }
+    return found;
+}
+
 int mk_catalog_judge(const struct mk_catalog *t, const struct mk_record_head *head,
-                     const struct mk_peer *source, bool needed)
+                     const struct mk_source *source, uint64_t now_ns, bool needed)
 {
     const struct mk_record *r = mk_catalog_find(t, &head->key);
 
@@ -197,7 +306,10 @@ int mk_catalog_judge(const struct mk_catalog *t, const struct mk_record_head *he
         return table_judge_known(r, head);
     if (needed)
         return 0;
-    if (table_full(t, head->kind) || source_count(t, source) >= t->max_kind[head->kind] / 2)
+    if (share_count(t, source) >= t->max_kind[head->kind] / 2)
+        return MK_EFULL;
+    if (table_full(t, head->kind) &&
+        table_victim(t, head->kind, share_biggest(t, source), now_ns, false) == t->n)
         return MK_EFULL;
     return 0;
 }
@@ -213,7 +325,8 @@ static void table_remove(struct mk_catalog *t, size_t i)
 {
     struct mk_record *r = t->v[i];
 
-    source_remove(t, &r->source);
+    chain_remove(t, r);
+    share_remove(t, &r->source);
     t->bytes -= r->bytes.n + r->rival.n;
     t->n_kind[r->head.kind]--;
     t->n--;
@@ -221,21 +334,21 @@ static void table_remove(struct mk_catalog *t, size_t i)
     record_free(r);
 }
 
-/* Takes a place of this kind from the source that has most. */
-static void table_make_room(struct mk_catalog *t, enum mk_record_kind kind)
+/* Takes a place of this kind, as mk_catalog_judge said. */
+static void table_make_room(struct mk_catalog *t, enum mk_record_kind kind,
+                            const struct mk_source *source, uint64_t now_ns, bool needed)
 {
-    const struct mk_peer *biggest = source_biggest(t);
+    const struct mk_source *from = share_biggest(t, needed ? NULL : source);
+    size_t i = table_victim(t, kind, from, now_ns, needed);
 
-    for (size_t i = t->n; i > 0 && biggest != NULL; i--) {
-        if (t->v[i - 1]->head.kind == kind && mk_peer_eq(&t->v[i - 1]->source, biggest)) {
-            table_remove(t, i - 1);
-            return;
-        }
-    }
+    if (i == t->n)
+        return;
+    table_remove(t, i);
+    t->displaced++;
 }
 
 static struct mk_record *table_insert(struct mk_catalog *t, const struct mk_record_head *head,
-                                      const struct mk_peer *source)
+                                      const struct mk_source *source, uint64_t now_ns)
 {
     struct mk_record *r = mk_alloc(sizeof *r);
     bool is;
@@ -250,17 +363,28 @@ static struct mk_record *table_insert(struct mk_catalog *t, const struct mk_reco
     t->v[i] = r;
     t->n++;
     t->n_kind[head->kind]++;
+    r->hash = head->hash;
     r->source = *source;
-    source_add(t, source);
+    r->since_ns = now_ns;
+    share_add(t, source);
     mk_list_init(&r->recent);
+    if (!chains_grow(t))
+        chain_add(t, r);
     return r;
 }
 
-static void table_fill(struct mk_catalog *t, struct mk_record *r, const struct mk_record_head *head,
-                       struct mk_bytes bytes, const struct mk_peer *source)
+static void table_rehash(struct mk_catalog *t, struct mk_record *r, const struct mk_id *hash)
 {
-    source_remove(t, &r->source);
-    source_add(t, source);
+    chain_remove(t, r);
+    r->hash = *hash;
+    chain_add(t, r);
+}
+
+static void table_fill(struct mk_catalog *t, struct mk_record *r, const struct mk_record_head *head,
+                       struct mk_bytes bytes, const struct mk_source *source)
+{
+    share_remove(t, &r->source);
+    share_add(t, source);
     r->source = *source;
     t->bytes -= r->bytes.n + r->rival.n;
     mk_buf_done(&r->bytes);
@@ -269,7 +393,9 @@ static void table_fill(struct mk_catalog *t, struct mk_record *r, const struct m
     mk_buf_put(&r->bytes, bytes.p, bytes.n);
     t->bytes += bytes.n;
     r->head = *head;
-    r->hash = head->hash;
+    table_rehash(t, r, &head->hash);
+    if (head->expires_ms < t->next_expiry_ms)
+        t->next_expiry_ms = head->expires_ms;
 }
 
 /* The hash of two conflicting records is the same whoever came first. */
@@ -279,16 +405,18 @@ static void table_add_rival(struct mk_catalog *t, struct mk_record *r,
     bool first = mk_id_cmp(&r->head.hash, &head->hash) < 0;
     const struct mk_id *lesser = first ? &r->head.hash : &head->hash;
     const struct mk_id *greater = first ? &head->hash : &r->head.hash;
+    struct mk_id both;
 
     mk_buf_put(&r->rival, bytes.p, bytes.n);
     t->bytes += bytes.n;
-    r->hash = mk_hash_many((struct mk_bytes[]){MK_ID_BYTES(lesser), MK_ID_BYTES(greater)}, 2);
+    both = mk_hash_many((struct mk_bytes[]){MK_ID_BYTES(lesser), MK_ID_BYTES(greater)}, 2);
+    table_rehash(t, r, &both);
 }
 
 int mk_catalog_put(struct mk_catalog *t, const struct mk_record_head *head, struct mk_bytes bytes,
-                   const struct mk_peer *source, bool needed)
+                   const struct mk_source *source, uint64_t now_ns, bool needed)
 {
-    int rv = mk_catalog_judge(t, head, source, needed);
+    int rv = mk_catalog_judge(t, head, source, now_ns, needed);
     struct mk_record *r = mk_catalog_find(t, &head->key);
 
     if (rv == MK_ECONFLICT) {
@@ -300,8 +428,8 @@ int mk_catalog_put(struct mk_catalog *t, const struct mk_record_head *head, stru
         return rv;
     if (r == NULL) {
         if (table_full(t, head->kind))
-            table_make_room(t, head->kind);
-        r = table_insert(t, head, source);
+            table_make_room(t, head->kind, source, now_ns, needed);
+        r = table_insert(t, head, source, now_ns);
     }
     table_fill(t, r, head, bytes, source);
     table_touch(t, r);
@@ -313,6 +441,9 @@ size_t mk_catalog_purge(struct mk_catalog *t, uint64_t wall_ms, uint64_t *ret_ne
     uint64_t next = UINT64_MAX;
     size_t n = 0;
 
+    *ret_next = t->next_expiry_ms;
+    if (wall_ms < t->next_expiry_ms)
+        return 0;
     for (size_t i = t->n; i > 0; i--) {
         uint64_t expires_ms = t->v[i - 1]->head.expires_ms;
 
@@ -323,6 +454,6 @@ size_t mk_catalog_purge(struct mk_catalog *t, uint64_t wall_ms, uint64_t *ret_ne
             next = expires_ms;
         }
     }
-    *ret_next = next;
+    t->next_expiry_ms = *ret_next = next;
     return n;
 }
