@@ -174,6 +174,7 @@ void mk_discovery_close(struct mk_discovery *d)
 {
     if (d == NULL)
         return;
+    MK_ASSERT(mk_list_empty(&d->syncs)); /* they are cancelled first */
     d->closing = true;
     mk_entry_depart(d);
     mk_gossip_close(d);
@@ -183,7 +184,6 @@ void mk_discovery_close(struct mk_discovery *d)
     mk_timer_stop(&d->timer);
     mk_later_cancel(&d->task);
     mk_list_each(n, &d->watchers) mk_list_del(n);
-    mk_list_each(m, &d->syncs) mk_list_del(m);
     discovery_free(d);
 }
 

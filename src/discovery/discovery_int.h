@@ -8,6 +8,7 @@
  *   gossip.c      conversations: their slots, pauses, throttle
  *   compare.c     what two sides hold is compared, and each gives what the other lacks
  *   spread.c      what is new is announced, asked for, given
+ *   sync.c        comparing with one named peer, because somebody asked
  *   contacts.c    whom we dial: hints, wants, neighbours
  *   prefix.c      which addresses are likely one party's
  *
@@ -281,6 +282,13 @@ void mk_spread_came(struct mk_discovery *d, uint64_t hash, bool taken);
 uint64_t mk_spread_expire(struct mk_discovery *d);
 /** Announces, gives, asks. Returns when the next announcement is due. */
 uint64_t mk_spread_advance(struct mk_gossip *g);
+
+/* --- sync.c ----------------------------------------------------------------------------- */
+
+/** Begins what can begin, ends what is done: those who asked are called. */
+void mk_sync_advance(struct mk_discovery *d);
+/** A conversation ended. */
+void mk_sync_lost(struct mk_discovery *d, uint32_t conv, unsigned close, const char *detail);
 
 /* --- contacts.c ------------------------------------------------------------------------- */
 

@@ -142,26 +142,6 @@ static void gossip_free(struct mk_gossip *g)
     mk_free(g);
 }
 
-/* Opens one where it is on us and there is none. */
-static void gossip_start(struct mk_discovery *d, struct mk_link *l)
-{
-    const struct mk_peer *peer = mk_link_peer(l);
-    struct mk_buf hello = {0};
-    struct mk_conv *conv;
-    struct mk_gossip *g;
-
-    if (mk_peer_cmp(&d->self, peer) > 0 || mk_gossip_find(d, peer) != NULL ||
-        gossip_paused(d, peer))
-        return;
-    mk_buf_put_u8(&hello, GOSSIP_VERSION);
-    mk_buf_put(&hello, d->network.b, sizeof d->network.b);
-    if (mk_conv_open(l, &conv, GOSSIP_PROTO, mk_buf_bytes(&hello), &gossip_cbs, NULL) == 0) {
-        g = gossip_new(d, conv, peer);
-        conv->owner = g;
-    }
-    mk_buf_done(&hello);
-}
-
 static unsigned gossip_hello(struct mk_discovery *d, struct mk_bytes first, char *detail)
 {
     struct mk_reader r = {.p = first.p, .n = first.n};
@@ -227,6 +207,28 @@ static void gossip_make_place(struct mk_discovery *d)
     mk_gossip_doom(goes, MK_CLOSE_BUSY, true, "its place was needed: many want to talk");
 }
 
+/* Opens one where it is on us and there is none. */
+static void gossip_start(struct mk_discovery *d, struct mk_link *l)
+{
+    const struct mk_peer *peer = mk_link_peer(l);
+    struct mk_buf hello = {0};
+    struct mk_conv *conv;
+    struct mk_gossip *g;
+
+    if (mk_peer_cmp(&d->self, peer) > 0 || mk_gossip_find(d, peer) != NULL ||
+        gossip_paused(d, peer))
+        return;
+    if (mk_contacts_find(d, peer) == NULL)
+        gossip_make_place(d);
+    mk_buf_put_u8(&hello, GOSSIP_VERSION);
+    mk_buf_put(&hello, d->network.b, sizeof d->network.b);
+    if (mk_conv_open(l, &conv, GOSSIP_PROTO, mk_buf_bytes(&hello), &gossip_cbs, NULL) == 0) {
+        g = gossip_new(d, conv, peer);
+        conv->owner = g;
+    }
+    mk_buf_done(&hello);
+}
+
 static unsigned gossip_accept(struct mk_service *s, struct mk_conv *c, struct mk_bytes first,
                               char detail[MK_REASON_MAX])
 {
@@ -249,7 +251,8 @@ static unsigned gossip_accept(struct mk_service *s, struct mk_conv *c, struct mk
         mk_conv_close(old->conv, MK_CLOSE_DUPLICATE, "");
         gossip_free(old);
     }
-    gossip_make_place(d);
+    if (mk_contacts_find(d, peer) == NULL)
+        gossip_make_place(d);
     c->cbs = &gossip_cbs;
     c->owner = gossip_new(d, c, peer);
     return 0;
@@ -260,7 +263,7 @@ static void gossip_closed(struct mk_conv *c, unsigned close, const char *detail)
     struct mk_gossip *g = c->owner;
     struct mk_discovery *d = g->d;
 
-    (void)detail;
+    mk_sync_lost(d, g->id, close, detail);
     gossip_pause(d, &g->source.peer,
                  mk_now(d->env) + (close == MK_CLOSE_BUSY ? GOSSIP_EXPELLED_NS : GOSSIP_RETRY_NS));
     gossip_free(g);
@@ -389,6 +392,7 @@ static void gossip_end(struct mk_gossip *g)
     gossip_pause(g->d, &g->source.peer,
                  mk_now(g->d->env) + (g->expel ? GOSSIP_EXPELLED_NS : GOSSIP_RETRY_NS));
     mk_conv_close(g->conv, g->doomed, g->why);
+    mk_sync_lost(g->d, g->id, g->doomed, g->why);
     gossip_free(g);
 }
 
@@ -466,6 +470,7 @@ uint64_t mk_gossip_advance(struct mk_discovery *d)
         at = gossip_turn(g);
         next = at < next ? at : next;
     }
+    mk_sync_advance(d);
     return next;
 }
 

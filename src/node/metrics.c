@@ -109,6 +109,7 @@ struct node_facts {
     uint64_t up_s, ready, components, http_requests;
     uint64_t links, dials, handshakes, unfinished, handshakes_refused, links_refused;
     uint64_t entries, deployments, lists, bytes, refused, expelled;
+    uint64_t conversations, neighbours, displaced, comparisons, lapsed;
     uint64_t store_healthy, frames, written, segments;
     uint64_t verifications, quotes;
 };
@@ -135,6 +136,14 @@ static const struct metric node_metrics[] = {
      "Records that others sent and that were not taken."},
     {"discovery_expelled_total", COUNTER, FACT(expelled),
      "Conversations ended for what was sent in them."},
+    {"discovery_conversations", GAUGE, FACT(conversations), "Peers that gossip with this one now."},
+    {"discovery_neighbours", GAUGE, FACT(neighbours), "Of them those that this node dialed."},
+    {"discovery_displaced_total", COUNTER, FACT(displaced),
+     "Records that gave way in a full table."},
+    {"discovery_comparisons_total", COUNTER, FACT(comparisons),
+     "Rounds of comparing what is held, finished."},
+    {"discovery_lapsed_total", COUNTER, FACT(lapsed),
+     "Records that were announced, asked for and not given in time."},
     {"store_healthy", GAUGE, FACT(store_healthy), "0 when the log is dead."},
     {"store_frames_total", COUNTER, FACT(frames), "Frames written to the log, each with one sync."},
     {"store_written_bytes_total", COUNTER, FACT(written), "Bytes of them."},
@@ -172,6 +181,11 @@ static void put_node(struct mk_node *n, struct mk_buf *out)
                             .bytes = d.bytes,
                             .refused = d.refused,
                             .expelled = d.expelled,
+                            .conversations = d.conversations,
+                            .neighbours = d.neighbours,
+                            .displaced = d.displaced,
+                            .comparisons = d.comparisons,
+                            .lapsed = d.lapsed,
                             .store_healthy = mk_store_status(n->store) == 0,
                             .frames = s.frames,
                             .written = s.bytes,
@@ -201,6 +215,10 @@ static void put_net(struct mk_node *n, struct mk_buf *out)
                   net.messages_out);
     put_both_ways(out, "discovery_records_total", "Records passed on by gossip.", d.records_in,
                   d.records_out);
+    head(out, "discovery_refused_total", "counter", "Records that were not taken, by reason.");
+    for (unsigned i = 0; i < MK_RUMOURS; i++)
+        put_one(out, "discovery_refused_total", "reason", mk_str_of(mk_rumour_name(i)),
+                d.refused_by[i]);
     head(out, "net_refused_total", "counter", "Inbound connections that never came up, by code.");
     for (unsigned i = 0; i < MK_NET_CLOSES; i++) {
         if (net.refused_by[i] > 0)

@@ -170,9 +170,90 @@ static void test_expired_and_too_long_lived(void **state)
     tell(s, e);
     world_run(s->b->w, 3000);
     assert_int_equal(stats(s).refused, 2);
+    assert_int_equal(stats(s).refused_by[MK_RUMOUR_EXPIRED], 1);
+    assert_int_equal(stats(s).refused_by[MK_RUMOUR_LONG_LIVED], 1);
     assert_int_equal(stats(s).expelled, 0);
     assert_true(bed_all_see(s->b, 1));
     assert_non_null(s->r->conv);
+}
+
+/* A clock that is ahead by little is believed, by much is not. */
+static void test_an_entry_from_the_future(void **state)
+{
+    struct scene *s = *state;
+    struct bed_entry e = honest(s);
+
+    e.version = s->wall_ms + 2 * MK_DISCOVERY_DRIFT_MS;
+    e.expires_ms = e.version + 60000;
+    tell(s, e);
+    world_run(s->b->w, 3000);
+    assert_int_equal(stats(s).refused_by[MK_RUMOUR_FUTURE], 1);
+    assert_true(bed_all_see(s->b, 1));
+    assert_non_null(s->r->conv);
+    e.version = s->wall_ms + MK_DISCOVERY_DRIFT_MS;
+    tell(s, e);
+    assert_true(bed_until_all_see(s->b, 2, 5000));
+}
+
+/* --- names without records ------------------------------------------------------------------ */
+
+static void announce(struct bed_rogue *r, const uint64_t *hashes, unsigned n)
+{
+    struct mk_buf m = {0};
+
+    mk_buf_put_u8(&m, GOSSIP_ANNOUNCE);
+    mk_buf_put(&m, hashes, n * sizeof *hashes);
+    assert_int_equal(bed_rogue_send(r, &m), 0);
+    mk_buf_done(&m);
+}
+
+static void test_announced_and_not_given(void **state)
+{
+    struct scene *s = *state;
+    uint64_t hashes[SPREAD_LAPSES_MAX];
+
+    for (unsigned i = 0; i < SPREAD_LAPSES_MAX; i++)
+        hashes[i] = 0x1234567 + i;
+    announce(s->r, hashes, SPREAD_LAPSES_MAX);
+    assert_true(bed_until_closed(s->b, s->r, 5000));
+    assert_int_equal(s->r->last_close, MK_CLOSE_SLOW);
+    assert_int_equal(stats(s).lapsed, SPREAD_LAPSES_MAX);
+    assert_int_equal(stats(s).expelled, 0);
+    assert_true(bed_all_see(s->b, 1));
+}
+
+static bool was_asked(const struct bed_rogue *r, uint64_t hash)
+{
+    uint8_t m[13] = {9, 0, 0, 0, GOSSIP_ASK};
+
+    memcpy(m + 5, &hash, sizeof hash);
+    return memmem(r->got.p, r->got.n, m, sizeof m) != NULL;
+}
+
+/* The first who announces a record keeps it to himself: the second is asked. */
+static void test_another_is_asked(void **state)
+{
+    struct scene *s = *state;
+    struct bed_rogue *r2 = bed_rogue(s->b, 42, 0);
+    struct mk_buf bytes = {0};
+    struct mk_id id;
+    uint64_t hash;
+
+    bed_entry(&bytes, &s->other, honest(s));
+    id = mk_hash(mk_buf_bytes(&bytes));
+    hash = mk_record_short(&id);
+    announce(s->r, &hash, 1);
+    world_run(s->b->w, 200);
+    announce(r2, &hash, 1);
+    world_run(s->b->w, 300);
+    assert_true(was_asked(s->r, hash));
+    assert_false(was_asked(r2, hash)); /* once is enough */
+    world_run(s->b->w, 1000);
+    assert_true(was_asked(r2, hash));
+    assert_int_equal(bed_rogue_record(r2, MK_RECORD_PEER, mk_buf_bytes(&bytes)), 0);
+    assert_true(bed_until_all_see(s->b, 2, 5000));
+    mk_buf_done(&bytes);
+    bed_rogue_free(r2);
 }
 
 static void test_an_old_version_is_not_news(void **state)
@@ -328,7 +409,7 @@ static void test_mutilated_messages(void **state)
             m.p[world_workload(s->b->w, m.n)] ^= (uint8_t)(1 + world_workload(s->b->w, 255));
         if (round % 5 == 0)
             m.n = world_workload(s->b->w, m.n);
-        m.p[0] = (uint8_t)(world_workload(s->b->w, 4) == 0 ? 1 : 3);
+        m.p[0] = (uint8_t)(world_workload(s->b->w, 2) == 0 ? 1 + world_workload(s->b->w, 6) : 3);
         bed_rogue_send(s->r, &m);
         world_run(s->b->w, 200);
         mk_buf_done(&m);
@@ -742,6 +823,9 @@ int main(void)
         SCENE(test_forged_deployment),
         SCENE(test_an_unknown_kind),
         SCENE(test_expired_and_too_long_lived),
+        SCENE(test_an_entry_from_the_future),
+        SCENE(test_announced_and_not_given),
+        SCENE(test_another_is_asked),
         SCENE(test_an_old_version_is_not_news),
         SCENE(test_two_entries_of_one_version),
         SCENE(test_a_version_that_jumps),
