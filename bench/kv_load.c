@@ -7,6 +7,10 @@
  * write kv_load kill MEMBERS BASE_PORT SIGNAL PID... : a write every 5 ms; SIGNAL goes to the
  * leader's process (PID list in member order); ms to the first write begun and done after it
  *
+ *     kv_load fill MEMBERS BASE_PORT OUTSTANDING KEYS VALUE_BYTES      writes each key once
+ *     kv_load pace MEMBERS BASE_PORT RATE VALUE_BYTES        RATE writes a second until SIGTERM;
+ *                                                 latency from when each was to begin
+ *
  * PIDS in the environment (of the servers) adds their CPU time a write. */
 #include "kv.h"
 
@@ -38,7 +42,8 @@ struct load {
     struct request *requests;
     unsigned n;
     size_t value_bytes;
-    uint64_t sequence, done, errors;
+    uint64_t sequence, last, keys, done, errors;
+    uint64_t scheduled_ns; /* pace: when the next was to begin; 0: now */
     bool reissue, measuring;
     uint32_t *latencies; /* in 100 ns */
     size_t n_latencies, cap;
@@ -118,6 +123,8 @@ static void exec_cb(struct mk_exec *x, int status, const struct mk_outcome *outc
 
     (void)outcome;
     r->busy = false;
+    if (status == MK_ECANCELED && !l->measuring)
+        return; /* it was under way when we ended */
     if (status != 0) {
         l->errors++;
         if (l->errors == 1)
@@ -131,7 +138,7 @@ static void exec_cb(struct mk_exec *x, int status, const struct mk_outcome *outc
         l->last_before_ns = t;
     else if (r->t0 > l->killed_ns && l->first_after_ns == 0)
         l->first_after_ns = t;
-    if (l->reissue)
+    if (l->reissue && (l->last == 0 || l->sequence < l->last))
         issue(r);
 }
 
@@ -144,14 +151,14 @@ static void issue(struct request *r)
     struct mk_buf b = {0};
     int rv;
 
-    snprintf(key, sizeof key, "k%08u", (unsigned)(l->sequence % KEYS));
+    snprintf(key, sizeof key, "k%08u", (unsigned)(l->sequence % (l->keys > 0 ? l->keys : KEYS)));
     memset(value, 'v', l->value_bytes);
     memcpy(value, &l->sequence, sizeof l->sequence); /* each write changes something */
     l->sequence++;
     mk_encode(&b, &kv_put_type, &put);
     r->x.cb = exec_cb;
     r->busy = true;
-    r->t0 = now_ns();
+    r->t0 = l->scheduled_ns != 0 ? l->scheduled_ns : now_ns();
     rv = mk_execute(r->bond, &r->x, mk_buf_bytes(&b), MK_STEP_COMMITTED, TIMEOUT_MS);
     mk_buf_done(&b);
     if (rv != 0) {
@@ -207,6 +214,65 @@ static int load_main(struct load *l, char **argv)
            percentile(l, 1), (unsigned long long)l->errors, done > 0 ? cpu / (double)done : 0,
            cpu / 1e6 / seconds);
     return done > 0 ? 0 : 1;
+}
+
+static void print_latencies(struct load *l)
+{
+    if (l->n_latencies > 0)
+        qsort(l->latencies, l->n_latencies, sizeof *l->latencies, compare);
+    printf("done=%llu err=%llu p50_us=%.0f p99_us=%.0f max_us=%.0f\n", (unsigned long long)l->done,
+           (unsigned long long)l->errors, percentile(l, .5), percentile(l, .99), percentile(l, 1));
+}
+
+static int fill_main(struct load *l, char **argv)
+{
+    unsigned outstanding = (unsigned)strtoul(argv[4], NULL, 10);
+
+    l->keys = l->last = strtoul(argv[5], NULL, 10);
+    requests_new(l, outstanding);
+    l->reissue = l->measuring = true;
+    for (unsigned i = 0; i < outstanding; i++)
+        issue(&l->requests[i]);
+    while (l->done + l->errors < l->last)
+        mk_loop_turn(l->loop, 10);
+    print_latencies(l);
+    return l->errors == 0 ? 0 : 1;
+}
+
+static bool stopped;
+
+static void stop_cb(void *arg, int signo)
+{
+    (void)arg;
+    (void)signo;
+    stopped = true;
+}
+
+static int pace_main(struct load *l, char **argv)
+{
+    uint64_t step = 1000000000u / strtoul(argv[4], NULL, 10), next = now_ns();
+
+    mk_loop_on_signal(l->loop, stop_cb, NULL);
+    requests_new(l, 4096);
+    l->measuring = true;
+    while (!stopped) {
+        while (now_ns() >= next) {
+            unsigned i = 0;
+
+            while (i < l->n && l->requests[i].busy)
+                i++;
+            l->scheduled_ns = next;
+            next += step;
+            if (i < l->n)
+                issue(&l->requests[i]);
+            else
+                l->errors++;
+        }
+        mk_loop_turn(l->loop, 1);
+    }
+    l->measuring = false;
+    print_latencies(l);
+    return l->errors == 0 ? 0 : 1;
 }
 
 static int start_main(struct load *l, char **argv)
@@ -283,13 +349,18 @@ int main(int argc, char **argv)
 
     if (argc < 4 || (argc < 5 && strcmp(argv[1], "addresses") != 0) ||
         (strcmp(argv[1], "load") == 0 && argc < 7) || (strcmp(argv[1], "kill") == 0 && argc < 6)) {
-        fprintf(stderr, "usage: kv_load load|start|kill MEMBERS BASE_PORT ...\n");
+        fprintf(stderr, "usage: kv_load load|fill|pace|start|kill MEMBERS BASE_PORT ...\n");
         return 2;
     }
     if (strcmp(argv[1], "load") == 0 && argc > 7)
         l.value_bytes = strtoul(argv[7], NULL, 10);
     if (strcmp(argv[1], "load") == 0 && argc > 8)
         l.n_groups = (unsigned)strtoul(argv[8], NULL, 10);
+    if (strcmp(argv[1], "fill") == 0 || strcmp(argv[1], "pace") == 0) {
+        if (argc < (argv[1][0] == 'f' ? 7 : 6))
+            return 2;
+        l.value_bytes = strtoul(argv[argv[1][0] == 'f' ? 6 : 5], NULL, 10);
+    }
     if (l.value_bytes < 8 || l.value_bytes > 4096 || l.n_groups == 0 || l.n_groups > KV_GROUPS_MAX)
         return 2;
     kv_committee_init(&c, (unsigned)strtoul(argv[2], NULL, 10),
@@ -307,6 +378,10 @@ int main(int argc, char **argv)
     }
     if (strcmp(argv[1], "load") == 0)
         rv = load_main(&l, argv);
+    else if (strcmp(argv[1], "fill") == 0)
+        rv = fill_main(&l, argv);
+    else if (strcmp(argv[1], "pace") == 0)
+        rv = pace_main(&l, argv);
     else if (strcmp(argv[1], "start") == 0)
         rv = start_main(&l, argv);
     else

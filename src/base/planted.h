@@ -24,6 +24,7 @@ enum mk_planted {
     MK_PLANTED_SIGNED_TWICE,    /* member 0 signs two heads for one index, at times */
     MK_PLANTED_UNBOUNDED_QUEUE, /* commands on their way have no limit */
     MK_PLANTED_QUIET_BEHIND,    /* a group falls quiet in any term, whoever holds what */
+    MK_PLANTED_UNCHECKED_CHUNK, /* a snapshot's chunk is not compared with its checksum */
 };
 
 #ifdef MK_PLANTED_BUGS

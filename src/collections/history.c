@@ -1,7 +1,9 @@
 /* history.c - why a ring: followers read the newest commits by index, and the
  * oldest go one by one; both are O(1) and nothing is moved. The ring starts
  * empty and doubles, so that a quiet surface costs nothing. Limits count both
- * commits and payload bytes; whichever is passed first drops the oldest. */
+ * commits and payload bytes; whichever is passed first drops the oldest.
+ *
+ * While a frozen copy exists, what is dropped is not freed: the copy points to it. */
 #include "collections/history.h"
 
 #include "base/assert.h"
@@ -22,6 +24,19 @@ static struct mk_past *slot(const struct mk_history *h, size_t i)
     return &h->ring[(h->start + i) & (h->cap - 1)];
 }
 
+static void bury(struct mk_history *h, uint8_t *payload)
+{
+    if (h->frozen == 0) {
+        mk_free(payload);
+        return;
+    }
+    if (h->n_grave == h->cap_grave) {
+        h->cap_grave = h->cap_grave == 0 ? 64 : 2 * h->cap_grave;
+        h->grave = mk_realloc(h->grave, h->cap_grave * sizeof *h->grave);
+    }
+    h->grave[h->n_grave++] = payload;
+}
+
 static void drop_oldest(struct mk_history *h)
 {
     struct mk_past *p = slot(h, 0);
@@ -29,7 +44,7 @@ static void drop_oldest(struct mk_history *h)
     MK_ASSERT(h->n > 0);
     h->before = p->hash;
     h->bytes -= p->n_payload;
-    mk_free(p->payload);
+    bury(h, p->payload);
     p->payload = NULL;
     h->start = (h->start + 1) & (h->cap - 1);
     h->n--;
@@ -46,6 +61,7 @@ void mk_history_free(struct mk_history *h)
 {
     if (h == NULL)
         return;
+    MK_ASSERT(h->frozen == 0);
     mk_history_reset(h, &h->before);
     mk_free(h->ring);
     mk_free(h);
@@ -83,4 +99,28 @@ const struct mk_past *mk_history_at(const struct mk_history *h, size_t i)
 {
     MK_ASSERT(i < h->n);
     return slot(h, i);
+}
+
+void mk_history_freeze(struct mk_history *h, struct mk_history_copy *ret)
+{
+    *ret = (struct mk_history_copy){.of = h, .before = h->before, .n = h->n};
+    ret->v = mk_realloc(NULL, (h->n + 1) * sizeof *ret->v);
+    for (size_t i = 0; i < h->n; i++)
+        ret->v[i] = *slot(h, i);
+    h->frozen++;
+}
+
+void mk_history_thaw(struct mk_history_copy *c)
+{
+    struct mk_history *h = c->of;
+
+    mk_free(c->v);
+    *c = (struct mk_history_copy){.of = NULL};
+    if (h == NULL || --h->frozen > 0)
+        return;
+    while (h->n_grave > 0)
+        mk_free(h->grave[--h->n_grave]);
+    mk_free(h->grave);
+    h->grave = NULL;
+    h->cap_grave = 0;
 }

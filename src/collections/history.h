@@ -23,6 +23,17 @@ struct mk_history {
     size_t n;
     size_t bytes; /* of payloads */
     size_t commits_max, bytes_max;
+    unsigned frozen; /* copies that are not thawed yet */
+    uint8_t **grave; /* payloads that were dropped since, and that they may hold */
+    size_t n_grave, cap_grave;
+};
+
+/** What a history was at one moment: a snapshot reads it while the history goes on. */
+struct mk_history_copy {
+    struct mk_history *of;
+    struct mk_id before;
+    struct mk_past *v; /* oldest first */
+    size_t n;
 };
 
 /** before: the commit hash that the first push continues. */
@@ -36,5 +47,10 @@ void mk_history_push(struct mk_history *h, const struct mk_id *hash, struct mk_b
 const struct mk_past *mk_history_at(const struct mk_history *h, size_t i);
 /** Nothing is retained any more; the next push continues `before`. */
 void mk_history_reset(struct mk_history *h, const struct mk_id *before);
+
+/** O(commits), of 48 bytes each: payloads are not copied. May be read on another thread. */
+void mk_history_freeze(struct mk_history *h, struct mk_history_copy *ret);
+/** Before the history is freed. Safe on a zeroed one. */
+void mk_history_thaw(struct mk_history_copy *c);
 
 #endif

@@ -1,15 +1,9 @@
-/* surface.c - commits, heads and snapshots of a component's surfaces.
+/* surface.c - commits and heads of a component's surfaces (snapshot.c: their snapshots).
  *
  * A commit is one mutation of one surface: H(payload) is folded, with the index
  * and the schema digest, into the hash of the commit before, so one signed head
  * vouches for all that came earlier. What is kept of the past is the declared
- * window; the state of a map is kept whole, in its trie.
- *
- * A snapshot holds, per surface: index, the commit hash before the oldest
- * retained commit, the retained commits, the map in the order of H(key). On the
- * way back the retained hashes are computed again from that first one and must
- * end at the surface's own, and a map must come in order: so damaged bytes are
- * noticed here, and there is one snapshot only for one state. */
+ * window; the state of a map is kept whole, in its trie. */
 #include "collections/surface.h"
 
 #include "base/assert.h"
@@ -84,7 +78,7 @@ struct mk_id mk_commit_first(const struct mk_id *surface, const struct mk_id *de
     return mk_hash_many(parts, 2);
 }
 
-static struct mk_id marker_digest(void)
+struct mk_id mk_marker_digest(void)
 {
     return mk_schema_digest(&mk_retirement_marker_type);
 }
@@ -277,7 +271,7 @@ int mk_surface_commit_at(const struct mk_surface *s, uint64_t index, struct mk_c
     p = mk_history_at(s->history, index - mk_surface_oldest(s));
     *ret = (struct mk_commit){.index = index,
                               .hash = p->hash,
-                              .digest = p->marker ? marker_digest() : s->schema,
+                              .digest = p->marker ? mk_marker_digest() : s->schema,
                               .payload = MK_BYTES(p->payload, p->n_payload)};
     return 0;
 }
@@ -306,165 +300,4 @@ struct mk_id mk_surfaces_hash(struct mk_surfaces *s)
         mk_hasher_put(&h, root.b, sizeof root.b);
     }
     return mk_hasher_end(&h);
-}
-
-/* --- snapshots ------------------------------------------------------------------------ */
-
-static void put_slice(struct mk_buf *out, struct mk_bytes b)
-{
-    mk_put_varint(out, b.n);
-    mk_buf_put(out, b.p, b.n);
-}
-
-static void snapshot_one(const struct mk_surface *s, struct mk_buf *out)
-{
-    struct mk_id cursor = MK_ZERO_ID;
-    struct mk_bytes key, value;
-
-    mk_buf_put(out, s->id.b, sizeof s->id.b);
-    mk_put_varint(out, s->index);
-    mk_buf_put(out, s->commit.b, sizeof s->commit.b);
-    mk_put_varint(out, s->head_index);
-    mk_put_varint(out, s->head_time_ms);
-    mk_put_varint(out, s->map.count);
-    while (mk_trie_next(&s->map, &cursor, &key, &value)) {
-        put_slice(out, key);
-        put_slice(out, value);
-    }
-    mk_buf_put(out, s->history->before.b, sizeof s->history->before.b);
-    mk_put_varint(out, s->history->n);
-    for (size_t i = 0; i < s->history->n; i++) {
-        const struct mk_past *p = mk_history_at(s->history, i);
-
-        mk_buf_put_u8(out, p->marker);
-        put_slice(out, MK_BYTES(p->payload, p->n_payload));
-    }
-}
-
-void mk_surfaces_snapshot(struct mk_surfaces *s, struct mk_buf *out)
-{
-    mk_put_varint(out, s->n);
-    for (unsigned i = 0; i < s->n; i++)
-        snapshot_one(&s->v[i], out);
-}
-
-static struct mk_bytes read_slice(struct mk_reader *r, size_t limit)
-{
-    uint64_t n = mk_read_varint(r);
-
-    if (n > limit || n > r->n) {
-        r->failed = true;
-        return MK_BYTES(NULL, 0);
-    }
-    return mk_read_bytes(r, (size_t)n);
-}
-
-static struct mk_id read_id(struct mk_reader *r)
-{
-    struct mk_bytes b = mk_read_bytes(r, sizeof(struct mk_id));
-    struct mk_id id = MK_ZERO_ID;
-
-    if (!r->failed)
-        memcpy(id.b, b.p, sizeof id.b);
-    return id;
-}
-
-static const char *restore_map(struct mk_surface *s, struct mk_reader *r)
-{
-    uint64_t count = mk_read_varint(r);
-    struct mk_id before = MK_ZERO_ID;
-
-    if (count > r->n / 2)
-        return "the count of a map exceeds the snapshot";
-    if (count > 0 && !mk_surface_keyed(s->spec->kind))
-        return "a stream has keyed state";
-    for (uint64_t i = 0; i < count; i++) {
-        struct mk_bytes key = read_slice(r, MK_KEY_MAX), value = read_slice(r, MK_VALUE_MAX);
-        struct mk_id path;
-
-        if (r->failed)
-            return "a key or value is cut off or over its limit";
-        path = mk_hash(key);
-        if (mk_id_cmp(&path, &before) <= 0)
-            return "keys are not in the order of their hashes";
-        before = path;
-        mk_trie_set(&s->map, key, value);
-        mk_view_put(&s->view, key, value);
-    }
-    return NULL;
-}
-
-static const char *restore_history(struct mk_surface *s, struct mk_reader *r,
-                                   const struct mk_id *first)
-{
-    struct mk_id marker = marker_digest(), hash = read_id(r);
-    uint64_t n = mk_read_varint(r);
-    bool retired = false;
-
-    if (n > s->index || n > s->history->commits_max || n > r->n / 2)
-        return "more commits are retained than there can be";
-    if ((n == 0) != (s->index == 0))
-        return "the last commit is not retained";
-    if (n == s->index && !mk_id_eq(&hash, first))
-        return "the first commit hash is another one";
-    mk_history_reset(s->history, &hash);
-    for (uint64_t i = 0; i < n; i++) {
-        uint8_t is_marker = mk_read_u8(r);
-        struct mk_bytes payload = read_slice(r, MK_PAYLOAD_MAX);
-        struct mk_id payload_hash;
-
-        if (r->failed || is_marker > 1 || retired)
-            return "a retained commit is cut off or over its limit";
-        retired = is_marker == 1;
-        payload_hash = mk_hash(payload);
-        hash = mk_commit_hash(&hash, s->index - n + i + 1, retired ? &marker : &s->schema,
-                              &payload_hash);
-        mk_history_push(s->history, &hash, payload, retired);
-        if (s->history->n != i + 1)
-            return "more bytes are retained than the surface declares";
-    }
-    if (!mk_id_eq(&hash, &s->commit))
-        return "the retained commits do not end at the commit hash";
-    s->retired = retired;
-    return NULL;
-}
-
-static const char *restore_one(struct mk_surface *s, struct mk_reader *r)
-{
-    struct mk_id first = s->commit, id = read_id(r);
-    const char *rule;
-
-    if (!mk_id_eq(&id, &s->id))
-        return "another surface stands here";
-    s->index = mk_read_varint(r);
-    s->commit = read_id(r);
-    s->head_index = mk_read_varint(r);
-    s->head_time_ms = mk_read_varint(r);
-    if (r->failed)
-        return "it is cut off";
-    if (s->head_index > s->index)
-        return "the last head is beyond the last commit";
-    rule = restore_map(s, r);
-    return rule != NULL ? rule : restore_history(s, r, &first);
-}
-
-int mk_surfaces_restore(struct mk_surfaces *s, struct mk_bytes snapshot, struct mk_fault *reterr)
-{
-    struct mk_reader r = {.p = snapshot.p, .n = snapshot.n};
-    const char *rule = NULL;
-
-    if (mk_read_varint(&r) != s->n || r.failed)
-        return mk_fault(reterr, MK_EMALFORMED, "snapshot: another number of surfaces");
-    for (unsigned i = 0; i < s->n && rule == NULL; i++) {
-        MK_ASSERT(s->v[i].index == 0 && s->v[i].map.count == 0);
-        rule = restore_one(&s->v[i], &r);
-        if (rule == NULL && r.failed)
-            rule = "it is cut off";
-        if (rule != NULL)
-            return mk_fault(reterr, MK_EMALFORMED, "snapshot, surface %s: %s", s->v[i].spec->name,
-                            rule);
-    }
-    if (r.n > 0)
-        return mk_fault(reterr, MK_EMALFORMED, "snapshot: bytes after its end");
-    return 0;
 }

@@ -74,10 +74,32 @@ int mk_surface_hash_at(const struct mk_surface *s, uint64_t index, struct mk_id 
 /** Index of the oldest retained commit; index + 1 when none is. */
 uint64_t mk_surface_oldest(const struct mk_surface *s);
 
+/** The digest of the retirement marker's schema. */
+struct mk_id mk_marker_digest(void);
+
 /** Deterministic bytes of all surfaces (maps in the order of H(key), histories), and back into
  * initialised empty ones. Strict; MK_EMALFORMED. */
 void mk_surfaces_snapshot(struct mk_surfaces *s, struct mk_buf *out);
 int mk_surfaces_restore(struct mk_surfaces *s, struct mk_bytes snapshot, struct mk_fault *reterr);
+
+/** The same in pieces. Freezing costs O(surfaces + retained commits), whatever the maps hold; the
+ * surfaces may change at once, and the frozen ones be read on another thread. */
+struct mk_surfaces_frozen;
+struct mk_surfaces_frozen *mk_surfaces_freeze(struct mk_surfaces *s);
+/** Appends the next bytes to out until it holds `full` at least. false: that was the last. */
+bool mk_surfaces_frozen_read(struct mk_surfaces_frozen *f, struct mk_buf *out, size_t full);
+/** Before s is freed. NULL is fine. */
+void mk_surfaces_thaw(struct mk_surfaces_frozen *f);
+
+/** s (initialised, empty) from the same bytes as they come, in pieces of any size. */
+struct mk_surfaces_filler;
+struct mk_surfaces_filler *mk_surfaces_fill(struct mk_surfaces *s);
+/** 0; MK_EMALFORMED: s is what it is then, to be freed. */
+int mk_surfaces_fill_put(struct mk_surfaces_filler *f, struct mk_bytes piece,
+                         struct mk_fault *reterr);
+/** That was all: MK_EMALFORMED: no, it was not. Frees f, reterr or not. */
+int mk_surfaces_fill_end(struct mk_surfaces_filler *f, struct mk_fault *reterr);
+void mk_surfaces_fill_free(struct mk_surfaces_filler *f); /* given up; NULL is fine */
 /** H over all surfaces' (index, commit, state root): replicas must agree at every log index. */
 struct mk_id mk_surfaces_hash(struct mk_surfaces *s);
 

@@ -284,27 +284,34 @@ static void insert(struct mk_trie *t, const struct mk_id *path, unsigned d,
 bool mk_trie_set(struct mk_trie *t, struct mk_bytes key, struct mk_bytes value)
 {
     struct mk_id path = mk_hash(key);
+
+    return mk_trie_put(t, &path, key, value);
+}
+
+bool mk_trie_put(struct mk_trie *t, const struct mk_id *path, struct mk_bytes key,
+                 struct mk_bytes value)
+{
     const struct leaf *l;
     unsigned d;
 
     if (t->root == NULL) {
-        t->root = leaf_new(&path, key, value);
+        t->root = leaf_new(path, key, value);
         t->count = 1;
         t->bytes = key.n + value.n;
         t->hashed = false;
         return true;
     }
-    l = nearest(t, &path);
-    d = first_difference(&l->path, &path);
+    l = nearest(t, path);
+    d = first_difference(&l->path, path);
     if (d == DEPTH_MAX && mk_bytes_eq(leaf_value(l), value))
         return false;
     t->hashed = false;
     if (d == DEPTH_MAX) {
         t->bytes = t->bytes - l->n_value + value.n;
-        replace(t, &path, key, value);
+        replace(t, path, key, value);
         return true;
     }
-    insert(t, &path, d, leaf_new(&path, key, value));
+    insert(t, path, d, leaf_new(path, key, value));
     t->count++;
     t->bytes += key.n + value.n;
     return true;
@@ -456,6 +463,31 @@ bool mk_trie_next(const struct mk_trie *t, struct mk_id *cursor, struct mk_bytes
         return false;
     l = any_leaf(greater); /* leftmost */
     *cursor = l->path;
+    *ret_key = leaf_key(l);
+    *ret_value = leaf_value(l);
+    return true;
+}
+
+void mk_trie_walk_begin(struct mk_trie_walk *w, const struct mk_trie *t)
+{
+    w->n = 0;
+    if (t->root != NULL)
+        w->stack[w->n++] = t->root;
+}
+
+bool mk_trie_walk_next(struct mk_trie_walk *w, struct mk_bytes *ret_key, struct mk_bytes *ret_value)
+{
+    const struct mk_trie_node *n;
+    const struct leaf *l;
+
+    if (w->n == 0)
+        return false;
+    n = w->stack[--w->n];
+    while (!is_leaf(n)) {
+        w->stack[w->n++] = as_branch(n)->child[1];
+        n = as_branch(n)->child[0];
+    }
+    l = as_leaf(n);
     *ret_key = leaf_key(l);
     *ret_value = leaf_value(l);
     return true;

@@ -37,12 +37,29 @@ void mk_trie_fork(struct mk_trie *dst, const struct mk_trie *src);
 int mk_trie_get(const struct mk_trie *t, struct mk_bytes key, struct mk_bytes *ret_value);
 /** true when the state changed. Copies. */
 bool mk_trie_set(struct mk_trie *t, struct mk_bytes key, struct mk_bytes value);
+/** As mk_trie_set for who knows path = H(key) already. */
+bool mk_trie_put(struct mk_trie *t, const struct mk_id *path, struct mk_bytes key,
+                 struct mk_bytes value);
 bool mk_trie_remove(struct mk_trie *t, struct mk_bytes key);
 /** The state root; computes what is missing. */
 struct mk_id mk_trie_root(struct mk_trie *t);
 /** The first leaf with H(key) > *cursor (or >= zero when first); updates *cursor. */
 bool mk_trie_next(const struct mk_trie *t, struct mk_id *cursor, struct mk_bytes *ret_key,
                   struct mk_bytes *ret_value);
+
+/** All leaves in that order, each in O(1): what mk_trie_next() does with a descent for each.
+ *
+ * t must not change meanwhile; its forks may, and a fork that is left alone may be walked on
+ * another thread while they do: what two forks share is copied before it is changed, but for
+ * counts of references and hashes, which a walk does not look at. */
+struct mk_trie_walk {
+    const struct mk_trie_node *stack[257]; /* a leaf's depth is at most 256 */
+    unsigned n;
+};
+void mk_trie_walk_begin(struct mk_trie_walk *w, const struct mk_trie *t);
+/** lent until t goes. false: there are no more. */
+bool mk_trie_walk_next(struct mk_trie_walk *w, struct mk_bytes *ret_key,
+                       struct mk_bytes *ret_value);
 
 /** Proof of presence or absence; siblings from the root down, lent from arena. */
 void mk_trie_prove(struct mk_trie *t, struct mk_map_proof *ret, struct mk_bytes key,

@@ -24,6 +24,7 @@ static void one_entry(struct mk_group *g, uint64_t index, const struct mk_entry 
     struct mk_applied a;
 
     mk_heads_settle(g);
+    g->log_bytes += e->blob->n;
     if (e->type != MK_ENTRY_COMMAND) {
         mk_state_skip(g->st, index);
         if (e->type == MK_ENTRY_CHANGE) {

@@ -49,6 +49,13 @@ void mk_group_fail(struct mk_group *g, int err, const char *what)
     mk_group_changed(g);
 }
 
+void mk_group_damaged(struct mk_group *g, const char *what)
+{
+    snprintf(g->damage, sizeof g->damage, "%s", what);
+    g->n_damages++;
+    mk_group_changed(g);
+}
+
 static void stop(struct mk_group *g)
 {
     if (g->stopped)
@@ -91,6 +98,7 @@ static uint64_t founded_deadline(const struct mk_group *g)
     at = least(at, mk_quiet_deadline(g));
     at = least(at, mk_reseat_deadline(g));
     at = least(at, mk_time_deadline(g));
+    at = least(at, mk_snap_give_deadline(g));
     return least(at, mk_snap_deadline(g));
 }
 
@@ -113,12 +121,15 @@ static void rearm(struct mk_group *g)
 static void founded_turn(struct mk_group *g)
 {
     mk_snap_stalled(g);
+    mk_snap_give_old(g);
     mk_time_turn(g);
     mk_pending_turn(g);
     mk_drive_turn(g);
     if (g->state == MK_GROUP_FAILED)
         return;
     mk_apply_turn(g);
+    if (g->snapshot_again)
+        mk_snap_turn(g);
     mk_reseat_turn(g);
     mk_epoch_turn(g);
     mk_heads_turn(g);
@@ -382,7 +393,8 @@ void mk_group_close(struct mk_group *g)
     mk_pending_close(g);
     mk_exec_close(g);
     mk_serve_close(g->serve);
-    mk_snap_shut(g);
+    mk_snap_take_stop(g);
+    mk_snap_fetch_stop(g);
     mk_peers_close(g);
     mk_reseat_close(g);
     mk_found_close(g);

@@ -78,11 +78,20 @@ struct mk_group_status {
     uint64_t certified_ms; /* machine time of the newest certificate */
     uint64_t commits, certificates, executed, answered;
     unsigned readers, clients;
+    uint64_t damages; /* stored bytes that were found to be others than written, since the start */
+    char damage[160]; /* the last: file and place */
     char why[256]; /* what it waits for, in words: "no majority: 2 members refused by clause 1" */
 };
 void mk_group_status(const struct mk_group *g, struct mk_group_status *ret);
 /** The same, but for why, links and certificates: costs nothing, changes nothing. */
 void mk_group_glance(const struct mk_group *g, struct mk_group_status *ret);
+/** Snapshots since the start; bytes of chunks. */
+struct mk_group_snap_stats {
+    uint64_t taken, installed;
+    uint64_t given_bytes, fetched_bytes;
+    uint64_t kept_bytes; /* fetched before a link was lost or the process ended, and used */
+};
+void mk_group_snap_stats(const struct mk_group *g, struct mk_group_snap_stats *ret);
 struct mk_serve_stats;
 /** What its readers were served (serve.h). */
 void mk_group_serve_stats(const struct mk_group *g, struct mk_serve_stats *ret);

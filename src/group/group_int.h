@@ -4,7 +4,7 @@
  *   group.c   open, close, status, watch      apply.c   committed entries -> state, answers
  *   hub.c     protocols of a net -> groups    heads.c   marks -> heads, signatures, certificates
  *   peers.c   conversations with members      time.c    machine time: when to propose
- *   found.c   founding, lost disks            snap.c    snapshots: taking, fetching, giving
+ *   found.c   founding, lost disks            snap_*.c  snapshots: taking, giving, fetching
  *   drive.c   consensus <-> store and links   exec.c    clients
  *   pending.c commands on their way           query.c   reads
  *   reseat.c  seats: who replaces whom        epoch.c   signing a change of the roster
@@ -85,14 +85,10 @@ struct mk_member {
     uint64_t advance_ns; /* when its last Advance came */
     unsigned clause;
     char detail[MK_REASON_MAX];
-    struct mk_list waiters; /* answers owed to it */
-    /* giving snapshots */
+    struct mk_list waiters;   /* answers owed to it */
     struct mk_process *rests; /* quiet.c: the group is quiet with it; NULL: not */
     bool waits;               /* somebody there waits for certificates */
-    struct mk_snap_reader *giving;
-    uint64_t giving_index;
-    struct mk_snap_info giving_info;
-    uint64_t gave; /* it has had this snapshot whole */
+    struct mk_giving *giving; /* snap_give.c; NULL: it is given no snapshot */
 };
 
 void mk_peers_open(struct mk_group *g);
@@ -351,13 +347,26 @@ void mk_time_received(struct mk_group *g, struct mk_member *m, const struct mk_a
 void mk_time_applied(struct mk_group *g);
 uint64_t mk_time_deadline(const struct mk_group *g);
 
+/** Stored bytes are not what they were: file and place. It is told; who calls does what helps. */
+void mk_group_damaged(struct mk_group *g, const char *what);
+/* snap_take.c */
 void mk_snap_turn(struct mk_group *g); /* takes one when it is time */
+/** The one at hand is not to be trusted: the next turn takes another, of the state in memory. */
+void mk_snap_again(struct mk_group *g);
+void mk_snap_take_stop(struct mk_group *g); /* forgets the one that is being taken */
+/* snap_give.c */
+void mk_snap_wanted(struct mk_group *g, struct mk_member *m, const struct mk_snap_want *w);
+void mk_snap_give_stop(struct mk_member *m);
+void mk_snap_give_old(struct mk_group *g); /* forgets those that nobody asks for any more */
+uint64_t mk_snap_give_deadline(const struct mk_group *g);
+bool mk_snap_gives(const struct mk_group *g);
+/* snap_fetch.c */
+#define MK_SNAP_HANDLE 40u /* bytes: u64le size, root */
 void mk_snap_fetch(struct mk_group *g, const struct mk_snapshot_meta *meta, uint64_t from);
 void mk_snap_install(struct mk_group *g, const struct mk_snapshot_meta *meta);
-void mk_snap_wanted(struct mk_group *g, struct mk_member *m, const struct mk_snap_want *w);
 void mk_snap_chunk_received(struct mk_group *g, struct mk_member *m, const struct mk_snap_chunk *c);
 void mk_snap_link_lost(struct mk_group *g, struct mk_member *m);
-void mk_snap_shut(struct mk_group *g);
+void mk_snap_fetch_stop(struct mk_group *g);
 void mk_snap_stalled(struct mk_group *g); /* part of the turn */
 uint64_t mk_snap_deadline(const struct mk_group *g);
 int mk_snap_recover(struct mk_group *g, const struct mk_snapshot_meta *meta,
@@ -485,11 +494,18 @@ struct mk_group {
     uint64_t advance_ns, advance_ms; /* our last proposal */
     unsigned readers;
 
-    /* snap.c */
+    /* snap_*.c */
     struct mk_snapping *snapping;
     struct mk_fetching *fetching;
     struct mk_installing *installing;
-    uint64_t snapshot_at; /* index of the last one */
+    uint64_t snapshot_at;    /* index of the last one */
+    uint64_t snapshot_bytes; /* its size */
+    uint64_t log_bytes;      /* of the entries that were applied since */
+    bool snapshot_again;
+    struct mk_group_snap_stats snaps;
+
+    char damage[160]; /* what was found last: file and place */
+    uint64_t n_damages;
     unsigned trailing;
 
     struct mk_tracing *tracing; /* trace.c; NULL: nobody asked */

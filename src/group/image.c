@@ -1,11 +1,16 @@
 /* The state as bytes: what a snapshot file holds, what a member that was away installs,
  * and (but for the surfaces, which have hashes of their own) what the state hash covers.
- * Fixed-width integers, every part with its length; the order is the order below. */
+ * Fixed-width integers, every part with its length; the order is the order below. First
+ * comes what is small, as one part (the numbers, the sessions, the machine's own), then the
+ * surfaces, which may be gigabytes and are read and filled as they come. */
+#include "group/image.h"
 #include "group/state_int.h"
 
 #include <string.h>
 
-#define IMAGE_MAGIC "mosaik.state.v2\n"
+#define FIRST_MAX (256u << 20) /* bytes of the first part: sessions are 64 MiB at most */
+
+#define IMAGE_MAGIC "mosaik.state.v3\n"
 
 static void put_part(struct mk_buf *out, struct mk_bytes part)
 {
@@ -15,7 +20,6 @@ static void put_part(struct mk_buf *out, struct mk_bytes part)
 
 static void put_scalars(const struct mk_state *s, struct mk_buf *out)
 {
-    mk_buf_put_str(out, IMAGE_MAGIC);
     mk_buf_put_u64le(out, s->index);
     mk_buf_put_u64le(out, s->time_ms);
     mk_rosters_snapshot(s, out);
@@ -38,15 +42,50 @@ static void put_machine(const struct mk_state *s, struct mk_buf *out)
     mk_buf_done(&own);
 }
 
+/* --- freezing and reading ---------------------------------------------------------------- */
+
+struct mk_image {
+    struct mk_buf first; /* freed once it was read */
+    struct mk_surfaces_frozen *surfaces;
+};
+
+struct mk_image *mk_state_freeze(struct mk_state *s)
+{
+    struct mk_image *i = mk_alloc(sizeof *i);
+    struct mk_buf first = {0};
+
+    put_scalars(s, &first);
+    put_machine(s, &first);
+    mk_buf_put_str(&i->first, IMAGE_MAGIC);
+    put_part(&i->first, mk_buf_bytes(&first));
+    mk_buf_done(&first);
+    i->surfaces = mk_surfaces_freeze(&s->surfaces);
+    return i;
+}
+
+bool mk_image_read(struct mk_image *i, struct mk_buf *out, size_t full)
+{
+    mk_buf_put(out, i->first.p, i->first.n);
+    mk_buf_done(&i->first);
+    return mk_surfaces_frozen_read(i->surfaces, out, full);
+}
+
+void mk_image_free(struct mk_image *i)
+{
+    if (i == NULL)
+        return;
+    mk_buf_done(&i->first);
+    mk_surfaces_thaw(i->surfaces);
+    mk_free(i);
+}
+
 void mk_state_snapshot(struct mk_state *s, struct mk_buf *out)
 {
-    struct mk_buf surfaces = {0};
+    struct mk_image *i = mk_state_freeze(s);
 
-    put_scalars(s, out);
-    mk_surfaces_snapshot(&s->surfaces, &surfaces);
-    put_part(out, mk_buf_bytes(&surfaces));
-    mk_buf_done(&surfaces);
-    put_machine(s, out);
+    while (mk_image_read(i, out, SIZE_MAX))
+        ;
+    mk_image_free(i);
 }
 
 struct mk_id mk_state_hash(struct mk_state *s)
@@ -54,6 +93,7 @@ struct mk_id mk_state_hash(struct mk_state *s)
     struct mk_buf b = {0};
     struct mk_id h;
 
+    mk_buf_put_str(&b, IMAGE_MAGIC);
     put_scalars(s, &b);
     h = mk_surfaces_hash(&s->surfaces);
     mk_buf_put(&b, h.b, sizeof h.b);
@@ -61,6 +101,78 @@ struct mk_id mk_state_hash(struct mk_state *s)
     h = mk_hash(mk_buf_bytes(&b));
     mk_buf_done(&b);
     return h;
+}
+
+/* --- filling -------------------------------------------------------------------------------- */
+
+struct mk_filling {
+    struct mk_buf first; /* magic, length, part, as far as they came */
+    bool have_first;
+    struct mk_surfaces surfaces;
+    struct mk_surfaces_filler *filler;
+};
+
+struct mk_filling *mk_state_fill(const struct mk_state *s)
+{
+    const struct mk_machine_ops *ops = s->machine->ops;
+    struct mk_filling *f = mk_alloc(sizeof *f);
+
+    mk_surfaces_init(&f->surfaces, ops->surfaces, ops->n_surfaces, &s->stable_id, &s->deployment);
+    f->filler = mk_surfaces_fill(&f->surfaces);
+    return f;
+}
+
+void mk_filling_free(struct mk_filling *f)
+{
+    if (f == NULL)
+        return;
+    mk_buf_done(&f->first);
+    mk_surfaces_fill_free(f->filler);
+    mk_surfaces_done(&f->surfaces);
+    mk_free(f);
+}
+
+/* How many bytes magic, length and part have together; 0: not known yet. */
+static int first_size(const struct mk_buf *b, uint64_t *ret)
+{
+    size_t head = sizeof IMAGE_MAGIC - 1;
+    struct mk_reader r = {b->p + head, b->n - head, false};
+    uint64_t n;
+
+    *ret = 0;
+    if (b->n < head + 8)
+        return 0;
+    n = mk_read_u64le(&r);
+    if (memcmp(b->p, IMAGE_MAGIC, head) != 0 || n > FIRST_MAX)
+        return MK_EMALFORMED;
+    *ret = head + 8 + n;
+    return 0;
+}
+
+/* Takes what belongs to the first part off the front of *piece. */
+static int put_first(struct mk_filling *f, struct mk_bytes *piece, struct mk_fault *reterr)
+{
+    uint64_t whole = 0, head = sizeof IMAGE_MAGIC - 1 + 8;
+
+    while (piece->n > 0 && !f->have_first) {
+        uint64_t want = whole > 0 ? whole : head, n;
+
+        n = want > f->first.n ? want - f->first.n : 0;
+        n = n > piece->n ? piece->n : n;
+        mk_buf_put(&f->first, piece->p, n);
+        *piece = MK_BYTES(piece->p + n, piece->n - n);
+        if (first_size(&f->first, &whole) != 0)
+            return mk_fault(reterr, MK_EMALFORMED, "snapshot: not a state of this component");
+        f->have_first = whole > 0 && f->first.n == whole;
+    }
+    return 0;
+}
+
+int mk_filling_put(struct mk_filling *f, struct mk_bytes piece, struct mk_fault *reterr)
+{
+    int rv = f->have_first ? 0 : put_first(f, &piece, reterr);
+
+    return rv != 0 || piece.n == 0 ? rv : mk_surfaces_fill_put(f->filler, piece, reterr);
 }
 
 static struct mk_bytes get_part(struct mk_reader *in)
@@ -76,10 +188,8 @@ struct heads {
 
 static int get_scalars(struct mk_state *s, struct mk_reader *in, struct heads *heads)
 {
-    struct mk_bytes magic = mk_read_bytes(in, sizeof IMAGE_MAGIC - 1), founding;
+    struct mk_bytes founding;
 
-    if (in->failed || memcmp(magic.p, IMAGE_MAGIC, magic.n) != 0)
-        return MK_EMALFORMED;
     s->index = mk_read_u64le(in);
     s->time_ms = mk_read_u64le(in);
     if (mk_rosters_restore(s, in) != 0)
@@ -96,50 +206,68 @@ static int get_scalars(struct mk_state *s, struct mk_reader *in, struct heads *h
     return in->failed ? MK_EMALFORMED : 0;
 }
 
-static int restore_surfaces(struct mk_state *s, struct mk_bytes image, const struct heads *heads,
-                            struct mk_fault *reterr)
+static int take_first(struct mk_state *s, struct mk_bytes first, struct heads *heads,
+                      struct mk_fault *reterr)
 {
-    const struct mk_machine_ops *ops = s->machine->ops;
-    int rv;
-
-    mk_surfaces_done(&s->surfaces);
-    mk_surfaces_init(&s->surfaces, ops->surfaces, ops->n_surfaces, &s->stable_id, &s->deployment);
-    rv = mk_surfaces_restore(&s->surfaces, image, reterr);
-    if (rv != 0)
-        return rv;
-    for (unsigned i = 0; i < s->surfaces.n; i++) {
-        s->surfaces.v[i].head_index = heads->index[i];
-        s->surfaces.v[i].head_time_ms = heads->time_ms[i];
-    }
-    return 0;
-}
-
-int mk_state_restore(struct mk_state *s, struct mk_bytes snapshot, struct mk_fault *reterr)
-{
-    struct mk_reader in = {snapshot.p, snapshot.n, false};
+    struct mk_reader in = {first.p, first.n, false};
     uint64_t seed = s->sessions.table.seed;
-    struct mk_bytes surfaces, own;
-    struct heads heads;
-    int rv;
+    struct mk_bytes own;
 
     s->founded = false;
-    rv = get_scalars(s, &in, &heads);
-    if (rv != 0)
+    if (get_scalars(s, &in, heads) != 0)
         return mk_fault(reterr, MK_EMALFORMED, "snapshot: not a state of this component");
-    surfaces = get_part(&in);
-    if (in.failed)
-        return mk_fault(reterr, MK_EMALFORMED, "snapshot: cut short");
-    rv = restore_surfaces(s, surfaces, &heads, reterr);
-    if (rv != 0)
-        return rv;
     mk_sessions_done(&s->sessions);
     mk_sessions_init(&s->sessions, seed);
     if (!mk_sessions_restore(&s->sessions, &in))
         return mk_fault(reterr, MK_EMALFORMED, "snapshot: bad sessions");
     own = get_part(&in);
     if (in.failed || in.n != 0)
-        return mk_fault(reterr, MK_EMALFORMED, "snapshot: bad end");
+        return mk_fault(reterr, MK_EMALFORMED, "snapshot: bad end of its first part");
     if (s->machine->ops->restore == NULL)
         return own.n == 0 ? 0 : mk_fault(reterr, MK_EMALFORMED, "snapshot: the machine keeps none");
     return s->machine->ops->restore(s->machine, own, reterr);
+}
+
+static int take(struct mk_filling *f, struct mk_state *s, struct mk_fault *reterr)
+{
+    size_t head = sizeof IMAGE_MAGIC - 1 + 8;
+    struct mk_surfaces_filler *filler = f->filler;
+    struct mk_surfaces old = s->surfaces;
+    struct heads heads;
+    int rv;
+
+    f->filler = NULL;
+    rv = mk_surfaces_fill_end(filler, reterr);
+    if (rv == 0 && !f->have_first)
+        rv = mk_fault(reterr, MK_EMALFORMED, "snapshot: cut short");
+    if (rv == 0)
+        rv = take_first(s, MK_BYTES(f->first.p + head, f->first.n - head), &heads, reterr);
+    if (rv != 0)
+        return rv;
+    s->surfaces = f->surfaces;
+    f->surfaces = old;
+    for (unsigned i = 0; i < s->surfaces.n; i++) {
+        s->surfaces.v[i].head_index = heads.index[i];
+        s->surfaces.v[i].head_time_ms = heads.time_ms[i];
+    }
+    return 0;
+}
+
+int mk_filling_take(struct mk_filling *f, struct mk_state *s, struct mk_fault *reterr)
+{
+    int rv = take(f, s, reterr);
+
+    mk_filling_free(f);
+    return rv;
+}
+
+int mk_state_restore(struct mk_state *s, struct mk_bytes snapshot, struct mk_fault *reterr)
+{
+    struct mk_filling *f = mk_state_fill(s);
+    int rv = mk_filling_put(f, snapshot, reterr);
+
+    if (rv == 0)
+        return mk_filling_take(f, s, reterr);
+    mk_filling_free(f);
+    return rv;
 }

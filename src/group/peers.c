@@ -581,6 +581,7 @@ static void slot_free(struct mk_member *m)
              (unsigned long long)g->roster.epoch);
     mk_member_drop(m, MK_CLOSE_REFUSED, m->detail);
     mk_heads_slot_free(g, m->i);
+    mk_snap_give_stop(m);
     m->used = m->remembered = m->refused = m->founded = m->reported = false;
     m->raft_id = m->applied = m->vouch_epoch = 0;
     m->detail[0] = 0;
@@ -666,8 +667,7 @@ void mk_peers_close(struct mk_group *g)
             mk_conv_close(c, MK_CLOSE_SHUTDOWN, "");
         mk_outbox_done(&m->out);
         mk_buf_done(&m->late);
-        mk_snap_close(m->giving);
-        m->giving = NULL;
+        mk_snap_give_stop(m);
         mk_arena_done(&m->tickets_mem);
     }
 }

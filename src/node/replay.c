@@ -1,7 +1,7 @@
 /* replay.c - see replay.h: a read-only store, a state, nothing else.
  *
  * Entries are committed or will be replaced; whatever is stored is applied in order. */
-#include "group/state.h"
+#include "group/image.h"
 #include "base/assert.h"
 #include "consensus/consensus.h"
 #include "env/env.h"
@@ -10,8 +10,6 @@
 
 #include <inttypes.h>
 #include <string.h>
-
-#define SNAPSHOT_MAX (4ull << 30)
 
 struct mk_replay {
     struct mk_store *store;
@@ -24,19 +22,23 @@ struct mk_replay {
     struct mk_fault *reterr;
 };
 
+static int fill(void *arg, struct mk_bytes chunk, struct mk_fault *reterr)
+{
+    return mk_filling_put(arg, chunk, reterr);
+}
+
 static int begin_with_snapshot(struct mk_replay *r)
 {
-    struct mk_buf b = {0};
-    int rv = mk_snap_load(r->group, &b, SNAPSHOT_MAX, r->stored.snapshot_index);
+    struct mk_filling *f = mk_state_fill(r->state);
+    int rv = mk_snap_each(r->group, r->stored.snapshot_index, MK_SNAP_MAX, fill, f, r->reterr);
 
-    if (rv == 0)
-        rv = mk_state_restore(r->state, mk_buf_bytes(&b), r->reterr);
-    else
-        rv = mk_fault(r->reterr, rv == MK_ENOTFOUND ? MK_ECORRUPT : rv,
-                      "the snapshot of entry %" PRIu64 ": %s", r->stored.snapshot_index,
-                      rv == MK_ENOTFOUND ? "it is missing" : mk_strerror(rv));
-    mk_buf_done(&b);
     r->began = r->stored.snapshot_index;
+    if (rv == 0)
+        return mk_filling_take(f, r->state, r->reterr);
+    mk_filling_free(f);
+    if (rv == MK_ENOTFOUND)
+        rv = mk_fault(r->reterr, MK_ECORRUPT, "the snapshot of entry %" PRIu64 ": it is missing",
+                      r->stored.snapshot_index);
     return rv;
 }
 

@@ -156,42 +156,74 @@ uint64_t mk_store_durable(const struct mk_store *s);
 uint64_t mk_store_pending(const struct mk_store *s);
 
 /* --- snapshots --------------------------------------------------------------------------- */
-/* A file of bytes with a BLAKE3 of them at its end, written in chunks off the loop,
- * synced, renamed into place, its directory synced. Writing one does not reference
- * it: mk_store_set_snapshot() does. Unreferenced files go at the next opening. */
+/* A file of chunks, then a table of their BLAKE3s, then an end that holds size and root, which
+ * is the BLAKE3 of size and table: it names the content. So each chunk can be checked by itself,
+ * wherever it comes from. Written in blocks off the loop, synced, renamed into place, its
+ * directory synced. Writing one does not reference it: mk_store_set_snapshot() does. */
+
+#define MK_SNAP_CHUNK (256u << 10) /* bytes of a chunk; the last may be shorter */
+#define MK_SNAP_MAX (16ull << 30)  /* bytes of a snapshot */
 
 struct mk_snap_info {
-    uint64_t size; /* bytes of content */
-    struct mk_id hash;
+    uint64_t size;     /* bytes of content */
+    struct mk_id hash; /* the root */
 };
+
+uint64_t mk_snap_chunks(uint64_t size);
+struct mk_id mk_snap_root(uint64_t size, const struct mk_id *table);
+/** Is this the chunk of that hash? */
+bool mk_snap_is_chunk(struct mk_bytes chunk, const struct mk_id *hash);
 
 struct mk_snap_writer;
 
 /** Begins a file for the state at index; replaces one of that index. MK_EIO, ENOSPACE. */
 int mk_snap_create(struct mk_store_group *g, struct mk_snap_writer **ret, uint64_t index);
-/** More content, copied. */
-void mk_snap_append(struct mk_snap_writer *w, struct mk_bytes b);
-/** Bytes appended and not yet on disk: the sender's back-pressure. */
+/** The same for one that comes from elsewhere and may have come in part already: what is there
+ * stays, across restarts, until the file is complete or another is begun (then this one goes).
+ * *ret_there: chunks that may be there, each to be checked with mk_snap_kept(). */
+int mk_snap_resume(struct mk_store_group *g, struct mk_snap_writer **ret, uint64_t *ret_there,
+                   uint64_t index, uint64_t size);
+/** Reads chunk i of what was there (n bytes of it) into out; blocks, and touches nothing that
+ * the loop does, so a mk_work's run may call it. MK_ECORRUPT: it has another hash; MK_EIO. */
+int mk_snap_kept(struct mk_snap_writer *w, struct mk_buf *out, uint64_t i, size_t n,
+                 const struct mk_id *hash);
+/** The next chunk, checked by mk_snap_kept(), is in the file already. */
+void mk_snap_skip(struct mk_snap_writer *w, size_t n, const struct mk_id *hash);
+/** The next chunk, copied: MK_SNAP_CHUNK bytes but for the last. hash NULL: is computed. */
+void mk_snap_put(struct mk_snap_writer *w, struct mk_bytes chunk, const struct mk_id *hash);
+/** Bytes put and not yet on disk: the sender's back-pressure. */
 uint64_t mk_snap_pending(const struct mk_snap_writer *w);
+/** 0, or why it will fail. */
+int mk_snap_status(const struct mk_snap_writer *w);
+/** cb after each block that is durable (or failed), until it is finished; from the loop. */
+void mk_snap_watch(struct mk_snap_writer *w, void (*cb)(void *arg), void *arg);
 /** The content is complete. cb once, never from inside: the file is durable and in
  * place (0), or MK_EIO, MK_ENOSPACE, MK_ECORRUPT: content is not what `expect` (may
  * be NULL) says. w is gone when cb is called. */
 void mk_snap_finish(struct mk_snap_writer *w, const struct mk_snap_info *expect,
                     void (*cb)(void *arg, int status, const struct mk_snap_info *info), void *arg);
-/** Forgets it; no callback. Not after mk_snap_finish(). */
+/** Forgets it; no callback. What was resumed stays for the next time. Not after
+ * mk_snap_finish(). */
 void mk_snap_cancel(struct mk_snap_writer *w);
 
 struct mk_snap_reader;
 
-/** For serving it in pieces. MK_ENOTFOUND, MK_ECORRUPT (its end is missing). The hash
- * is what the file says; mk_snap_load() proves it. */
+/** For serving it in pieces; its table is checked. MK_ENOTFOUND; MK_ECORRUPT, with file and
+ * place in reterr (may be NULL). Lives on when the file is removed. */
 int mk_snap_open(struct mk_store_group *g, struct mk_snap_reader **ret, struct mk_snap_info *info,
-                 uint64_t index);
-/** Exactly n bytes at off, blocking. MK_EIO; MK_EINVALID: past the end. */
-int mk_snap_read(struct mk_snap_reader *r, void *out, size_t n, uint64_t off);
+                 uint64_t index, struct mk_fault *reterr);
+/** Appends chunk i to out, checked. Blocks; a mk_work's run may call it. MK_ECORRUPT, MK_EIO. */
+int mk_snap_chunk(struct mk_snap_reader *r, struct mk_buf *out, uint64_t i);
+const struct mk_id *mk_snap_table(const struct mk_snap_reader *r); /* lent */
+/** "snap/.../....snap: a damaged chunk at offset N". Returns MK_ECORRUPT. */
+int mk_snap_place(const struct mk_snap_reader *r, uint64_t i, struct mk_fault *reterr);
 void mk_snap_close(struct mk_snap_reader *r); /* NULL is fine */
-/** The whole content, checked against its hash. MK_ENOTFOUND, MK_ECORRUPT, MK_EIO;
- * MK_ELIMIT: above max. */
+/** All chunks in order, each checked and lent; ends with cb's first error. MK_ENOTFOUND;
+ * MK_ECORRUPT with file and place; MK_EIO; MK_ELIMIT: above max. */
+int mk_snap_each(struct mk_store_group *g, uint64_t index, uint64_t max,
+                 int (*cb)(void *arg, struct mk_bytes chunk, struct mk_fault *reterr), void *arg,
+                 struct mk_fault *reterr);
+/** The whole content; errors as above. */
 int mk_snap_load(struct mk_store_group *g, struct mk_buf *out, uint64_t max, uint64_t index);
 
 #endif /* STORE_STORE_H */

@@ -6,7 +6,7 @@
  *   recover.c  opening: from files to state
  *   append.c   from calls to records, batches, waits
  *   store.c    opening, closing, what was recovered
- *   snap.c     snapshot files
+ *   snap.c     writing snapshot files      snap_read.c  reading and removing them
  *
  * A slot's life:
  *
@@ -122,11 +122,13 @@ void mk_append_wake(struct mk_store *s);
 /** A slot's first frame, unsealed: the whole state, then what is gathered. */
 void mk_append_checkpoint(struct mk_store *s, struct mk_buf *out);
 
-/* snap.c */
+/* snap.c, snap_read.c */
 void mk_snap_path(char out[128], const struct mk_id *group, uint64_t index, const char *ext);
 /** Removes what no group refers to. */
 int mk_snap_clean(struct mk_store *s);
 void mk_snap_sweep(struct mk_store *s, const struct mk_id *group, uint64_t below);
+/** Removes what was fetched in part, but for that of the index. */
+void mk_snap_sweep_parts(struct mk_store *s, const struct mk_id *group, uint64_t keep);
 
 /* store.c */
 /** Frees s when nothing is in flight any more and it is closing. */

@@ -13,8 +13,9 @@
  * no roster yet; clients are the nodes above.
  *
  * The machine: commands are "set KEY VALUE", "remove KEY", "tick N" (appends N to the
- * stream), "fill ..." (does nothing), "add KEY" (a counter in the machine's own state, answers the
- * new value), "refuse WHY"; a query "get KEY" answers the value, "count KEY" the counter.
+ * stream), "fill ..." (does nothing), "bulk N" (64 keys of 4 KB that follow from N), "add KEY" (a
+ * counter in the machine's own state, answers the new value), "refuse WHY"; a query "get KEY"
+ * answers the value, "count KEY" the counter.
  *
  * Always checked: one leader a term; equal state hashes at equal applied indices; the
  * applied index of a life never goes back; certificates carry a majority of good

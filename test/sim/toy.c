@@ -76,6 +76,31 @@ static int toy_map(struct mk_apply *a, const struct words *w)
     return rv;
 }
 
+#define BULK_KEYS 64u
+#define BULK_BYTES 4000u
+
+/* A quarter of a MiB at once: states that take many chunks. */
+static int toy_bulk(struct mk_apply *a, const char *number)
+{
+    char key[32], text[BULK_BYTES + 1];
+    int rv = 0;
+
+    for (unsigned i = 0; i < BULK_KEYS && rv == 0; i++) {
+        struct mk_buf k = {0}, v = {0};
+
+        snprintf(key, sizeof key, "bulk-%.8s-%u", number, i);
+        for (unsigned j = 0; j < BULK_BYTES; j++)
+            text[j] = (char)('a' + (i + j * j + (unsigned)number_of(number)) % 26);
+        text[BULK_BYTES] = 0;
+        toy_text(&k, key);
+        toy_text(&v, text);
+        rv = mk_map_insert(a, 0, mk_buf_bytes(&k), mk_buf_bytes(&v), NULL);
+        mk_buf_done(&k);
+        mk_buf_done(&v);
+    }
+    return rv;
+}
+
 static int toy_apply(struct mk_machine *m, struct mk_apply *a, struct mk_bytes command)
 {
     struct toy *t = (struct toy *)m;
@@ -101,6 +126,8 @@ static int toy_apply(struct mk_machine *m, struct mk_apply *a, struct mk_bytes c
         mk_buf_done(&item);
         return 0;
     }
+    if (strcmp(w.v[0], "bulk") == 0 && w.n == 2)
+        return toy_bulk(a, w.v[1]);
     if (strcmp(w.v[0], "fill") == 0)
         return 0;
     return mk_refuse(a, "no such command: %s", w.v[0]);

@@ -46,10 +46,15 @@ static void *node_boot(struct mk_env *e, unsigned i, void *arg)
     return n;
 }
 
+static struct mk_snap_writer *unfinished; /* of a node that crashes; NULL: none */
+
 static void node_destroy(void *state)
 {
     struct node *n = state;
 
+    if (unfinished != NULL)
+        mk_snap_cancel(unfinished);
+    unfinished = NULL;
     mk_store_close(n->store, NULL, NULL);
     mk_free(n);
 }
@@ -714,8 +719,8 @@ static int make_snapshot(struct world *w, struct mk_store_group *g, uint64_t ind
         return rv;
     for (size_t i = 0; i < n; i++)
         p[i] = (uint8_t)(i * 7 + index);
-    for (size_t at = 0; at < n; at += 100000)
-        mk_snap_append(sw, MK_BYTES(p + at, n - at < 100000 ? n - at : 100000));
+    for (size_t at = 0; at < n; at += MK_SNAP_CHUNK)
+        mk_snap_put(sw, MK_BYTES(p + at, n - at < MK_SNAP_CHUNK ? n - at : MK_SNAP_CHUNK), NULL);
     mk_free(p);
     mk_snap_finish(sw, expect, snap_cb, &done);
     assert_false(done);
@@ -728,20 +733,19 @@ static void check_snapshot(struct mk_store_group *g, uint64_t index, size_t n)
     struct mk_buf b = {0};
     struct mk_snap_reader *r;
     struct mk_snap_info info;
-    uint8_t some[10];
 
     assert_int_equal(mk_snap_load(g, &b, 10 << 20, index), 0);
     assert_int_equal(b.n, n);
     for (size_t i = 0; i < n; i++)
         assert_int_equal(b.p[i], (uint8_t)(i * 7 + index));
     mk_buf_done(&b);
-    assert_int_equal(mk_snap_open(g, &r, &info, index), 0);
+    assert_int_equal(mk_snap_open(g, &r, &info, index, NULL), 0);
     assert_int_equal(info.size, n);
-    if (n > 100) {
-        assert_int_equal(mk_snap_read(r, some, 10, 90), 0);
-        assert_int_equal(some[3], (uint8_t)(93 * 7 + index));
-    }
-    assert_int_equal(mk_snap_read(r, some, 10, n - 5), MK_EINVALID);
+    assert_int_equal(mk_snap_chunk(r, &b, 0), 0);
+    assert_int_equal(b.n, n < MK_SNAP_CHUNK ? n : MK_SNAP_CHUNK);
+    assert_int_equal(b.p[3], (uint8_t)(3 * 7 + index));
+    assert_int_equal(mk_snap_chunk(r, &b, mk_snap_chunks(n)), MK_EINVALID);
+    mk_buf_done(&b);
     mk_snap_close(r);
 }
 
@@ -777,8 +781,19 @@ static void snapshots_are_files_that_are_whole(void **state)
     world_free(w);
 }
 
+static int ignore(void *arg, struct mk_bytes chunk, struct mk_fault *reterr)
+{
+    (void)arg;
+    (void)chunk;
+    (void)reterr;
+    return 0;
+}
+
 static void a_rotten_snapshot_is_not_loaded(void **state)
 {
+    struct mk_fault f = {{0}};
+    struct mk_snap_info info;
+    struct mk_snap_reader *r;
     struct world *w = world_new(12);
     struct node *n = boot(w);
     struct mk_id id = group_id(0);
@@ -794,6 +809,22 @@ static void a_rotten_snapshot_is_not_loaded(void **state)
     mk_buf_done(&b);
     world_disk_rot(w, 0, path, 500);
     assert_int_equal(mk_snap_load(g, &b, 1 << 20, 3), MK_ECORRUPT);
+    assert_int_equal(make_snapshot(w, g, 4, 3 * MK_SNAP_CHUNK, NULL), 0);
+    path[strlen(path) - 6] = '4';
+    world_disk_rot(w, 0, path, MK_SNAP_CHUNK + 10);
+    assert_int_equal(mk_snap_open(g, &r, &info, 4, NULL), 0);
+    for (unsigned i = 0; i < 3; i++)
+        assert_int_equal(mk_snap_chunk(r, &b, i), i == 1 ? MK_ECORRUPT : 0);
+    mk_snap_close(r);
+    assert_int_equal(mk_snap_each(g, 4, MK_SNAP_MAX, ignore, NULL, &f), MK_ECORRUPT);
+    assert_non_null(strstr(f.text, path));
+    assert_non_null(strstr(f.text, "a damaged chunk at offset 262144"));
+    world_disk_rot(w, 0, path, 3 * MK_SNAP_CHUNK + 40);
+    assert_int_equal(mk_snap_open(g, &r, &info, 4, &f), MK_ECORRUPT);
+    assert_non_null(strstr(f.text, "a damaged table, at offset 786432"));
+    world_disk_rot(w, 0, path, 3 * MK_SNAP_CHUNK + 96 + 20);
+    assert_int_equal(mk_snap_open(g, &r, &info, 4, &f), MK_ECORRUPT);
+    assert_non_null(strstr(f.text, "a damaged end, at offset 786528"));
     mk_buf_done(&b);
     world_free(w);
 }
@@ -809,13 +840,13 @@ static void an_unfinished_snapshot_leaves_nothing(void **state)
         struct mk_store_group *g = mk_store_group(n->store, &id);
         struct mk_snap_writer *sw;
         struct mk_buf b = {0};
-        static uint8_t bytes[300000];
+        static uint8_t bytes[MK_SNAP_CHUNK];
 
         assert_int_equal(make_snapshot(w, g, 1, 1000, NULL), 0);
         assert_int_equal(mk_store_set_snapshot(g, NULL, 1, MK_BYTES("d", 1), 1, false), 0);
         settle(w);
         assert_int_equal(mk_snap_create(g, &sw, 2), 0);
-        mk_snap_append(sw, MK_BYTES(bytes, sizeof bytes));
+        mk_snap_put(sw, MK_BYTES(bytes, sizeof bytes), NULL);
         for (unsigned k = (unsigned)world_chaos(w, 6); k > 0; k--)
             world_step(w);
         mk_snap_cancel(sw);
@@ -828,6 +859,70 @@ static void an_unfinished_snapshot_leaves_nothing(void **state)
         mk_buf_done(&b);
         world_free(w);
     }
+}
+
+static void put_pieces(struct mk_snap_writer *sw, const uint8_t *p, size_t from, size_t to,
+                       size_t n, struct mk_id *table)
+{
+    for (size_t i = from; i < to; i++) {
+        size_t at = i * MK_SNAP_CHUNK, size = n - at < MK_SNAP_CHUNK ? n - at : MK_SNAP_CHUNK;
+
+        table[i] = mk_hash(MK_BYTES(p + at, size));
+        mk_snap_put(sw, MK_BYTES(p + at, size), NULL);
+    }
+}
+
+/* What was fetched before a crash is found again, chunk by chunk, and nothing else is taken. */
+static void a_fetched_snapshot_is_resumed(void **state)
+{
+    const size_t n = 40 * MK_SNAP_CHUNK + 100, chunks = 41;
+    uint8_t *p = mk_alloc(n);
+    unsigned most = 0;
+
+    (void)state;
+    for (size_t i = 0; i < n; i++)
+        p[i] = (uint8_t)(i * 31 + (i >> 15));
+    for (uint64_t seed = 0; seed < 12; seed++) {
+        struct world *w = world_new(100 + seed);
+        struct node *node = boot(w);
+        struct mk_id id = group_id(0), table[41];
+        struct mk_store_group *g = mk_store_group(node->store, &id);
+        struct mk_snap_info expect = {.size = n};
+        struct mk_snap_writer *sw;
+        struct mk_buf b = {0};
+        uint64_t there, kept = 0;
+        bool done = false;
+
+        assert_int_equal(mk_store_set_term(g, NULL, 1, 0), 0); /* else nobody knows the group */
+        settle(w);
+        assert_int_equal(mk_snap_resume(g, &sw, &there, 7, n), 0);
+        assert_int_equal(there, 0);
+        put_pieces(sw, p, 0, 20 + seed, n, table);
+        world_run(w, 5 * seed);
+        unfinished = sw;
+        world_crash(w, 0);
+        node = restart(w);
+        g = mk_store_group(node->store, &id);
+        assert_int_equal(mk_snap_resume(g, &sw, &there, 7, n), 0);
+        for (size_t i = 0; i < chunks; i++)
+            table[i] = mk_hash(MK_BYTES(p + i * MK_SNAP_CHUNK, i < 40 ? MK_SNAP_CHUNK : 100));
+        while (kept < there && mk_snap_kept(sw, &b, kept, MK_SNAP_CHUNK, &table[kept]) == 0)
+            mk_snap_skip(sw, MK_SNAP_CHUNK, &table[kept++]);
+        mk_buf_done(&b);
+        most = kept > most ? (unsigned)kept : most;
+        put_pieces(sw, p, kept, chunks, n, table);
+        expect.hash = mk_snap_root(n, table);
+        mk_snap_finish(sw, &expect, snap_cb, &done);
+        assert_true(world_run_until(w, is_true, &done, 60000));
+        assert_int_equal(snap_status, 0);
+        assert_int_equal(mk_snap_load(g, &b, 1ull << 30, 7), 0);
+        assert_int_equal(b.n, n);
+        assert_memory_equal(b.p, p, n);
+        mk_buf_done(&b);
+        world_free(w);
+    }
+    assert_true(most >= 16);
+    mk_free(p);
 }
 
 /* Many small records in one turn go out in one write. */
@@ -873,6 +968,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(snapshots_are_files_that_are_whole),
         cmocka_unit_test(a_rotten_snapshot_is_not_loaded),
         cmocka_unit_test(an_unfinished_snapshot_leaves_nothing),
+        cmocka_unit_test(a_fetched_snapshot_is_resumed),
         cmocka_unit_test(a_turn_is_one_write),
     };
 
