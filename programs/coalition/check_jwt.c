@@ -15,6 +15,7 @@
 
 #define TOKENS_MAX 256u
 #define ALGS_MAX 16u
+#define BASE64URL "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
 struct input {
     const char *tokens[TOKENS_MAX];
@@ -73,6 +74,23 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     }
 }
 
+/** Three parts of base64url: an argument like that is meant as a token. */
+static bool is_token(const char *arg)
+{
+    unsigned dots = 0;
+
+    for (const char *p = arg; *p != '\0'; p++)
+        dots += *p == '.';
+    return dots == 2 && arg[0] != '.' && arg[strspn(arg, BASE64URL ".")] == '\0';
+}
+
+/** A token's first part is the base64 of an object, so it begins with none of these. */
+static bool is_path(const char *arg)
+{
+    return arg[0] == '/' || arg[0] == '~' || strncmp(arg, "./", 2) == 0 ||
+           strncmp(arg, "../", 3) == 0;
+}
+
 /* What is meant by the argument: a file's content without the white space around it, or the
  * argument itself. A status. */
 static int read_argument(struct mk_buf *ret, const char *arg)
@@ -80,6 +98,8 @@ static int read_argument(struct mk_buf *ret, const char *arg)
     struct mk_fault fault = {{0}};
 
     if (strcmp(arg, "-") != 0 && access(arg, F_OK) != 0) {
+        if (is_path(arg))
+            return complain(STATUS_USAGE, "%s: %s", arg, strerror(errno));
         mk_buf_put_str(ret, arg);
         return STATUS_DONE;
     }
@@ -159,6 +179,7 @@ static int check_one(const struct mk_jwt_keys *keys, const struct input *in, con
     struct mk_fault why = {{0}};
     struct mk_buf token = {0};
     json_t *claims = NULL;
+    bool is_file = strcmp(arg, "-") == 0 || access(arg, F_OK) == 0;
     int status = read_argument(&token, arg), rv;
 
     if (status != STATUS_DONE) {
@@ -166,6 +187,11 @@ static int check_one(const struct mk_jwt_keys *keys, const struct input *in, con
         return status;
     }
     rv = judge(keys, in, mk_buf_bytes(&token), &claims, &why);
+    if (rv != 0 && !is_file && !is_token(arg)) {
+        struct mk_fault as_token = why;
+
+        mk_fault(&why, rv, "there is no file of that name, and as a token: %s", as_token.text);
+    }
     if (rv == 0 && claims == NULL)
         mk_fault(&why, 0, "no claims: the signature alone was judged");
     print_item(json_pack("{s:s, s:o, s:o}", "verdict", rv == 0 ? "ok" : "refused", "reason",

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -97,12 +98,33 @@ int complain_of(int err, const struct mk_fault *f)
 
 /* --- files ------------------------------------------------------------------------------- */
 
-static int read_all(int fd, const char *path, struct mk_buf *ret, struct mk_fault *reterr)
+#define PIPE_WAIT_MS 10000 /* for each piece of what is named and no regular file */
+
+/** Nobody may ever write to a named pipe; a file always has what it has. */
+static int wait_readable(int fd, const char *path, struct mk_fault *reterr)
+{
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    int n;
+
+    do
+        n = poll(&p, 1, PIPE_WAIT_MS);
+    while (n < 0 && errno == EINTR);
+    if (n == 0)
+        return mk_fault(reterr, MK_EIO, "%s: no regular file, and nobody wrote to it for %d s",
+                        path, PIPE_WAIT_MS / 1000);
+    return 0;
+}
+
+/** patient: a read may wait for as long as it takes. */
+static int read_all(int fd, const char *path, bool patient, struct mk_buf *ret,
+                    struct mk_fault *reterr)
 {
     for (;;) {
         uint8_t *p;
         ssize_t n;
 
+        if (!patient && wait_readable(fd, path, reterr) != 0)
+            return MK_EIO;
         mk_buf_reserve(ret, 65536);
         p = ret->p + ret->n;
         n = read(fd, p, 65536);
@@ -121,15 +143,19 @@ static int read_all(int fd, const char *path, struct mk_buf *ret, struct mk_faul
 
 int read_file(const char *path, struct mk_buf *ret, struct mk_fault *reterr)
 {
+    struct stat st;
     int fd, rv;
 
     if (strcmp(path, "-") == 0)
-        return read_all(0, "standard input", ret, reterr);
-    fd = open(path, O_RDONLY | O_CLOEXEC);
+        return read_all(0, "standard input", /* patient= */ true, ret, reterr);
+    fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe without a writer opens too */
+    if (fd < 0 || fstat(fd, &st) != 0)
+        rv = mk_fault(reterr, errno == ENOENT ? MK_ENOTFOUND : MK_EIO, "%s: %s", path,
+                      strerror(errno));
+    else
+        rv = read_all(fd, path, S_ISREG(st.st_mode), ret, reterr);
     if (fd < 0)
-        return mk_fault(reterr, errno == ENOENT ? MK_ENOTFOUND : MK_EIO, "%s: %s", path,
-                        strerror(errno));
-    rv = read_all(fd, path, ret, reterr);
+        return rv;
     close(fd);
     return rv;
 }

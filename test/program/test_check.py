@@ -7,6 +7,8 @@ Speaks TAP.
 """
 import json
 import os
+import threading
+import time
 
 import frame
 from frame import facts, refused, run, write
@@ -138,6 +140,36 @@ def tdx_usage(folder):
     refused(2, 'LOG and --quote', 'check', 'eventlog', path)
 
 
+def foreign_pipes(folder):
+    """a pipe that nobody writes to is given up by name; one with a writer is read"""
+    pipe = os.path.join(folder, 'pipe')
+    os.mkfifo(pipe)
+    began = time.monotonic()
+    refused(2, 'pipe: no regular file, and nobody wrote to it', 'check', 'tdx', pipe)
+    assert time.monotonic() - began < 30
+    with open(write(folder, 'good.edn', GOOD), 'rb') as f:
+        data = f.read()
+    writer = threading.Thread(target=lambda: open(pipe, 'wb').write(data))
+    writer.start()
+    assert facts('check', 'history', pipe, *MODEL)['verdict'] == 'ok'
+    writer.join()
+
+
+KEY = '{"kty":"oct","alg":"HS256","k":"c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0"}'
+
+
+def jwt_names(folder):
+    """jwt: a file that is not there is named as that, whatever else it could be"""
+    refused(2, 'none.jwt: No such file', 'check', 'jwt', os.path.join(folder, 'none.jwt'), '--key', KEY)
+    refused(2, './none: No such file', 'check', 'jwt', './none', '--key', KEY)
+    for word in ('token.jwt', 'my token', 'a.b'):
+        fact = facts('check', 'jwt', word, '--key', KEY, status=1)
+        assert fact['verdict'] == 'refused' and fact['claims'] is None, fact
+        assert fact['reason'].startswith('there is no file of that name, and as a token: '), fact
+    fact = facts('check', 'jwt', 'eyJhbGciOiJub25lIn0.e30.', '--key', KEY, status=1)
+    assert fact['verdict'] == 'refused' and 'no file' not in fact['reason'], fact
+
+
 def real(folder):
     """tdx, eventlog: real machines' quotes and log (nothing to judge without the vectors)"""
     del folder
@@ -161,4 +193,4 @@ def real(folder):
     assert fact['verdict'] == 'refused' and fact['rtmr'] == [], fact
 
 
-frame.main(history, patience, wrong, tdx, tdx_usage, real)
+frame.main(history, patience, wrong, tdx, tdx_usage, foreign_pipes, jwt_names, real)
