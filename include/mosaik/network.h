@@ -31,7 +31,8 @@ struct mk_network_options {
     const char *advertise;        /* where others reach us; NULL: what listen says */
     const struct mk_str *hints;   /* "<peer hex>@host:port": cold-start contacts; copied */
     size_t n_hints;
-    const struct mk_bytes *tickets; /* shown wherever we bind, and in our entry; copied */
+    const struct mk_bytes *tickets; /* shown wherever we bind, and in our entry; copied. Others take
+                                     * their place with mk_network_renew() */
     size_t n_tickets;
     const struct mk_witness_options *witness; /* quotes (witness.h); NULL: none shown or judged */
     bool vouched;                             /* simulated world only */
@@ -44,6 +45,10 @@ const struct mk_peer *mk_network_peer(const struct mk_network *n);
 /** Lent; NULL: none was asked for. */
 const struct mk_witness *mk_network_witness(const struct mk_network *n);
 uint16_t mk_network_port(const struct mk_network *n); /* listened on; 0 when not */
+/** One JSON object, for people and monitors: links, bonds and why one is not ready, producers with
+ * their subscribers and lags, consumers, whom a clause refused, tickets. Its keys are in
+ * docs/cli.md. Who listens answers `coalition status --node` with it. */
+void mk_network_status(struct mk_network *n, struct mk_buf *json);
 int mk_network_hint(struct mk_network *n, struct mk_str hint, struct mk_fault *reterr);
 
 /** The issuers this agent knows: their rosters are put there by who may say so (a file:
@@ -54,6 +59,13 @@ struct mk_issuer_book *mk_network_issuers(struct mk_network *n);
  * when it is known; MK_EREFUSED (issuer unknown, old, from the future), MK_ESIGNATURE,
  * MK_EMALFORMED, MK_ELIMIT. */
 int mk_network_revoke(struct mk_network *n, struct mk_bytes list, struct mk_fault *reterr);
+
+/** Shows these tickets (each pc(Ticket); copied) in the place of all that were shown: to whoever is
+ * linked at once, so that an admission goes on from a ticket to its successor without a gap; an
+ * admission that they do not suffice for ends. 0; MK_EMALFORMED, MK_ELIMIT (MK_TICKETS_MAX,
+ * MK_TICKET_MAX): nothing has changed. */
+int mk_network_renew(struct mk_network *n, const struct mk_bytes *tickets, size_t n_tickets,
+                     struct mk_fault *reterr);
 
 /* --- what a configuration knows of a component ------------------------------------------ */
 
@@ -96,6 +108,9 @@ int mk_bond_open(struct mk_network *n, struct mk_bond **ret, const struct mk_ref
                  struct mk_fault *reterr);
 void mk_bond_close(struct mk_bond *b);
 void mk_bond_status(const struct mk_bond *b, struct mk_bond_status *ret);
+/** The same with what was said about members, as one JSON object: one of `bonds` of
+ * mk_network_status(). */
+void mk_bond_describe(const struct mk_bond *b, struct mk_buf *json);
 /** Blocks until READY (0), FAILED (its error) or the deadline (MK_EUNREACHABLE): reterr then says
  * which applies: nobody answered; another deployment (expected, actual); retired, with the
  * replacement; refused by clause n; no majority. */
@@ -138,5 +153,17 @@ int mk_execute_wait(struct mk_bond *b, struct mk_outcome *ret, struct mk_bytes c
 int mk_query_wait(struct mk_bond *b, struct mk_outcome *ret, struct mk_bytes query,
                   bool linearizable, uint32_t timeout_ms, struct mk_arena *arena,
                   struct mk_fault *reterr);
+
+/* --- the course of one write --------------------------------------------------------------- */
+
+/** Asks the members of the bond's roster to note what becomes of the next commands that this agent
+ * sends to the component. Blocks until each has answered or timeout_ms have passed; one that did
+ * not answer is told of in the end. */
+void mk_bond_trace_begin(struct mk_bond *b, uint32_t timeout_ms);
+/** After the answer: what became of the last of them, appended to json as a list of objects, one a
+ * member: `peer`, `index` (of the log entry, 0: not seen), `leads`, `steps`: {`logged`, `durable`,
+ * `committed`, `applied`, `certified`} in microseconds of that member's own clock, those that it
+ * reached; or `peer` and `error`. Blocks as above. */
+void mk_bond_trace_end(struct mk_bond *b, uint32_t timeout_ms, struct mk_buf *json);
 
 #endif /* MOSAIK_NETWORK_H */

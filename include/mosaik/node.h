@@ -150,11 +150,4 @@ int mk_node_transfer(struct mk_network *n, struct mk_str address, const struct m
  * runs the loop until that is done, or timeout_ms have passed. */
 void mk_node_yield(struct mk_node *n, uint32_t timeout_ms);
 
-/** The course of one write across nodes: before sending a command, ask the members to note it;
- * after its answer, ask what became of it. Answers as of mk_node_ask_all(): {} at first; then
- * `index` (of the log entry, 0: not seen), `leads`, `steps`: {`logged`, `durable`, `committed`,
- * `applied`, `certified`} in microseconds of each node's own clock, those that it reached. */
-void mk_node_trace_all(struct mk_network *n, const struct mk_id *stable_id, bool report,
-                       struct mk_status_answer *answers, size_t n_answers, uint32_t timeout_ms);
-
 #endif /* MOSAIK_NODE_H */

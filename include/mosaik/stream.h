@@ -106,6 +106,18 @@ struct mk_subscriber_stats {
 /** The i-th subscriber, in the order in which they came; false past the last. */
 bool mk_producer_subscriber(const struct mk_producer *p, unsigned i,
                             struct mk_subscriber_stats *ret);
+/** What refused subscribers, one by clause, in the order in which they first did. */
+#define MK_STREAM_REFUSALS_MAX 8u
+#define MK_BY_RULE (-1)  /* the program's own rule */
+#define MK_BY_LIMIT (-2) /* subscribers_max, or MK_STREAM_PEER_MAX */
+struct mk_stream_refusal {
+    int clause;          /* index in the ACL, or one of those above */
+    uint64_t count;      /* since it opened: refused, and closed when their admission ended */
+    struct mk_peer peer; /* the last one */
+    char reason[256];    /* that the last one was told */
+};
+/** false past the last. */
+bool mk_producer_refusal(const struct mk_producer *p, unsigned i, struct mk_stream_refusal *ret);
 /** What the rule or the issuers go by has changed: judges each subscriber now. */
 void mk_producer_judge_again(struct mk_producer *p);
 /** Whether it has as many subscribers as options.online_at asks for. */
@@ -192,6 +204,9 @@ struct mk_consumer_stats {
     uint64_t lag_items; /* that have not been delivered of those */
 };
 void mk_consumer_stats(const struct mk_consumer *c, struct mk_consumer_stats *ret);
+/** Why it is not subscribed: what state() was told last, "" while it is. Lent until the loop is
+ * entered again. */
+const char *mk_consumer_why(const struct mk_consumer *c);
 /** Blocks until it is subscribed: 0; MK_EREFUSED with the clause when one side's validator says
  * no; MK_ETIMEDOUT with the last reason. */
 int mk_consumer_wait_subscribed(struct mk_consumer *c, uint32_t timeout_ms,

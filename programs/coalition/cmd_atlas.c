@@ -14,11 +14,10 @@ struct input {
     const char *member, *status, *successor;
     const char *hints[ATLAS_HINTS_MAX];
     unsigned n_hints;
-    bool trace;
     uint64_t deadline; /* of all waits together */
 };
 
-enum { OPT_MEMBER = 256, OPT_STATUS, OPT_SUCCESSOR, OPT_TRACE };
+enum { OPT_MEMBER = 256, OPT_STATUS, OPT_SUCCESSOR };
 
 static const struct argp_option options[] = {
     {"key", 'k', "FILE", 0, "The operator's key (publish); whom we bind as (list, get)", 0},
@@ -26,8 +25,7 @@ static const struct argp_option options[] = {
     {"hint", 'H', "TEXT", 0, "Publish: an endpoint hint; may be repeated", 0},
     {"status", OPT_STATUS, "S", 0, "Publish: Active, Retiring or Retired", 0},
     {"successor", OPT_SUCCESSOR, "ID", 0, "Publish: the successor's stable id", 0},
-    {"trace", OPT_TRACE, NULL, 0, "Publish: say when each member had it logged, durable, committed",
-     0},
+    OPTION_TRACE,
     OPTION_TICKET,
     OPTION_ATTEST,
     OPTION_AGE,
@@ -80,9 +78,6 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         return 0;
     case OPT_STATUS:
         in->status = arg;
-        return 0;
-    case OPT_TRACE:
-        in->trace = true;
         return 0;
     case OPT_SUCCESSOR:
         in->successor = arg;
@@ -251,14 +246,12 @@ static int complain_unpublished(int rv, const struct mk_fault *fault)
                     fault->text);
 }
 
-static int publish(struct agent *a, const struct component *component, struct mk_bond *bond,
-                   const struct input *in)
+static int publish(struct agent *a, struct mk_bond *bond, const struct input *in)
 {
     const struct coa_atlas_member *m;
     struct atlas_card card;
     struct mk_fault fault = {{0}};
     struct mk_member_id member;
-    struct trace trace = {0};
     json_t *o, *course = NULL;
     int rv;
 
@@ -266,8 +259,7 @@ static int publish(struct agent *a, const struct component *component, struct mk
     m = entry_of(a, &member);
     if (m == NULL)
         return complain(STATUS_CHECK, "%s: not in this coalition's catalogue", in->member);
-    if (in->trace)
-        trace_begin(&trace, a, component, left_until(in->deadline) / 4 + 1);
+    trace_begin(bond, &in->reach, left_until(in->deadline));
     for (;;) {
         rv = next_card(a, bond, in, m, &card);
         if (rv != 0)
@@ -281,8 +273,7 @@ static int publish(struct agent *a, const struct component *component, struct mk
     }
     if (rv != 0)
         return complain_unpublished(rv, &fault);
-    if (in->trace)
-        course = trace_end(&trace, left_until(in->deadline));
+    course = trace_end(bond, &in->reach, left_until(in->deadline));
     if (!in->words.json) {
         print_card(&card);
         trace_print(course);
@@ -325,7 +316,7 @@ int cmd_atlas(int argc, char **argv)
     else if (rv == 0 && strcmp(in.words.v[0], "get") == 0)
         rv = get(&a, bond, &in);
     else if (rv == 0)
-        rv = publish(&a, &c, bond, &in);
+        rv = publish(&a, bond, &in);
     agent_close(&a);
     return rv;
 }

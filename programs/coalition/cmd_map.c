@@ -1,6 +1,7 @@
 /* cmd_map.c - `coalition map get|list|watch FILE COMPONENT MAP [KEY]`: any map whose types this
  * build knows. Keys are given and printed as the hex of their encoding. */
 #include "agent.h"
+#include "collection.h"
 
 #include <mosaik/map.h>
 
@@ -44,22 +45,6 @@ static error_t parse(int key, char *arg, struct argp_state *state)
                     "get FILE COMPONENT MAP KEY: a key, as the hex of its encoding, is wanted");
     return parse_words(key, arg, state, &in->words, 4, 5,
                        "get, list or watch, FILE, COMPONENT and MAP are");
-}
-
-static json_t *datum_json(const struct mk_type *t, struct mk_bytes b)
-{
-    struct mk_arena arena = {0};
-    struct mk_buf text = {0};
-    void *value = mk_arena_take(&arena, t->size);
-    json_t *o = NULL;
-
-    if (mk_decode(value, t, b, &arena, NULL) == 0) {
-        mk_print_json(&text, t, value);
-        o = json_loadb((const char *)text.p, text.n, JSON_DECODE_ANY, NULL);
-    }
-    mk_buf_done(&text);
-    mk_arena_done(&arena);
-    return o != NULL ? o : json_hex(b.p, b.n);
 }
 
 static json_t *entry_json(const struct mk_surface_spec *spec, struct mk_bytes key,

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #define YIELD_MS 2000u /* to hand over leadership before it stops */
@@ -31,9 +32,11 @@ struct running {
     struct mk_node *node;
     struct attest attest; /* empty without [attest] */
     bool found, join, set_aside, log_json;
-    struct component_use use; /* what is done with each component */
-    bool drives;              /* components get their drivers */
-    struct mk_fault failed;   /* why the node ended by itself */
+    struct component_use use;            /* what is done with each component */
+    bool drives;                         /* components get their drivers */
+    struct mk_fault failed;              /* why the node ended by itself */
+    struct stat tickets[MK_TICKETS_MAX]; /* as they were when they were read */
+    bool stop;
 };
 
 static void log_json(json_t *taken)
@@ -80,10 +83,22 @@ static void say(struct running *r, const char *event, const char *fmt, ...)
     log_line(r, &line);
 }
 
+static void warn(struct running *r, const char *event, const char *what, const char *why)
+{
+    struct mk_log_line line = {.event = event, .warning = true};
+    char text[512];
+
+    snprintf(text, sizeof text, "%s: %.400s", what, why);
+    line.text = text;
+    log_line(r, &line);
+}
+
 static void stop_cb(void *arg, int signo)
 {
+    struct running *r = arg;
+
     (void)signo;
-    mk_loop_stop(arg);
+    r->stop = true;
 }
 
 static void failed_cb(void *arg, const char *why)
@@ -91,7 +106,12 @@ static void failed_cb(void *arg, const char *why)
     struct running *r = arg;
 
     snprintf(r->failed.text, sizeof r->failed.text, "%s", why);
-    mk_loop_stop(r->loop);
+    r->stop = true;
+}
+
+static bool is_stopped(void *arg)
+{
+    return ((struct running *)arg)->stop;
 }
 
 /** path as seen from the folder of the node file; lent from the arena. */
@@ -110,15 +130,74 @@ static const char *beside(struct running *r, struct mk_str path)
 }
 
 static int load_bytes(struct running *r, struct mk_str path, struct mk_bytes *ret,
-                      struct mk_fault *fault)
+                      struct mk_arena *arena, struct mk_fault *fault)
 {
     struct mk_buf b = {0};
     int rv = read_named(beside(r, path), &b, fault);
 
     if (rv == 0)
-        *ret = MK_BYTES(mk_arena_copy(&r->arena, b.p, b.n), b.n);
+        *ret = MK_BYTES(mk_arena_copy(arena, b.p, b.n), b.n);
     mk_buf_done(&b);
     return rv;
+}
+
+/* --- tickets, at the start and when their files change --------------------------------------- */
+
+#define TICKETS_LOOK_MS 2000u
+
+static int read_tickets(struct running *r, const struct mk_bytes **ret, struct mk_arena *arena,
+                        struct mk_fault *fault)
+{
+    struct mk_bytes *v = mk_arena_take(arena, (r->file.n_tickets + 1) * sizeof *v);
+    int rv = 0;
+
+    for (size_t i = 0; i < r->file.n_tickets && rv == 0; i++) {
+        if (stat(beside(r, r->file.tickets[i]), &r->tickets[i]) != 0)
+            memset(&r->tickets[i], 0, sizeof r->tickets[i]); /* reading it says why */
+        rv = load_bytes(r, r->file.tickets[i], &v[i], arena, fault);
+    }
+    *ret = v;
+    return rv;
+}
+
+static bool tickets_changed(struct running *r)
+{
+    for (size_t i = 0; i < r->file.n_tickets; i++) {
+        const struct stat *was = &r->tickets[i];
+        struct stat is;
+
+        if (stat(beside(r, r->file.tickets[i]), &is) != 0)
+            continue; /* it is being replaced, or gone: what we have counts on */
+        if (is.st_ino != was->st_ino || is.st_size != was->st_size ||
+            is.st_mtim.tv_sec != was->st_mtim.tv_sec || is.st_mtim.tv_nsec != was->st_mtim.tv_nsec)
+            return true;
+    }
+    return false;
+}
+
+/** All of the new ones or none of them: with a file that is no ticket, what was shown is. */
+static void renew_tickets(struct running *r)
+{
+    struct mk_arena arena = {0};
+    struct mk_fault fault = {{0}};
+    const struct mk_bytes *tickets;
+    int rv = read_tickets(r, &tickets, &arena, &fault);
+
+    if (rv == 0)
+        rv = mk_network_renew(mk_node_network(r->node), tickets, r->file.n_tickets, &fault);
+    if (rv == 0)
+        say(r, "tickets", "the tickets' files changed: the new ones are shown");
+    else
+        warn(r, "tickets", "the tickets' files changed, and the old ones go on", fault.text);
+    mk_arena_done(&arena);
+}
+
+static void run_until_stopped(struct running *r)
+{
+    while (!mk_loop_run_until(r->loop, is_stopped, r, TICKETS_LOOK_MS)) {
+        if (tickets_changed(r))
+            renew_tickets(r);
+    }
 }
 
 static void put_addresses(struct running *r, struct mk_component_options *o,
@@ -301,7 +380,7 @@ static int add_components(struct running *r, struct mk_fault *fault)
         int rv = 0;
 
         if (nc->deployment.p != NULL)
-            rv = load_bytes(r, nc->deployment, &o.record, fault);
+            rv = load_bytes(r, nc->deployment, &o.record, &r->arena, fault);
         if (rv == 0)
             rv = nc->component.p != NULL ? add_module(r, nc, &o, fault)
                                          : add_organism(r, nc, &o, fault);
@@ -331,14 +410,13 @@ int each_component(const char *config, const struct coa_node_file *file, struct 
 
 static int open_node(struct running *r, struct mk_fault *fault)
 {
-    struct mk_bytes *tickets = mk_arena_take(&r->arena, (r->file.n_tickets + 1) * sizeof *tickets);
+    const struct mk_bytes *tickets;
     struct mk_str *hints = mk_arena_take(&r->arena, (r->file.peers.n + 1) * sizeof *hints);
     struct mk_node_options o = {.key = &r->key,
                                 .listen = r->file.listen.p,
                                 .advertise = r->file.advertise.p,
                                 .hints = hints,
                                 .n_hints = r->file.peers.n,
-                                .tickets = tickets,
                                 .n_tickets = r->file.n_tickets,
                                 .http = r->file.http.p,
                                 .log = log_line,
@@ -349,11 +427,10 @@ static int open_node(struct running *r, struct mk_fault *fault)
 
     for (size_t i = 0; i < r->file.peers.n; i++)
         hints[i] = r->file.peers.v[i].address;
-    for (size_t i = 0; i < r->file.n_tickets; i++) {
-        rv = load_bytes(r, r->file.tickets[i], &tickets[i], fault);
-        if (rv != 0)
-            return rv;
-    }
+    rv = read_tickets(r, &tickets, &r->arena, fault);
+    if (rv != 0)
+        return rv;
+    o.tickets = tickets;
     if (r->file.attest != NULL) {
         rv = attest_open(&r->attest, r->file.attest, r->config, /* of_node= */ true, fault);
         if (rv != 0)
@@ -419,12 +496,12 @@ static int run_node(struct running *r)
     if (rv == MK_ECORRUPT && r->set_aside)
         rv = open_anew(r, &fault);
     if (rv == 0) {
-        mk_loop_on_signal(r->loop, stop_cb, r->loop);
+        mk_loop_on_signal(r->loop, stop_cb, r);
         say(r, "listening", "node %s listens on %s", mk_peer_hex(&r->key.peer, hex),
             r->file.listen.p);
         if (r->file.http.p != NULL)
             say(r, "http", "operators' HTTP on port %u", mk_node_http_port(r->node));
-        mk_loop_run(r->loop);
+        run_until_stopped(r);
         say(r, "stopping", "node %s stops", hex);
         if (r->failed.text[0] == '\0')
             mk_node_yield(r->node, YIELD_MS);

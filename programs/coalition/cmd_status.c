@@ -16,7 +16,7 @@ struct input {
 
 static const struct argp_option options[] = {
     {"node", 'n', "ADDR", 0, "Ask this node: <peer hex>@host:port", 0},
-    {"timeout", 't', "S", 0, "Seconds to wait for all of them (3)", 0},
+    {"timeout", 't', "S", 0, "Seconds to wait for all of them (10)", 0},
     {"json", 'j', NULL, 0, "Print one JSON object", 0},
     {0}};
 
@@ -70,15 +70,23 @@ static const char *and_why(const json_t *c)
     return text_of(c, "why")[0] != '\0' ? "; " : "";
 }
 
+static void print_refused(const json_t *refused)
+{
+    const json_t *r;
+    size_t i;
+
+    json_array_foreach(refused, i, r)
+        printf("    refused (%lld): %s\n", number_of(r, "count"), text_of(r, "reason"));
+}
+
 static void print_bonds(const json_t *c)
 {
-    const json_t *bonds = json_object_get(c, "bonds"), *r, *m;
+    const json_t *bonds = json_object_get(c, "bonds"), *m;
     size_t i;
 
     printf("    %lld members, %lld clients, %lld readers bound\n", number_of(bonds, "members"),
            number_of(bonds, "clients"), number_of(bonds, "readers"));
-    json_array_foreach(json_object_get(bonds, "refused"), i, r)
-        printf("    refused (%lld): %s\n", number_of(r, "count"), text_of(r, "reason"));
+    print_refused(json_object_get(bonds, "refused"));
     json_array_foreach(json_object_get(c, "members"), i, m)
     {
         if (number_of(m, "lag") > 0)
@@ -103,6 +111,69 @@ static void print_component(const json_t *c)
                number_of(s, "certified_index"), number_of(s, "signatures"));
     }
     print_bonds(c);
+}
+
+static const char *short_of(const json_t *o, const char *key, char out[17])
+{
+    snprintf(out, 17, "%.16s", text_of(o, key));
+    return out;
+}
+
+static void print_producer(const json_t *p)
+{
+    const json_t *s;
+    char hex[17];
+    size_t i;
+
+    printf("  produces %s: %lld items, %lld subscribers%s, %lld retained\n",
+           short_of(p, "surface", hex), number_of(p, "sent"), number_of(p, "subscribed"),
+           json_is_true(json_object_get(p, "online")) ? "" : " (offline)",
+           number_of(p, "retained_items"));
+    json_array_foreach(json_object_get(p, "subscribers"), i, s)
+    {
+        if (number_of(s, "lag_items") > 0)
+            printf("    subscriber %s is %lld items behind (%lld ms)%s\n", short_of(s, "peer", hex),
+                   number_of(s, "lag_items"), number_of(s, "lag_ms"),
+                   json_is_true(json_object_get(s, "stalled")) ? ", and does not read" : "");
+    }
+    if (number_of(p, "dropped") + number_of(p, "closed_slow") > 0)
+        printf("    slow subscribers: %lld items dropped, %lld closed\n", number_of(p, "dropped"),
+               number_of(p, "closed_slow"));
+    print_refused(json_object_get(p, "refused"));
+}
+
+static void print_consumer(const json_t *c)
+{
+    char surface[17], producer[17];
+
+    printf("  consumes %s of %s: ", short_of(c, "surface", surface),
+           short_of(c, "producer", producer));
+    if (json_is_true(json_object_get(c, "subscribed")))
+        printf("%lld items, %lld behind, %lld lost\n", number_of(c, "items"),
+               number_of(c, "lag_items"), number_of(c, "lost"));
+    else
+        printf("not subscribed: %s\n", text_of(c, "why"));
+}
+
+static void print_bond(const json_t *b)
+{
+    printf("  bound to %-12s %s, %lld of %lld members linked", text_of(b, "component"),
+           text_of(b, "state"), number_of(b, "linked"), number_of(b, "members"));
+    if (json_is_integer(json_object_get(b, "lag_ms")))
+        printf(", certified %.1f s ago", (double)number_of(b, "lag_ms") / 1000);
+    printf("%s%s\n", text_of(b, "why")[0] != '\0' ? "; " : "", text_of(b, "why"));
+}
+
+static void print_streams(const json_t *node)
+{
+    const json_t *o;
+    size_t i;
+
+    json_array_foreach(json_object_get(node, "bonds"), i, o) print_bond(o);
+    json_array_foreach(json_object_get(node, "producers"), i, o) print_producer(o);
+    json_array_foreach(json_object_get(node, "consumers"), i, o) print_consumer(o);
+    if (number_of(node, "not_shown") > 0)
+        printf("  and %lld more\n", number_of(node, "not_shown"));
 }
 
 /** What will refuse somebody soon, or does not refuse whom it should. */
@@ -181,6 +252,7 @@ static void print_node(const json_t *o)
            json_object_get(o, "error") != NULL ? text_of(o, "error") : "");
     print_attestation(json_object_get(o, "attestation"));
     json_array_foreach(json_object_get(o, "components"), i, c) print_component(c);
+    print_streams(o);
     print_admission(o);
 }
 
@@ -194,12 +266,115 @@ static void ask(struct mk_network *net, struct mk_status_answer *v, size_t n, ui
     }
 }
 
-static void ask_all(struct agent *a, const struct input *in, json_t *nodes)
+/* --- what the coalition spans -------------------------------------------------------------- */
+
+/** What the nodes that answered say of one component. */
+struct seen {
+    long long answered, commit, behind, certified_ms, unix_ms;
+    const char *leader, *why;
+};
+
+static void look_at(struct seen *s, const json_t *node, const json_t *c)
+{
+    long long commit = number_of(c, "commit");
+    const json_t *surface;
+    size_t i;
+
+    s->behind = s->answered == 0 || commit < s->behind ? commit : s->behind;
+    s->commit = commit > s->commit ? commit : s->commit;
+    s->answered++;
+    if (json_is_string(json_object_get(c, "leader")))
+        s->leader = text_of(c, "leader");
+    if (text_of(c, "why")[0] != '\0')
+        s->why = text_of(c, "why");
+    json_array_foreach(json_object_get(c, "surfaces"), i, surface)
+    {
+        if (number_of(surface, "certified_time_ms") <= s->certified_ms)
+            continue;
+        s->certified_ms = number_of(surface, "certified_time_ms");
+        s->unix_ms = number_of(node, "unix_ms");
+    }
+}
+
+static struct seen look(const json_t *nodes, const char *stable_id)
+{
+    struct seen s = {0};
+    const json_t *node, *c;
+    size_t i, k;
+
+    json_array_foreach(nodes, i, node)
+    {
+        json_array_foreach(json_object_get(node, "components"), k, c)
+        {
+            if (strcmp(text_of(c, "stable_id"), stable_id) == 0)
+                look_at(&s, node, c);
+        }
+    }
+    return s;
+}
+
+static json_t *spanned_one(const struct component *c, const json_t *nodes)
+{
+    char hex[MK_ID_HEX];
+    struct seen s = look(nodes, mk_id_hex(&c->reference.stable_id, hex));
+    json_t *o = json_object();
+    const char *why = c->reference.n_addresses == 0 ? "the file names none of its members"
+                      : s.answered == 0             ? "no member answered"
+                      : s.leader == NULL            ? "it has no leader"
+                                                    : "";
+
+    json_object_set_new(o, "component", json_text(c->reference.label));
+    json_object_set_new(o, "stable_id", json_string(hex));
+    json_object_set_new(o, "module", json_boolean(c->is_module));
+    json_object_set_new(o, "members", json_integer((json_int_t)c->reference.n_addresses));
+    json_object_set_new(o, "answered", json_integer(s.answered));
+    json_object_set_new(o, "leader", s.leader != NULL ? json_string(s.leader) : json_null());
+    json_object_set_new(o, "commit", s.answered > 0 ? json_integer(s.commit) : json_null());
+    json_object_set_new(o, "lag", s.answered > 0 ? json_integer(s.commit - s.behind) : json_null());
+    json_object_set_new(o, "certified_ms",
+                        s.certified_ms > 0 ? json_integer(s.certified_ms) : json_null());
+    json_object_set_new(
+        o, "lag_ms",
+        s.certified_ms > 0
+            ? json_integer(s.unix_ms > s.certified_ms ? s.unix_ms - s.certified_ms : 0)
+            : json_null());
+    json_object_set_new(o, "why",
+                        json_sprintf("%s%s%s", why, why[0] != '\0' && s.why != NULL ? ": " : "",
+                                     s.why != NULL ? s.why : ""));
+    return o;
+}
+
+static json_t *spanned_of(struct agent *a, const json_t *nodes)
+{
+    struct component *v;
+    size_t n = agent_components(a, &v);
+    json_t *list = json_array();
+
+    for (size_t i = 0; i < n; i++)
+        json_array_append_new(list, spanned_one(&v[i], nodes));
+    return list;
+}
+
+static void print_spanned(const json_t *s)
+{
+    printf("%s %-12s %lld of %lld members answered",
+           json_is_true(json_object_get(s, "module")) ? "module  " : "organism",
+           text_of(s, "component"), number_of(s, "answered"), number_of(s, "members"));
+    if (number_of(s, "answered") > 0)
+        printf(", commit %lld, the last of them %lld entries behind", number_of(s, "commit"),
+               number_of(s, "lag"));
+    if (json_is_integer(json_object_get(s, "lag_ms")))
+        printf(", certified %.1f s ago", (double)number_of(s, "lag_ms") / 1000);
+    printf("%s%s\n", text_of(s, "why")[0] != '\0' ? "; " : "", text_of(s, "why"));
+}
+
+static json_t *ask_all(struct agent *a, const struct input *in, json_t *nodes)
 {
     struct mk_status_answer *v;
     size_t n = agent_members(a, &v);
 
     ask(a->net, v, n, in->timeout_ms, nodes);
+    return spanned_of(a, nodes);
 }
 
 static int ask_one(const struct input *in, json_t *nodes)
@@ -225,13 +400,14 @@ int cmd_status(int argc, char **argv)
                                      parse,
                                      "[FILE]",
                                      "What nodes say of themselves: components, roles, terms, "
-                                     "indices, certificates, links. FILE: every "
-                                     "committee member that the coalition file names.",
+                                     "indices, certificates, links; what is bound, whom which "
+                                     "clause refused, what lags. FILE: every committee member that "
+                                     "the coalition file names.",
                                      NULL,
                                      NULL,
                                      NULL};
-    struct input in = {.timeout_ms = 3000};
-    json_t *nodes = json_array(), *o, *node;
+    struct input in = {.timeout_ms = TIMEOUT_MS_DEFAULT};
+    json_t *nodes = json_array(), *spanned = json_array(), *o, *node;
     struct agent a;
     size_t i, silent = 0;
     int rv;
@@ -239,8 +415,10 @@ int cmd_status(int argc, char **argv)
     parse_options(&argp, argc, argv, &in);
     if (in.file != NULL) {
         rv = agent_open(&a, in.file, NULL);
-        if (rv == 0)
-            ask_all(&a, &in, nodes);
+        if (rv == 0) {
+            json_decref(spanned);
+            spanned = ask_all(&a, &in, nodes);
+        }
         agent_close(&a);
     } else {
         rv = ask_one(&in, nodes);
@@ -249,12 +427,16 @@ int cmd_status(int argc, char **argv)
     if (rv == 0 && in.json) {
         o = json_object();
         json_object_set(o, "nodes", nodes);
+        if (in.file != NULL)
+            json_object_set(o, "spanned", spanned);
         print_json(o);
     } else if (rv == 0) {
+        json_array_foreach(spanned, i, node) print_spanned(node);
         json_array_foreach(nodes, i, node) print_node(node);
     }
     if (rv == 0 && silent == json_array_size(nodes))
         rv = in.json ? STATUS_TIMEOUT : complain(STATUS_TIMEOUT, "no node answered");
     json_decref(nodes);
+    json_decref(spanned);
     return rv;
 }

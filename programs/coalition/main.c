@@ -25,6 +25,7 @@ static const struct command commands[] = {
     {"atlas", "list, get, publish member cards", cmd_atlas},
     {"stream", "follow a stream; publish one", cmd_stream},
     {"map", "read a map with proofs; follow it", cmd_map},
+    {"collection", "read, follow, write a collection of any shape", cmd_collection},
     {"handshake", "a page and a JSON file for integrators", cmd_handshake},
     {"replay", "recompute a component from its log", cmd_replay},
     {"check", "judge foreign data: quotes, event logs, histories", cmd_check},

@@ -152,6 +152,9 @@ error_t parse_reach(int key, char *arg, struct argp_state *state, struct reach *
     case 'k':
         r->key = arg;
         return 0;
+    case OPTION_TRACE_KEY:
+        r->trace = true;
+        return 0;
     case OPTION_ATTEST_KEY:
         r->attest = arg;
         return 0;

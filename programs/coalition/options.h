@@ -29,7 +29,7 @@ int parse_timeout(uint32_t *ret_ms, const char *text);
     }
 
 /** The words that are no options, in order, and --json. */
-#define WORDS_MAX 5u
+#define WORDS_MAX 132u
 struct words {
     const char *v[WORDS_MAX];
     unsigned n;
@@ -53,8 +53,9 @@ struct reach {
     unsigned n_tickets;
     uint32_t timeout_ms;
     uint64_t max_age_ms;
+    bool trace; /* of a command that writes */
 };
-enum { OPTION_TICKET_KEY = 1024, OPTION_AGE_KEY, OPTION_ATTEST_KEY };
+enum { OPTION_TICKET_KEY = 1024, OPTION_AGE_KEY, OPTION_ATTEST_KEY, OPTION_TRACE_KEY };
 #define OPTION_KEY                                               \
     {                                                            \
         "key", 'k', "FILE", 0, "Our key; a fresh one without", 0 \
@@ -70,6 +71,12 @@ enum { OPTION_TICKET_KEY = 1024, OPTION_AGE_KEY, OPTION_ATTEST_KEY };
 #define OPTION_AGE                                                                          \
     {                                                                                       \
         "max-age", OPTION_AGE_KEY, "S", 0, "How old the certified head may be (any age)", 0 \
+    }
+#define OPTION_TRACE                                                                              \
+    {                                                                                             \
+        "trace", OPTION_TRACE_KEY, NULL, 0,                                                       \
+            "Of a write: when each member had it logged, durable, committed, applied, certified", \
+            0                                                                                     \
     }
 #define OPTION_TIMEOUT(what)            \
     {                                   \

@@ -52,6 +52,7 @@ int cmd_bind(int argc, char **argv);
 int cmd_atlas(int argc, char **argv);
 int cmd_stream(int argc, char **argv);
 int cmd_map(int argc, char **argv);
+int cmd_collection(int argc, char **argv);
 int cmd_replay(int argc, char **argv);
 int cmd_check(int argc, char **argv);
 int cmd_emulator(int argc, char **argv);

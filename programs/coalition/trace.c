@@ -8,42 +8,25 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LINES_MAX (MK_ROSTER_MAX * 8u)
+#define LINES_MAX (MK_ROSTER_MAX * 40u)
 
-void trace_begin(struct trace *t, struct agent *a, const struct component *c, uint32_t timeout_ms)
+void trace_begin(struct mk_bond *b, const struct reach *r, uint32_t timeout_ms)
 {
-    t->a = a;
-    t->component = *c;
-    t->n = c->reference.n_addresses;
-    t->answers = mk_arena_take(&a->arena, (t->n + 1) * sizeof *t->answers);
-    for (size_t i = 0; i < t->n; i++)
-        t->answers[i] = (struct mk_status_answer){.address = c->reference.addresses[i]};
-    mk_node_trace_all(a->net, &c->reference.stable_id, /* report= */ false, t->answers, t->n,
-                      timeout_ms);
-    for (size_t i = 0; i < t->n; i++)
-        mk_buf_done(&t->answers[i].json);
+    if (r->trace)
+        mk_bond_trace_begin(b, timeout_ms / 4 + 1);
 }
 
-json_t *trace_end(struct trace *t, uint32_t timeout_ms)
+json_t *trace_end(struct mk_bond *b, const struct reach *r, uint32_t timeout_ms)
 {
-    json_t *nodes = json_array();
+    struct mk_buf json = {0};
+    json_t *nodes;
 
-    mk_node_trace_all(t->a->net, &t->component.reference.stable_id, /* report= */ true, t->answers,
-                      t->n, timeout_ms);
-    for (size_t i = 0; i < t->n; i++) {
-        struct mk_status_answer *s = &t->answers[i];
-        json_t *o = s->status == 0 ? json_loadb((const char *)s->json.p, s->json.n, 0, NULL) : NULL;
-
-        if (o == NULL) {
-            o = json_object();
-            json_object_set_new(o, "error", json_string(s->fault.text));
-        }
-        json_object_set_new(o, "peer",
-                            json_stringn(s->address.p, s->address.n < 64 ? s->address.n : 64));
-        json_array_append_new(nodes, o);
-        mk_buf_done(&s->json);
-    }
-    return nodes;
+    if (!r->trace)
+        return NULL;
+    mk_bond_trace_end(b, timeout_ms, &json);
+    nodes = json_loadb((const char *)json.p, json.n, 0, NULL);
+    mk_buf_done(&json);
+    return nodes != NULL ? nodes : json_array();
 }
 
 struct line {

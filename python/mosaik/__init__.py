@@ -15,7 +15,7 @@ from . import admission, codec, when
 from ._library import (BadSignature, Closed, Malformed, MosaikError, NotFound, Refused, Stale,
                        TimedOut, Unreachable, library)
 from .admission import Acl, JwtKeys, issue_jwt, issue_jwt_secret, jwt_ticket
-from .agent import Agent, Bond, Surface, fingerprint, id_of, new_key, peer_of
+from .agent import Agent, Bond, Surface, Trace, fingerprint, id_of, new_key, peer_of
 from .collections import (Cell, Collection, Map, Once, PriorityQueue, Set, Vec, Written, lookup)
 from .streams import Consumer, Feed, Item, Producer, append
 
@@ -24,6 +24,6 @@ __version__: str = library.version().decode()
 __all__ = ['Acl', 'Agent', 'BadSignature', 'Bond', 'Cell', 'Closed', 'Collection', 'Consumer',
            'Feed', 'Item', 'JwtKeys', 'Malformed', 'Map', 'MosaikError', 'NotFound', 'Once',
            'PriorityQueue', 'Producer', 'Refused', 'Set', 'Stale', 'Surface', 'TimedOut',
-           'Unreachable', 'Vec', 'Written', 'admission', 'append', 'codec', 'fingerprint',
+           'Trace', 'Unreachable', 'Vec', 'Written', 'admission', 'append', 'codec', 'fingerprint',
            'id_of', 'issue_jwt', 'issue_jwt_secret', 'jwt_ticket', 'lookup', 'new_key', 'peer_of',
            'when']

@@ -39,6 +39,7 @@ _SIGNATURES = {
     'agent_peer': (None, [_A, _S]),
     'agent_port': (c_uint16, [_A]),
     'agent_run': (None, [_A, c_uint32]),
+    'agent_renew': (c_int, [_A, POINTER(Bytes), c_size_t, _S]),
     'agent_status': (None, [_A, POINTER(Bytes)]),
     'id': (None, [_S, _S]),
     'key_peer': (None, [_S, _S]),
@@ -46,6 +47,9 @@ _SIGNATURES = {
     'bind': (c_int, [_A, POINTER(_A), _S, _S, _S, _S, POINTER(_S), c_size_t, _S]),
     'bond_wait': (c_int, [_A, c_uint32, _S]),
     'bond_close': (None, [_A]),
+    'bond_status': (None, [_A, _A, POINTER(Bytes)]),
+    'bond_trace_begin': (None, [_A, c_uint32]),
+    'bond_trace_end': (None, [_A, _A, c_uint32, POINTER(Bytes)]),
     'file_id': (c_int, [_S, _S, _S]),
     'surface_new': (c_int, [POINTER(_A), _S, _S, _S, _S, c_uint64, _S]),
     'surface_free': (None, [_A]),
@@ -221,6 +225,16 @@ OUT = object()
 def texts(values: Sequence[str]) -> Any:
     """An array of terminated texts."""
     return (c_char_p * max(len(values), 1))(*[v.encode() for v in values])
+
+
+def blobs(values: Sequence[bytes]) -> Any:
+    """An array of Bytes, which keeps what it points to."""
+    array = (Bytes * max(len(values), 1))()
+    kept = [ctypes.create_string_buffer(v, len(v)) for v in values]
+    for at, buffer, value in zip(array, kept, values):
+        at.p, at.n = ctypes.cast(buffer, c_void_p), len(value)
+    array.kept = kept
+    return array
 
 
 def text(value: Optional[str]) -> Optional[bytes]:

@@ -7,13 +7,13 @@ import os
 from ctypes import byref
 from typing import TYPE_CHECKING, Any, Iterable, Optional, Sequence
 
-from ._library import ID_ROOM, OUT, Bytes, check, handle, library, text, texts
+from ._library import ID_ROOM, OUT, Bytes, blobs, check, handle, library, text, texts
 from .codec import BYTES, Type
 
 if TYPE_CHECKING:
     from .admission import Acl
 
-__all__ = ['Agent', 'Bond', 'Surface', 'id_of', 'fingerprint', 'new_key', 'peer_of']
+__all__ = ['Agent', 'Bond', 'Surface', 'Trace', 'id_of', 'fingerprint', 'new_key', 'peer_of']
 
 
 def id_of(name: str) -> str:
@@ -85,10 +85,7 @@ class Agent:
                  listen: Optional[str] = None, hints: Sequence[str] = (),
                  tickets: Sequence[bytes] = (), components: bool = False) -> None:
         self._parts: list[Any] = []  # what hangs on it, closed in reverse order
-        shown = (Bytes * max(len(tickets), 1))()
-        kept = [ctypes.create_string_buffer(t, len(t)) for t in tickets]
-        for i, ticket in enumerate(kept):
-            shown[i] = Bytes(ctypes.cast(ticket, ctypes.c_void_p), len(tickets[i]))
+        shown = blobs(tickets)
         self.handle: Optional[int] = handle(
             library.agent_open, OUT, text(dir), None if key is None else _key(key), text(listen),
             texts(hints), len(hints), shown, len(tickets), components)
@@ -119,12 +116,17 @@ class Agent:
         """The port that it listens on; 0 when it does not."""
         return int(library.agent_port(self.handle))
 
+    def renew(self, tickets: Sequence[bytes]) -> None:
+        """Shows these tickets in the place of all that were shown, to whoever is linked at once:
+        what the old ones admitted to goes on without a gap, as far as the new ones suffice."""
+        check(library.agent_renew, self.handle, blobs(tickets), len(tickets))
+
     def run(self, seconds: float) -> None:
         """Lets the network happen for so long."""
         library.agent_run(self.handle, milliseconds(seconds))
 
     def status(self) -> dict[str, Any]:
-        """What `coalition status` shows of its components."""
+        """What `coalition status` shows: links, bonds, streams, lags, components (docs/cli.md)."""
         out = Bytes()
         library.agent_status(self.handle, byref(out))
         return dict(json.loads(out.take()))
@@ -201,6 +203,21 @@ class Bond(Part):
         check(library.bond_wait, self.handle, milliseconds(timeout))
         return self
 
+    def said(self) -> list[str]:
+        """What was said about members that refused, lied or fell silent, newest first."""
+        return [str(line) for line in self.status()['said']]
+
+    def status(self) -> dict[str, Any]:
+        """How it stands, as in Agent.status()['bonds']."""
+        out = Bytes()
+        library.bond_status(self.agent.handle, self.handle, byref(out))
+        return dict(json.loads(out.take()))
+
+    def trace(self, timeout: float = 2) -> Trace:
+        """`with bond.trace() as course:` one write, then course.members says when each member
+        had it logged, durable, committed, applied, certified."""
+        return Trace(self, timeout)
+
     def close(self) -> None:
         while self._on:
             self._on.pop().close()
@@ -210,3 +227,22 @@ class Bond(Part):
         library.bond_close(value)
 
 
+class Trace:
+    """The course of the last write inside `with bond.trace()`.
+
+    members: after it, one dict a member: peer, index (of the log entry; 0: it saw none), leads,
+    steps (name to microseconds of its own clock); or peer and error.
+    """
+
+    def __init__(self, bond: Bond, timeout: float) -> None:
+        self._bond, self._timeout = bond, milliseconds(timeout)
+        self.members: list[dict[str, Any]] = []
+
+    def __enter__(self) -> Trace:
+        library.bond_trace_begin(self._bond.handle, self._timeout)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        out = Bytes()
+        library.bond_trace_end(self._bond.agent.handle, self._bond.handle, self._timeout, byref(out))
+        self.members = list(json.loads(out.take()))

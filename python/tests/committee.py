@@ -67,13 +67,16 @@ class Thread(threading.Thread):
 class Committee:
     """stable_id, deployment and content are the ids of a component in `folder`."""
 
-    def __init__(self, folder, name='shelf', acl=None, n=3):
+    def __init__(self, folder, name='shelf', acl=None, n=3, ids_of=None):
+        """ids_of(members): other ids than those made of the name."""
         keys = [mosaik.new_key() for _ in range(n)]
         self.name = name
         self.members = [f'{mosaik.peer_of(key)}@127.0.0.1:{port}'
                         for key, port in zip(keys, free_ports(n))]
         self.ids = {'stable_id': mosaik.id_of(name), 'deployment': mosaik.id_of(name + ' 1'),
                     'content': mosaik.id_of(name + ' content'), 'members': self.members}
+        if ids_of is not None:
+            self.ids.update(ids_of(self.members))
 
         def join(agent):
             agent.add_component(name, surfaces=[surface(s) for s in SURFACES], acl=acl,

@@ -258,6 +258,41 @@ class Peers(unittest.TestCase):
             consumer = mosaik.Consumer(agent, 'prices', peer, mosaik.codec.U64, address=address)
             with self.assertRaisesRegex(mosaik.Refused, 'clause 0 PeerList'):
                 consumer.next(20)
+            told = agent.status()['consumers'][0]
+            self.assertEqual((told['subscribed'], told['refusals']), (False, 1))
+            self.assertIn('clause 0 PeerList', told['why'])
+
+    def test_status_of_a_producer(self):
+        """Who is subscribed, who lags, and whom which clause refused."""
+        key, address = mosaik.new_key(), f'127.0.0.1:{free_ports(1)[0]}'
+        mine, done = mosaik.new_key(), threading.Event()
+        acl = mosaik.Acl().peers([mosaik.peer_of(mine)]).readers()
+
+        def consume(agent):
+            consumer = mosaik.Consumer(agent, 'prices', mosaik.peer_of(key), mosaik.codec.U64,
+                                       address=address)
+            with self.assertRaises(mosaik.Refused):
+                consumer.next(20)
+            done.set()
+
+        with mosaik.Agent(key=key, listen=address) as agent:
+            producer = mosaik.Producer(agent, 'prices', mosaik.codec.U64, acl=acl)
+            stranger = Thread({}, consume)
+            friend = Thread({'key': mine}, lambda a: mosaik.Consumer(
+                a, 'prices', mosaik.peer_of(key), mosaik.codec.U64, address=address))
+            for thread in (stranger, friend):
+                self.addCleanup(thread.stop)
+            when.subscribed(producer, 1).wait(20)
+            while not done.is_set():
+                agent.run(0.02)
+            stranger.wait()
+            producer.send(1)
+            agent.run(0.2)
+            told = agent.status()['producers'][0]
+            self.assertEqual((told['sent'], told['subscribed'], told['online']), (1, 1, True))
+            self.assertEqual([s['peer'] for s in told['subscribers']], [mosaik.peer_of(mine)])
+            self.assertEqual([(r['clause'], r['count'] > 0) for r in told['refused']], [(0, True)])
+            self.assertIn('clause 0 PeerList', told['refused'][0]['reason'])
 
     def test_subscribed(self):
         address, seen = f'127.0.0.1:{free_ports(1)[0]}', []
@@ -302,6 +337,94 @@ class Admission(unittest.TestCase):
             words = mosaik.Map(committee.bind(agent), surface('words'))
             words.wait(words.insert('a', '1').version, 20)
             self.assertEqual(words['a'], '1')
+            refused = agent.status()['bonds'][0]
+            self.assertEqual((refused['state'], refused['linked']), ('ready', 1))
+
+    def test_tickets_are_renewed_in_place(self):
+        """Readers and writers go on over the end of a ticket, and are let go when it is withdrawn."""
+        issuer, mine = mosaik.new_key(), mosaik.new_key()
+        acl = mosaik.Acl().jwt('the issuer', 'EdDSA',
+                               bytes.fromhex(mosaik.peer_of(issuer))).readers()
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        committee = Committee(folder.name, 'renewed', acl, n=1)
+        self.addCleanup(committee.stop)
+
+        def ticket(agent, seconds):
+            return mosaik.jwt_ticket(agent, mosaik.issue_jwt(agent, issuer, {
+                'iss': 'the issuer', 'aud': committee.ids['stable_id'],
+                'sub': mosaik.peer_of(mine), 'exp': int(time.time()) + seconds}))
+
+        with mosaik.Agent(key=mine) as agent:
+            bond = committee.bind(agent)
+            words = mosaik.Map(bond, surface('words'))
+            with self.assertRaisesRegex(mosaik.Refused, 'shows no'):
+                words.insert('a', '0')
+            with self.assertRaisesRegex(mosaik.Malformed, 'ticket 0 is none'):
+                agent.renew([b'no ticket'])
+            first, ends = ticket(agent, 5), time.time() + 5
+            agent.renew([first])
+            followed = mosaik.Map(bond, surface('words'))  # one that was refused has ended
+            followed.wait(followed.insert('a', '1').version, 20)
+            agent.renew([ticket(agent, 3600)])
+            said = bond.said()
+            while time.time() < ends + 3:
+                agent.run(0.2)
+                self.assertTrue(when.online(followed))
+                version = followed.insert('a', str(time.time())).version
+                followed.wait(version, 20)
+            self.assertEqual(bond.said(), said, 'nobody ended anything in between')
+            agent.renew([])
+            (~when.online(followed)).wait(20)
+            with self.assertRaisesRegex(mosaik.Refused, 'RequireJwt'):
+                followed.insert('a', '2')
+
+    def test_a_subscription_over_the_end_of_a_ticket(self):
+        """Both ends of a stream renew: the consumer's ticket to the producer, and back."""
+        issuer, keys = mosaik.new_key(), (mosaik.new_key(), mosaik.new_key())
+        acl = mosaik.Acl().jwt('the issuer', 'EdDSA', bytes.fromhex(mosaik.peer_of(issuer)))
+        address, over = f'127.0.0.1:{free_ports(1)[0]}', threading.Event()
+        stable_id = mosaik.id_of('prices')
+
+        def ticket(agent, key, seconds):
+            return mosaik.jwt_ticket(agent, mosaik.issue_jwt(agent, issuer, {
+                'iss': 'the issuer', 'aud': stable_id, 'sub': mosaik.peer_of(key),
+                'exp': int(time.time()) + seconds}))
+
+        with mosaik.Agent() as maker:
+            tickets = [[ticket(maker, key, s) for s in (5, 3600)] for key in keys]
+        ends, states = time.time() + 5, []
+
+        def produce(agent):
+            agent.renew([tickets[0][0]])
+            producer = mosaik.Producer(agent, 'prices', mosaik.codec.U64, acl=acl.readers())
+            when.subscribed(producer, 1).wait(20)
+            agent.renew([tickets[0][1]])
+            n = 0
+            while not over.is_set():
+                producer.send(n)
+                n += 1
+                agent.run(0.05)
+            states.append(agent.status()['producers'][0])
+
+        thread = Thread({'key': keys[0], 'listen': address}, produce)
+        self.addCleanup(thread.stop)
+        with mosaik.Agent(key=keys[1], tickets=[tickets[1][0]]) as agent:
+            consumer = mosaik.Consumer(agent, 'prices', mosaik.peer_of(keys[0]), mosaik.codec.U64,
+                                       address=address, acl=acl)
+            self.assertEqual(consumer.next(20).value, 0)
+            agent.renew([tickets[1][1]])
+            got = [0]
+            while time.time() < ends + 3:
+                got.append(consumer.next(20).value)
+            self.assertEqual(got, list(range(len(got))))
+            consumed = agent.status()['consumers'][0]
+            self.assertEqual((consumed['subscribed'], consumed['refusals'], consumed['lost']),
+                             (True, 0, 0))
+            over.set()
+            thread.wait()
+        self.assertEqual((states[0]['subscribed'], states[0]['expired'], states[0]['refused']),
+                         (1, 0, []))
 
 
 if __name__ == '__main__':

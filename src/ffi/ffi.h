@@ -45,9 +45,12 @@ MKF int mkf_agent_open(struct mkf_agent **ret, const char *dir, const uint8_t *s
 MKF void mkf_agent_close(struct mkf_agent *a); /* closes all that hangs on it */
 MKF void mkf_agent_peer(const struct mkf_agent *a, char hex[MK_ID_HEX]);
 MKF uint16_t mkf_agent_port(const struct mkf_agent *a);
+/** Other tickets in the place of those that were given (network.h, mk_network_renew). */
+MKF int mkf_agent_renew(struct mkf_agent *a, const struct mkf_bytes *tickets, size_t n_tickets,
+                        char *err);
 /** Runs the loop for so long. */
 MKF void mkf_agent_run(struct mkf_agent *a, uint32_t ms);
-/** What a node says of itself, JSON; "{}" without components. */
+/** What the agent says of itself, JSON (docs/cli.md, `status`). */
 MKF void mkf_agent_status(struct mkf_agent *a, struct mkf_bytes *ret);
 
 /* --- ids ----------------------------------------------------------------------------------- */
@@ -67,6 +70,13 @@ MKF int mkf_bind(struct mkf_agent *a, struct mk_bond **ret, const char *label,
                  const char *const *addresses, size_t n, char *err);
 MKF int mkf_bond_wait(struct mk_bond *b, uint32_t timeout_ms, char *err);
 MKF void mkf_bond_close(struct mk_bond *b);
+/** One of `bonds` of mkf_agent_status(). */
+MKF void mkf_bond_status(struct mkf_agent *a, const struct mk_bond *b, struct mkf_bytes *ret);
+/** The course of the next write (network.h, mk_bond_trace_begin). */
+MKF void mkf_bond_trace_begin(struct mk_bond *b, uint32_t timeout_ms);
+/** A JSON list, one object a member. */
+MKF void mkf_bond_trace_end(struct mkf_agent *a, struct mk_bond *b, uint32_t timeout_ms,
+                            struct mkf_bytes *ret);
 /** The fingerprint of a coalition file. */
 MKF int mkf_file_id(const char *path, char hex[MK_ID_HEX], char *err);
 

@@ -1,8 +1,7 @@
 /* network.c - agents, bonds, surfaces, for other languages (ffi.h). */
 #include "ffi/ffi.h"
 
-#include "atlas/atlas.h"
-#include "price-feed/price_feed.h"
+#include "types/types.h"
 #include <coalition/bind.h>
 #include <mosaik/issuers.h>
 #include <mosaik/standing.h>
@@ -117,6 +116,20 @@ uint16_t mkf_agent_port(const struct mkf_agent *a)
     return mk_network_port(a->net);
 }
 
+int mkf_agent_renew(struct mkf_agent *a, const struct mkf_bytes *tickets, size_t n_tickets,
+                    char *err)
+{
+    struct mk_arena arena = {0};
+    struct mk_bytes *v = mk_arena_take(&arena, (n_tickets + 1) * sizeof *v);
+    int rv;
+
+    for (size_t i = 0; i < n_tickets; i++)
+        v[i] = MK_BYTES(tickets[i].p, tickets[i].n);
+    rv = mk_network_renew(a->net, v, n_tickets, mkf_fault(err));
+    mk_arena_done(&arena);
+    return rv;
+}
+
 static bool never(void *arg)
 {
     (void)arg;
@@ -131,10 +144,7 @@ void mkf_agent_run(struct mkf_agent *a, uint32_t ms)
 void mkf_agent_status(struct mkf_agent *a, struct mkf_bytes *ret)
 {
     mk_buf_clear(&a->lent);
-    if (a->node != NULL)
-        mk_node_status(a->node, &a->lent);
-    else
-        mk_buf_put_str(&a->lent, "{}");
+    mk_network_status(a->net, &a->lent);
     *ret = mkf_bytes(mk_buf_bytes(&a->lent));
 }
 
@@ -314,6 +324,26 @@ void mkf_bond_close(struct mk_bond *b)
     mk_bond_close(b);
 }
 
+void mkf_bond_status(struct mkf_agent *a, const struct mk_bond *b, struct mkf_bytes *ret)
+{
+    mk_buf_clear(&a->lent);
+    mk_bond_describe(b, &a->lent);
+    *ret = mkf_bytes(mk_buf_bytes(&a->lent));
+}
+
+void mkf_bond_trace_begin(struct mk_bond *b, uint32_t timeout_ms)
+{
+    mk_bond_trace_begin(b, timeout_ms);
+}
+
+void mkf_bond_trace_end(struct mkf_agent *a, struct mk_bond *b, uint32_t timeout_ms,
+                        struct mkf_bytes *ret)
+{
+    mk_buf_clear(&a->lent);
+    mk_bond_trace_end(b, timeout_ms, &a->lent);
+    *ret = mkf_bytes(mk_buf_bytes(&a->lent));
+}
+
 /* --- surfaces
  * ---------------------------------------------------------------------------------------- */
 
@@ -324,27 +354,7 @@ struct mkf_surface {
 
 const struct mk_type *mkf_type(const char *name)
 {
-    static const struct {
-        const char *name;
-        const struct mk_type *type;
-    } types[] = {{"bytes", &mk_blob_type},
-                 {"str", &mk_text_type},
-                 {"u64", &mk_u64_type},
-                 {"i64", &mk_i64_type},
-                 {"bool", &mk_bool_type},
-                 {"f64", &mk_f64_type},
-                 {"id", &mk_id_type},
-                 {"peer", &mk_peer_type},
-                 {"member_id", &mk_member_id_type},
-                 {"AtlasCard", &atlas_card_type},
-                 {"PriceTick", &price_tick_type},
-                 {"Score", &mk_score_type},
-                 {"Settlement", &mk_settlement_type}};
-
-    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++)
-        if (name != NULL && strcmp(types[i].name, name) == 0)
-            return types[i].type;
-    return NULL;
+    return coalition_type_named(name);
 }
 
 static int kind_of(enum mk_surface_kind *ret, const char *name)

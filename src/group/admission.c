@@ -51,6 +51,15 @@ uint64_t mk_group_expires_ms(const struct mk_group *g)
     return at;
 }
 
+void mk_group_retake(struct mk_group *g, const struct mk_peer *peer,
+                     const struct mk_wire_tickets *tickets)
+{
+    mk_peers_retake(g, peer, tickets);
+    mk_exec_retake(g, peer, tickets);
+    mk_serve_retake(g->serve, peer, tickets);
+    mk_group_wake(g);
+}
+
 void mk_group_rejudge(struct mk_group *g)
 {
     mk_peers_rejudge(g);

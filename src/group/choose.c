@@ -72,6 +72,25 @@ static struct mk_choice *choice_of(struct mk_chooser *c, const struct mk_peer *p
     return &c->v[c->n++];
 }
 
+static bool is_refusal(const struct mk_choice *c)
+{
+    return c->close == MK_CLOSE_REFUSED || c->close == MK_CLOSE_EXPIRED;
+}
+
+/* Who refused the tickets that we had may admit those that we have. */
+static void forget_refusals(struct mk_chooser *c)
+{
+    const struct mk_wallet *w = c->component->wallet;
+
+    if (w == NULL || w->version == c->renewals)
+        return;
+    c->renewals = w->version;
+    for (unsigned i = 0; i < c->n; i++) {
+        if (is_refusal(&c->v[i]) && !c->v[i].lied)
+            c->v[i] = (struct mk_choice){.peer = c->v[i].peer};
+    }
+}
+
 /* What the component's ACL wants of those who serve it. */
 static void judge_host(const struct mk_chooser *c, const struct mk_peer *peer,
                        struct mk_verdict *ret)
@@ -118,6 +137,7 @@ struct mk_link *mk_chooser_pick(struct mk_chooser *c)
     uint64_t now = mk_now(c->env);
     unsigned turn = c->turn; /* a member that fails moves it */
 
+    forget_refusals(c);
     for (size_t i = 0; i < peers->n; i++) {
         const struct mk_peer *p = &peers->v[(turn + i) % peers->n];
         struct mk_choice *choice = choice_of(c, p);
@@ -191,11 +211,6 @@ void mk_chooser_served(struct mk_chooser *c, const struct mk_peer *peer)
     choice->detail[0] = '\0';
 }
 
-static bool is_refusal(const struct mk_choice *c)
-{
-    return c->close == MK_CLOSE_REFUSED || c->close == MK_CLOSE_EXPIRED;
-}
-
 static unsigned count_refused(struct mk_chooser *c, const struct mk_peers *peers)
 {
     unsigned n = 0;
@@ -235,12 +250,20 @@ bool mk_chooser_hopeless(struct mk_chooser *c)
     const struct mk_peers *peers = newest_peers(c);
     size_t out = 0;
 
+    forget_refusals(c);
     for (size_t i = 0; i < peers->n; i++) {
         const struct mk_choice *choice = choice_of(c, &peers->v[i]);
 
         out += choice->lied || is_refusal(choice);
     }
     return out == peers->n;
+}
+
+struct mk_wire_tickets mk_component_tickets(const struct mk_component *c)
+{
+    if (c->wallet != NULL)
+        return (struct mk_wire_tickets){c->wallet->v, c->wallet->n};
+    return (struct mk_wire_tickets){c->tickets, c->n_tickets};
 }
 
 void mk_component_copy(struct mk_component *ret, const struct mk_component *c,

@@ -29,6 +29,7 @@ struct mk_chooser {
     unsigned turn;
     struct mk_witness_watch evidence;
     struct mk_task *task; /* of the client: it looks again when evidence changed */
+    uint64_t renewals;    /* of the component's wallet, when it was looked at last */
 };
 
 void mk_chooser_init(struct mk_chooser *c, struct mk_env *e, struct mk_net *net,
@@ -57,6 +58,8 @@ int mk_chooser_why(struct mk_chooser *c, struct mk_fault *ret);
 /** Every member of the roster lied, or every one refused us: no use in waiting. */
 bool mk_chooser_hopeless(struct mk_chooser *c);
 
+/** What c shows, as it stands in a hello. Lent. */
+struct mk_wire_tickets mk_component_tickets(const struct mk_component *c);
 /** Deep copy of a component; tickets and peers into arena. */
 void mk_component_copy(struct mk_component *ret, const struct mk_component *c,
                        struct mk_arena *arena);

@@ -105,12 +105,19 @@ static void session_give(struct mk_client *c, struct session *s, bool known)
 
 /* --- ending a call ------------------------------------------------------------------------- */
 
+/** Refused at the door: the number never reached the group, and the session would lack it. A
+ * machine's own rule that reads like that costs a session, no more. */
+static bool is_clause(const struct mk_fault *fault)
+{
+    return fault != NULL && strncmp(fault->text, "clause ", 7) == 0;
+}
+
 static void call_end(struct call *k, int status, const struct mk_outcome *outcome,
                      const struct mk_fault *fault)
 {
     struct mk_client *c = k->client;
     struct mk_call *user = k->user;
-    bool known = status == 0 || status == MK_EREFUSED || status == MK_ESTALE;
+    bool known = status == 0 || (status == MK_EREFUSED && !is_clause(fault)) || status == MK_ESTALE;
 
     mk_list_del(&k->node);
     c->n_calls--;
@@ -335,7 +342,7 @@ static void client_open_conv(struct mk_client *c, struct mk_link *link)
 {
     struct mk_exec_hello hello = {.deployment = c->component.deployment,
                                   .stable_id = c->component.stable_id,
-                                  .tickets = {c->component.tickets, c->component.n_tickets},
+                                  .tickets = mk_component_tickets(&c->component),
                                   .epoch = mk_reader_epoch(c->memory)};
     struct mk_buf first = {0};
     int rv;
@@ -411,6 +418,8 @@ static void refuse_calls(struct mk_client *c)
     for (unsigned n = c->n_calls; n > 0 && !c->closed && !mk_list_empty(&c->calls); n--) {
         struct call *k = mk_container_of(c->calls.next, struct call, node);
 
+        session_give(c, k->session, /* known= */ false);
+        k->session = NULL;
         call_end(k, k->sent && status != MK_EREFUSED ? MK_ETIMEDOUT : status, NULL, &fault);
     }
 }

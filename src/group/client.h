@@ -13,6 +13,7 @@
 #include "collections/trie.h"
 #include "group/wire.h"
 #include "net/net.h"
+#include "tickets/wallet.h"
 #include "witness/witness.h"
 
 /** What both sides need to know of the component. Copied by the opens below. */
@@ -22,6 +23,7 @@ struct mk_component {
     struct mk_roster roster;        /* the first, or the newest known */
     const struct mk_bytes *tickets; /* ours, to be shown */
     size_t n_tickets;
+    const struct mk_wallet *wallet; /* borrowed; shown instead of those; NULL: they are shown */
     const struct mk_peer
         *through; /* surfaces are read through these, not through members: replicas */
     size_t n_through;

@@ -21,6 +21,8 @@
 
 static void keep_tickets(struct mk_exec_conv *x, const struct mk_wire_tickets *t)
 {
+    mk_arena_done(&x->mem);
+    x->mem = (struct mk_arena){0};
     x->tickets = mk_arena_take(&x->mem, (t->n + 1) * sizeof *x->tickets);
     x->n_tickets = t->n;
     for (size_t i = 0; i < t->n; i++)
@@ -134,6 +136,19 @@ void mk_exec_rejudge(struct mk_group *g, const struct mk_peer *peer)
         x->expires_ms = 0;
         g->exec_expires_ms = 0;
     }
+}
+
+void mk_exec_retake(struct mk_group *g, const struct mk_peer *peer,
+                    const struct mk_wire_tickets *tickets)
+{
+    mk_list_each(n, &g->clients)
+    {
+        struct mk_exec_conv *x = mk_container_of(n, struct mk_exec_conv, node);
+
+        if (x->conv != NULL && mk_peer_eq(mk_link_peer(x->conv->link), peer))
+            keep_tickets(x, tickets);
+    }
+    mk_exec_rejudge(g, peer);
 }
 
 void mk_exec_turn(struct mk_group *g)

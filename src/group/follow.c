@@ -426,7 +426,7 @@ static void follow_ask(struct mk_follow *f, struct mk_link *link)
                                      .surface = f->o.surface,
                                      .epoch = mk_reader_epoch(f->memory),
                                      .from.tag = f->o.from,
-                                     .tickets = {f->component.tickets, f->component.n_tickets}};
+                                     .tickets = mk_component_tickets(&f->component)};
     struct mk_buf first = {0};
     int rv;
 

@@ -138,7 +138,7 @@ static void tell_founded(struct mk_group *g)
                         .raft_id = g->raft_id,
                         .founded = true,
                         .epoch = mk_reseat_epoch(g),
-                        .tickets = {g->tickets, g->n_tickets}},
+                        .tickets = {g->wallet->v, g->wallet->n}},
         };
 
         mk_member_send(g->members[i], &hello);

@@ -236,6 +236,16 @@ static void copy_plan(struct mk_group *g, const struct mk_group_options *o)
     copy_datum(g, &g->plan, &mk_founding_type, &bare);
 }
 
+static void keep_tickets(struct mk_group *g, const struct mk_group_options *o)
+{
+    struct mk_bytes *v = mk_arena_take(&g->mem, (o->n_tickets + 1) * sizeof *v);
+
+    for (size_t i = 0; i < o->n_tickets; i++)
+        v[i] = MK_BYTES(mk_arena_copy(&g->mem, o->tickets[i].p, o->tickets[i].n), o->tickets[i].n);
+    g->own_wallet = (struct mk_wallet){.v = v, .n = o->n_tickets};
+    g->wallet = o->wallet != NULL ? o->wallet : &g->own_wallet;
+}
+
 static void copy_options(struct mk_group *g, const struct mk_group_options *o)
 {
     g->deployment = o->deployment;
@@ -251,11 +261,7 @@ static void copy_options(struct mk_group *g, const struct mk_group_options *o)
                                o->issuers,
                                o->witness != NULL ? mk_witness_attestation(o->witness) : NULL,
                                o->standing};
-    g->tickets = mk_arena_take(&g->mem, (o->n_tickets + 1) * sizeof *g->tickets);
-    g->n_tickets = o->n_tickets;
-    for (size_t i = 0; i < o->n_tickets; i++)
-        g->tickets[i] =
-            MK_BYTES(mk_arena_copy(&g->mem, o->tickets[i].p, o->tickets[i].n), o->tickets[i].n);
+    keep_tickets(g, o);
     g->found = o->found;
     g->join = o->join;
     g->election_ms = o->election_ms;

@@ -13,6 +13,7 @@
 
 #include "net/net.h"
 #include "store/store.h"
+#include "tickets/wallet.h"
 #include "witness/witness.h"
 #include <mosaik/machine.h>
 #include <mosaik/outcome.h>
@@ -41,6 +42,7 @@ struct mk_group_options {
     struct mk_witness *witness;           /* borrowed; NULL: no quotes are verified */
     const struct mk_bytes *tickets;       /* what we show to other members; copied */
     size_t n_tickets;
+    const struct mk_wallet *wallet;     /* borrowed; shown instead of those; NULL: they are */
     bool found;                         /* started with --found */
     bool join;                          /* may be of no roster yet: a later one will name it */
     unsigned election_ms, heartbeat_ms; /* 0: the defaults */
@@ -151,6 +153,12 @@ uint64_t mk_group_expires_ms(const struct mk_group *g);
 /** Revocations came: whoever is admitted (members, clients, readers) is judged again at the end of
  * this turn, and closed with the clause that refuses it. */
 void mk_group_rejudge(struct mk_group *g);
+
+struct mk_wire_tickets;
+/** Peer shows these tickets from now on (copied): what it holds here is judged by them at the end
+ * of this turn. */
+void mk_group_retake(struct mk_group *g, const struct mk_peer *peer,
+                     const struct mk_wire_tickets *tickets);
 
 /** The i-th member's place, as mk_group_member() counts: "voter", "learner", "leaving" (it votes
  * and is not of the roster), "joining" (of the roster, no vote yet) or "none". */

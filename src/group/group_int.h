@@ -121,6 +121,8 @@ struct mk_member *mk_member_leader(struct mk_group *g); /* NULL: not known, or o
 void mk_group_judge(struct mk_group *g, struct mk_verdict *ret, const struct mk_bearer *b,
                     enum mk_scope scope);
 void mk_peers_rejudge(struct mk_group *g);
+void mk_peers_retake(struct mk_group *g, const struct mk_peer *peer,
+                     const struct mk_wire_tickets *tickets);
 uint64_t mk_peers_deadline(const struct mk_group *g);
 
 /* --- commands on their way --------------------------------------------------------------- */
@@ -212,6 +214,8 @@ void mk_exec_said(struct mk_waiter *w, const char *why);      /* step 0 */
 void mk_exec_close(struct mk_group *g);
 /** What is known of a peer changed: its conversations are judged again in the next turn. */
 void mk_exec_rejudge(struct mk_group *g, const struct mk_peer *peer);
+void mk_exec_retake(struct mk_group *g, const struct mk_peer *peer,
+                    const struct mk_wire_tickets *tickets);
 void mk_exec_turn(struct mk_group *g); /* expiries, and memory of those that ended */
 uint64_t mk_exec_deadline(const struct mk_group *g);
 
@@ -399,8 +403,8 @@ struct mk_group {
     struct mk_gate gate;
     struct mk_refusal refusals[MK_REFUSALS_MAX]; /* admission.c */
     unsigned n_refusals;
-    struct mk_bytes *tickets;
-    size_t n_tickets;
+    const struct mk_wallet *wallet; /* what we show; own_wallet, or the network's */
+    struct mk_wallet own_wallet;
     bool found;
     unsigned election_ms, heartbeat_ms, uncured;
     uint64_t snapshot_entries;

@@ -215,7 +215,7 @@ static void lookups_open_conv(struct mk_lookups *l, struct mk_link *link)
                                      .surface = l->surface,
                                      .epoch = mk_reader_epoch(c->memory),
                                      .from.tag = mk_from_Lookups,
-                                     .tickets = {c->component.tickets, c->component.n_tickets}};
+                                     .tickets = mk_component_tickets(&c->component)};
     struct mk_buf first = {0};
     int rv;
 

@@ -309,7 +309,7 @@ static void fill_hello(struct mk_group *g, struct mk_member_message *ret)
         .founded = g->raft != NULL,
         .epoch = mk_reseat_epoch(g),
         .highest_signed = g->highest_signed > g->caught_up ? g->highest_signed : g->caught_up,
-        .tickets = {g->tickets, g->n_tickets},
+        .tickets = {g->wallet->v, g->wallet->n},
     };
 }
 
@@ -501,6 +501,17 @@ void mk_peers_rejudge(struct mk_group *g)
 {
     for (unsigned i = 0; i < g->n_members; i++)
         g->members[i]->rejudge = true;
+}
+
+void mk_peers_retake(struct mk_group *g, const struct mk_peer *peer,
+                     const struct mk_wire_tickets *tickets)
+{
+    struct mk_member *m = mk_member_of_peer(g, peer);
+
+    if (m == NULL)
+        return;
+    keep_tickets(m, tickets);
+    m->rejudge = true;
 }
 
 void mk_peers_link_changed(struct mk_group *g, const struct mk_peer *peer)

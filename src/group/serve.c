@@ -130,12 +130,30 @@ void mk_serve_rejudge(struct mk_serve *s, const struct mk_peer *peer)
 static void keep_bearer(struct mk_serve_reader *r, const struct mk_peer *peer,
                         const struct mk_wire_tickets *tickets)
 {
-    struct mk_bytes *v = mk_arena_take(&r->tickets_mem, (tickets->n + 1) * sizeof *v);
+    struct mk_bytes *v;
 
+    mk_arena_done(&r->tickets_mem);
+    r->tickets_mem = (struct mk_arena){0};
+    v = mk_arena_take(&r->tickets_mem, (tickets->n + 1) * sizeof *v);
     for (size_t i = 0; i < tickets->n; i++)
         v[i] = MK_BYTES(mk_arena_copy(&r->tickets_mem, tickets->v[i].p, tickets->v[i].n),
                         tickets->v[i].n);
     r->bearer = (struct mk_bearer){.peer = *peer, .tickets = v, .n_tickets = tickets->n};
+}
+
+void mk_serve_retake(struct mk_serve *s, const struct mk_peer *peer,
+                     const struct mk_wire_tickets *tickets)
+{
+    struct mk_peer who = *peer;
+
+    mk_list_each(at, &s->readers)
+    {
+        struct mk_serve_reader *r = mk_container_of(at, struct mk_serve_reader, node);
+
+        if (mk_peer_eq(&r->bearer.peer, &who))
+            keep_bearer(r, &who, tickets);
+    }
+    mk_serve_rejudge(s, &who);
 }
 
 /* Which surface, and can it be read as asked? */

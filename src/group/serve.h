@@ -51,6 +51,9 @@ void mk_serve_close(struct mk_serve *s);
 /** What is known of a peer (NULL: of everybody) changed: its readers are judged again, in their own
  * turn. */
 void mk_serve_rejudge(struct mk_serve *s, const struct mk_peer *peer);
+/** It shows these from now on (copied), and is judged by them. */
+void mk_serve_retake(struct mk_serve *s, const struct mk_peer *peer,
+                     const struct mk_wire_tickets *tickets);
 /** Decides on a conversation under "surface" whose first message named our deployment: 0 and c is
  * kept, or a close code with detail. As mk_service.accept; hello is lent for the call. */
 unsigned mk_serve_accept(struct mk_serve *s, struct mk_conv *c,

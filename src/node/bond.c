@@ -160,8 +160,7 @@ static void adopt(struct mk_bond *b, const struct mk_deployment *d)
     b->component =
         (struct mk_component){.deployment = d != NULL ? d->deployment : b->reference.deployment,
                               .stable_id = b->reference.stable_id,
-                              .tickets = n->tickets,
-                              .n_tickets = n->n_tickets,
+                              .wallet = &n->wallet,
                               .acl = b->reference.acl,
                               .witness = n->witness};
     mk_datum_copy(&b->component.roster, &mk_roster_type, roster, &b->deployed);

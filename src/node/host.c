@@ -239,8 +239,7 @@ static int open_group(struct mk_host *h, const struct mk_component_options *o,
         .issuers = o->issuers != NULL ? o->issuers : mk_issuer_book_issuers(net->issuers),
         .witness = net->witness,
         .standing = mk_network_standing(net),
-        .tickets = net->tickets,
-        .n_tickets = net->n_tickets,
+        .wallet = &net->wallet,
         .found = o->found && h->of->aside.n == 0,
         .join = o->join};
 

@@ -108,15 +108,6 @@ static void take_key(struct mk_network *n, const struct mk_key *key)
     mk_wipe(seed, sizeof seed);
 }
 
-static void copy_tickets(struct mk_network *n, const struct mk_bytes *tickets, size_t n_tickets)
-{
-    n->tickets = mk_arena_take(&n->arena, (n_tickets + 1) * sizeof *tickets);
-    n->n_tickets = n_tickets;
-    for (size_t i = 0; i < n_tickets; i++)
-        n->tickets[i] =
-            MK_BYTES(mk_arena_copy(&n->arena, tickets[i].p, tickets[i].n), tickets[i].n);
-}
-
 static int open_discovery(struct mk_network *n, const struct mk_network_options *o,
                           struct mk_fault *reterr)
 {
@@ -144,7 +135,7 @@ static int open_discovery(struct mk_network *n, const struct mk_network_options 
     if (rv != 0)
         return mk_fault(reterr, rv, "cannot open discovery: %s", mk_strerror(rv));
     /* Too many or too large for an entry is no fault: bonds show them all the same. */
-    rv = mk_discovery_show(n->discovery, n->tickets, n->n_tickets);
+    rv = mk_discovery_show(n->discovery, n->wallet.v, n->wallet.n);
     if (rv == 0 || rv == MK_ELIMIT)
         return 0;
     mk_discovery_close(n->discovery);
@@ -162,7 +153,7 @@ int mk_network_open(struct mk_env *e, struct mk_network **ret, const struct mk_n
     mk_list_init(&n->bonds);
     take_key(n, o->key);
     n->issuers = mk_issuer_book_new();
-    copy_tickets(n, o->tickets, o->n_tickets);
+    mk_network_keep_tickets(n, o->tickets, o->n_tickets);
 
     rv = mk_net_open(
         e, &n->net,
@@ -184,7 +175,7 @@ int mk_network_open(struct mk_env *e, struct mk_network **ret, const struct mk_n
         if (rv != 0)
             goto err_discovery;
     }
-    rv = mk_streams_open(&n->streams, e, n->net, n->discovery, n->tickets, n->n_tickets);
+    rv = mk_streams_open(&n->streams, e, n->net, n->discovery, n->wallet.v, n->wallet.n);
     MK_ASSERT(rv == 0); /* nobody else serves it */
     n->streams.changed = offer;
     n->standings = mk_standings_new();
@@ -197,6 +188,12 @@ int mk_network_open(struct mk_env *e, struct mk_network **ret, const struct mk_n
     n->records = (struct mk_discovery_watch){.changed = records_changed};
     mk_discovery_watch(n->discovery, &n->records);
     mk_network_lists_recall(n);
+    rv = mk_network_renewals_serve(n);
+    MK_ASSERT(rv == 0);
+    if (o->listen != NULL) {
+        rv = mk_network_status_serve(n);
+        MK_ASSERT(rv == 0);
+    }
     *ret = n;
     return 0;
 
@@ -220,6 +217,9 @@ void mk_network_close(struct mk_network *n)
     if (n == NULL)
         return;
     mk_signal_close(&n->signal);
+    if (n->status.proto != NULL)
+        mk_net_unserve(&n->status);
+    mk_net_unserve(&n->renewals);
     mk_standings_free(n->standings);
     mk_bond_end_all(n);
     n->streams.changed = NULL; /* the departure says it all */

@@ -26,9 +26,8 @@ struct mk_network {
     struct mk_issuer_book *issuers;
     uint64_t lists_seen; /* of the book's changes: kept, and the streams were judged by them */
     struct mk_task recall;
-    struct mk_bytes *tickets; /* ours, copied */
-    size_t n_tickets;
-    struct mk_arena arena; /* of the tickets */
+    struct mk_wallet wallet; /* our tickets */
+    struct mk_arena arena;   /* of the tickets */
     struct mk_list bonds;
     struct mk_streams streams;
     struct mk_id *surfaces, *deployments; /* what the node's hosts offer */
@@ -37,8 +36,14 @@ struct mk_network {
     struct mk_witness_watch evidence;
     struct mk_net_watch links;
     struct mk_discovery_watch records;
-    struct mk_standings *standings; /* standing.c */
-    struct mk_signal signal;        /* what is known of others changed */
+    struct mk_standings *standings;               /* standing.c */
+    struct mk_signal signal;                      /* what is known of others changed */
+    struct mk_service status;                     /* protocol "status"; served by who listens */
+    void (*tell)(void *arg, struct mk_buf *json); /* NULL: what mk_network_json() says */
+    struct mk_service renewals;                   /* protocol "tickets" (renew.c) */
+    /** A peer shows other tickets; NULL: no components here. */
+    void (*retake)(void *arg, const struct mk_peer *peer, const struct mk_wire_tickets *tickets);
+    void *tell_arg; /* of both */
 };
 
 /** What hangs on a bond and must be told when the bond moves to a deployment. */
@@ -91,6 +96,15 @@ unsigned mk_bond_linked(const struct mk_bond *b);
 /** Looks again at files, Deployments and links; moves the state. */
 void mk_bond_advance(struct mk_bond *b);
 void mk_bond_end_all(struct mk_network *n);
+const char *mk_bond_state_name(enum mk_bond_state s);
+/** Serves the protocol "status": opening a conversation is the question, one message the answer. */
+int mk_network_status_serve(struct mk_network *n);
+struct mk_status_answer;
+/** Opens a conversation with each of the peers, whose opening is the question and whose first
+ * message is the answer; blocks until the one deadline. answers are written anew. */
+void mk_network_ask(struct mk_network *n, const char *proto, struct mk_bytes first,
+                    const struct mk_peer *peers, struct mk_status_answer *answers, size_t n_answers,
+                    uint32_t timeout_ms);
 /** A certificate was accepted by the bond's memory: keep it durably (memory.c). */
 void mk_bond_remember(struct mk_bond *b, bool now);
 /** Links are wanted to the members of the newest roster that the memory knows, too. */
@@ -101,6 +115,10 @@ struct mk_reader_memory *mk_bond_recall(struct mk_env *e, const struct mk_id *de
 uint64_t mk_bond_recall_version(struct mk_env *e, const struct mk_id *stable_id);
 void mk_bond_remember_version(struct mk_env *e, const struct mk_id *stable_id, uint64_t version);
 
+/** Copies; the streams and the entry are told by the caller. */
+void mk_network_keep_tickets(struct mk_network *n, const struct mk_bytes *tickets,
+                             size_t n_tickets);
+int mk_network_renewals_serve(struct mk_network *n);
 /** Keeps new revocation lists and judges by them; reads those of an earlier run (revocations.c). */
 void mk_network_lists_changed(struct mk_network *n);
 void mk_network_lists_recall(struct mk_network *n);

@@ -88,10 +88,9 @@ int mk_node_open(struct mk_env *e, struct mk_node **ret, const struct mk_node_op
     rv = mk_network_open(e, &n->network, &net, reterr);
     if (rv != 0)
         goto err_store;
-    rv = mk_status_serve(n);
-    MK_ASSERT(rv == 0); /* nobody else serves it */
+    mk_status_serve(n);
     rv = mk_trace_serve(n);
-    MK_ASSERT(rv == 0);
+    MK_ASSERT(rv == 0); /* nobody else serves it */
     rv = mk_operate_serve(n);
     MK_ASSERT(rv == 0);
     n->records.changed = records_changed;
@@ -104,7 +103,6 @@ int mk_node_open(struct mk_env *e, struct mk_node **ret, const struct mk_node_op
 
 err_network:
     mk_discovery_unwatch(&n->records);
-    mk_net_unserve(&n->status);
     mk_net_unserve(&n->trace);
     mk_network_close(n->network);
 err_store:
@@ -123,7 +121,6 @@ void mk_node_close(struct mk_node *n)
     while (!mk_list_empty(&n->hosts))
         mk_host_close(mk_container_of(n->hosts.prev, struct mk_host, node));
     mk_discovery_unwatch(&n->records);
-    mk_net_unserve(&n->status);
     mk_net_unserve(&n->trace);
     mk_net_unserve(&n->operate);
     mk_network_close(n->network);

@@ -48,8 +48,7 @@ struct mk_node {
     struct mk_store *store;
     struct mk_list hosts;
     unsigned n_hosts;
-    struct mk_service status; /* protocol "status" */
-    struct mk_service trace;  /* protocol "trace" */
+    struct mk_service trace; /* protocol "trace" */
     struct mk_service operate;
     struct mk_discovery_watch records;
     uint64_t lists_seen; /* of the issuer book's changes: the groups were judged by them */
@@ -74,8 +73,8 @@ void mk_node_component_failed(struct mk_node *n, const char *why);
 void mk_node_offer(struct mk_node *n);
 int mk_host_open(struct mk_node *n, const struct mk_component_options *o, struct mk_fault *reterr);
 void mk_host_close(struct mk_host *h);
-/** Serves the protocol "status": opening a conversation is the question, one message the answer. */
-int mk_status_serve(struct mk_node *n);
+/** Its network answers the protocol "status" with what mk_node_status() says. */
+void mk_status_serve(struct mk_node *n);
 /** Serves the protocol "trace" (trace.c). */
 int mk_trace_serve(struct mk_node *n);
 /** Serves the protocol "operate". */

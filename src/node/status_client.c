@@ -107,6 +107,33 @@ static void question_finish(struct question *q, uint32_t timeout_ms)
         mk_discovery_unwant(q->network->discovery, &q->peer);
 }
 
+/** Asks all of them, and ends each. */
+static void ask(struct mk_network *n, struct questions *all, uint32_t timeout_ms)
+{
+    mk_loop_run_until(n->env, questions_done, all, timeout_ms);
+    for (size_t i = 0; i < all->n; i++)
+        question_finish(&all->v[i], timeout_ms);
+    mk_free(all->v);
+}
+
+void mk_network_ask(struct mk_network *n, const char *proto, struct mk_bytes first,
+                    const struct mk_peer *peers, struct mk_status_answer *answers, size_t n_answers,
+                    uint32_t timeout_ms)
+{
+    struct questions all = {.proto = proto,
+                            .first = first,
+                            .v = mk_alloc((n_answers + 1) * sizeof *all.v),
+                            .n = n_answers};
+
+    for (size_t i = 0; i < n_answers; i++) {
+        answers[i] = (struct mk_status_answer){.status = 0};
+        all.v[i] = (struct question){
+            .network = n, .answer = &answers[i], .peer = peers[i], .wanted = true};
+        mk_discovery_want(n->discovery, &peers[i], NULL);
+    }
+    ask(n, &all, timeout_ms);
+}
+
 static void ask_all(struct mk_network *n, const char *proto, struct mk_bytes first,
                     struct mk_status_answer *answers, size_t n_answers, uint32_t timeout_ms)
 {
@@ -117,25 +144,13 @@ static void ask_all(struct mk_network *n, const char *proto, struct mk_bytes fir
 
     for (size_t i = 0; i < n_answers; i++)
         question_begin(&all.v[i], n, &answers[i]);
-    mk_loop_run_until(n->env, questions_done, &all, timeout_ms);
-    for (size_t i = 0; i < n_answers; i++)
-        question_finish(&all.v[i], timeout_ms);
-    mk_free(all.v);
+    ask(n, &all, timeout_ms);
 }
 
 void mk_node_ask_all(struct mk_network *n, struct mk_status_answer *answers, size_t n_answers,
                      uint32_t timeout_ms)
 {
     ask_all(n, "status", MK_BYTES(NULL, 0), answers, n_answers, timeout_ms);
-}
-
-void mk_node_trace_all(struct mk_network *n, const struct mk_id *stable_id, bool report,
-                       struct mk_status_answer *answers, size_t n_answers, uint32_t timeout_ms)
-{
-    uint8_t first[33] = {report ? 'R' : 'A'};
-
-    memcpy(first + 1, stable_id->b, sizeof stable_id->b);
-    ask_all(n, "trace", MK_BYTES(first, sizeof first), answers, n_answers, timeout_ms);
 }
 
 int mk_node_ask_status(struct mk_network *n, struct mk_str address, uint32_t timeout_ms,

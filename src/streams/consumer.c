@@ -134,6 +134,25 @@ void mk_consumer_rejudge_node(struct mk_list *node)
     mk_consumer_judge_again(mk_container_of(node, struct mk_consumer, node));
 }
 
+void mk_consumer_retake_node(struct mk_list *node, const struct mk_peer *peer,
+                             const struct mk_stream_tickets *tickets)
+{
+    struct mk_consumer *c = mk_container_of(node, struct mk_consumer, node);
+
+    if (!mk_peer_eq(&c->options.producer, peer) || (!c->subscribed && !c->ending))
+        return;
+    mk_shown_retake(&c->shown, tickets);
+    mk_consumer_judge_again(c);
+}
+
+void mk_consumer_renewed_node(struct mk_list *node)
+{
+    struct mk_consumer *c = mk_container_of(node, struct mk_consumer, node);
+
+    if (c->again.armed && is_refusal(c->close))
+        mk_timer_start(c->streams->env, &c->again, mk_now(c->streams->env));
+}
+
 /* --- subscribing ------------------------------------------------------------------------------ */
 
 static void subscribe(struct mk_consumer *c)
@@ -276,6 +295,11 @@ void mk_consumer_stats(const struct mk_consumer *c, struct mk_consumer_stats *re
     *ret = c->stats;
     ret->subscribed = c->subscribed;
     ret->lag_items = c->stats.newest > c->last ? c->stats.newest - c->last : 0;
+}
+
+const char *mk_consumer_why(const struct mk_consumer *c)
+{
+    return c->subscribed ? "" : c->why;
 }
 
 static bool is_settled(void *arg)

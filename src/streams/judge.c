@@ -59,6 +59,15 @@ void mk_shown_done(struct mk_shown *s)
     mk_arena_done(&s->arena);
 }
 
+void mk_shown_retake(struct mk_shown *s, const struct mk_stream_tickets *tickets)
+{
+    struct mk_peer peer = s->bearer.peer;
+
+    mk_shown_done(s);
+    mk_shown_init(s, &peer, tickets);
+    s->expires_ms = 0; /* to be judged */
+}
+
 int mk_judge(const struct mk_judge *j, struct mk_shown *s, enum mk_scope scope, uint64_t now_ms,
              const struct mk_link *l, char reason[256])
 {
@@ -68,12 +77,14 @@ int mk_judge(const struct mk_judge *j, struct mk_shown *s, enum mk_scope scope, 
     mk_gate_judge(&j->gate, &v, &s->bearer, scope, now_ms);
     s->pending = v.pending;
     if (!v.admitted) {
+        s->clause = (int)v.clause;
         snprintf(reason, 256, "%s", v.reason);
         return MK_EREFUSED;
     }
     if (j->rule != NULL &&
         !j->rule->admits(j->rule, &s->bearer, l != NULL ? mk_link_rtt_us(l) : 0, why)) {
         why[sizeof why - 1] = 0;
+        s->clause = MK_BY_RULE;
         snprintf(reason, 256, "rule: %.240s", why[0] != 0 ? why : "the program does not admit it");
         return MK_EREFUSED;
     }

@@ -27,11 +27,14 @@ struct mk_shown {
     struct mk_arena arena;
     uint64_t expires_ms; /* UINT64_MAX: never */
     bool pending;        /* refused for now only: a quote is on its way */
+    int clause;          /* that refused it last; MK_BY_RULE */
 };
 /** Copies. */
 void mk_shown_init(struct mk_shown *s, const struct mk_peer *peer,
                    const struct mk_stream_tickets *tickets);
 void mk_shown_done(struct mk_shown *s);
+/** Others in their place; the same peer. */
+void mk_shown_retake(struct mk_shown *s, const struct mk_stream_tickets *tickets);
 /** 0, and s->expires_ms; MK_EREFUSED with the clause in reason, and s->pending. l is the link to
  * the bearer; NULL when there is none any more. */
 int mk_judge(const struct mk_judge *j, struct mk_shown *s, enum mk_scope scope, uint64_t now_ms,

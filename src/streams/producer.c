@@ -262,7 +262,7 @@ bool mk_producer_is_online(const struct mk_producer *p)
     return p->stats.subscribers >= p->options.online_at;
 }
 
-static void describe(const struct mk_subscriber *s, struct mk_subscriber_stats *ret)
+void mk_subscriber_describe(const struct mk_subscriber *s, struct mk_subscriber_stats *ret)
 {
     const struct mk_producer *p = s->producer;
     const struct mk_ring *r = &p->ring;
@@ -284,8 +284,16 @@ bool mk_producer_subscriber(const struct mk_producer *p, unsigned i,
     {
         if (i-- > 0)
             continue;
-        describe(mk_container_of(n, struct mk_subscriber, node), ret);
+        mk_subscriber_describe(mk_container_of(n, struct mk_subscriber, node), ret);
         return true;
     }
     return false;
+}
+
+bool mk_producer_refusal(const struct mk_producer *p, unsigned i, struct mk_stream_refusal *ret)
+{
+    if (i >= p->n_refusals)
+        return false;
+    *ret = p->refusals[i];
+    return true;
 }

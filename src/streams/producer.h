@@ -27,6 +27,8 @@ struct mk_producer {
     struct mk_signal signal; /* raised with the conditions */
     bool telling, closed;    /* conditions are told; closed from inside that */
     struct mk_producer_stats stats;
+    struct mk_stream_refusal refusals[MK_STREAM_REFUSALS_MAX];
+    unsigned n_refusals;
 };
 
 struct mk_subscriber {
@@ -55,6 +57,7 @@ void mk_producer_judge(struct mk_producer *p, bool anew);
 
 /** s has moved on, come or stalled: what the producer must know of it. */
 void mk_producer_note(struct mk_producer *p, const struct mk_subscriber *s, bool more);
+void mk_subscriber_describe(const struct mk_subscriber *s, struct mk_subscriber_stats *ret);
 /** The furthest behind, in items. */
 uint64_t mk_producer_lag(const struct mk_producer *p);
 

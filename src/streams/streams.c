@@ -48,6 +48,20 @@ void mk_streams_rejudge(struct mk_streams *s)
     mk_list_each(n, &s->consumers) mk_consumer_rejudge_node(n);
 }
 
+void mk_streams_retake(struct mk_streams *s, const struct mk_peer *peer,
+                       const struct mk_stream_tickets *tickets)
+{
+    mk_list_each(n, &s->producers) mk_producer_retake_node(n, peer, tickets);
+    mk_list_each(n, &s->consumers) mk_consumer_retake_node(n, peer, tickets);
+}
+
+void mk_streams_renewed(struct mk_streams *s, const struct mk_bytes *tickets, size_t n_tickets)
+{
+    s->tickets = tickets;
+    s->n_tickets = n_tickets;
+    mk_list_each(n, &s->consumers) mk_consumer_renewed_node(n);
+}
+
 int mk_streams_open(struct mk_streams *s, struct mk_env *e, struct mk_net *net,
                     struct mk_discovery *d, const struct mk_bytes *tickets, size_t n_tickets)
 {

@@ -32,6 +32,13 @@ void mk_streams_done(struct mk_streams *s);
  * judged again, now. */
 void mk_streams_rejudge(struct mk_streams *s);
 
+/** Peer shows these from now on (copied): what it is subscribed to here, and what we are at it, is
+ * judged by them. */
+void mk_streams_retake(struct mk_streams *s, const struct mk_peer *peer,
+                       const struct mk_stream_tickets *tickets);
+/** We show others: the consumers that wait because they were refused ask at once. */
+void mk_streams_renewed(struct mk_streams *s, const struct mk_bytes *tickets, size_t n_tickets);
+
 /* As in <mosaik/stream.h>. */
 int mk_streams_produce(struct mk_streams *s, struct mk_producer **ret,
                        const struct mk_producer_options *o);
@@ -56,6 +63,11 @@ void mk_producer_rejudge_node(struct mk_list *node);
 /** Looks at it at once; what it is told comes in a later turn. */
 void mk_consumer_rejudge_node(struct mk_list *node);
 void mk_consumer_close_node(struct mk_list *node);
+void mk_producer_retake_node(struct mk_list *node, const struct mk_peer *peer,
+                             const struct mk_stream_tickets *tickets);
+void mk_consumer_retake_node(struct mk_list *node, const struct mk_peer *peer,
+                             const struct mk_stream_tickets *tickets);
+void mk_consumer_renewed_node(struct mk_list *node);
 void mk_consumer_link_up(struct mk_list *node, struct mk_link *l);
 
 #endif

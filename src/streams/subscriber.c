@@ -189,6 +189,34 @@ static unsigned of_peer(const struct mk_producer *p, const struct mk_peer *peer)
     return n;
 }
 
+/* Which clause keeps whom out, for `status`: the first ones stay when there are more. */
+static void note_refusal(struct mk_producer *p, int clause, const struct mk_peer *peer,
+                         const char *reason)
+{
+    struct mk_stream_refusal *r = NULL;
+
+    for (unsigned i = 0; i < p->n_refusals && r == NULL; i++) {
+        if (p->refusals[i].clause == clause)
+            r = &p->refusals[i];
+    }
+    if (r == NULL && p->n_refusals == MK_STREAM_REFUSALS_MAX)
+        return;
+    if (r == NULL)
+        r = &p->refusals[p->n_refusals++];
+    r->clause = clause;
+    r->count++;
+    r->peer = *peer;
+    snprintf(r->reason, sizeof r->reason, "%s", reason);
+}
+
+static unsigned refuse_by_limit(struct mk_producer *p, const struct mk_peer *peer,
+                                const char *detail)
+{
+    p->stats.refused++;
+    note_refusal(p, MK_BY_LIMIT, peer, detail);
+    return MK_CLOSE_BUSY;
+}
+
 unsigned mk_producer_subscribe(struct mk_producer *p, struct mk_conv *c,
                                const struct mk_subscribe *hello, char detail[MK_REASON_MAX])
 {
@@ -199,14 +227,12 @@ unsigned mk_producer_subscribe(struct mk_producer *p, struct mk_conv *c,
 
     if (of_peer(p, mk_link_peer(c->link)) >= MK_STREAM_PEER_MAX) {
         snprintf(detail, MK_REASON_MAX, "the peer has its %u subscriptions", MK_STREAM_PEER_MAX);
-        p->stats.refused++;
-        return MK_CLOSE_BUSY;
+        return refuse_by_limit(p, mk_link_peer(c->link), detail);
     }
     if (p->stats.subscribers >= p->options.subscribers_max) {
         snprintf(detail, MK_REASON_MAX, "the stream has its %u subscribers",
                  p->options.subscribers_max);
-        p->stats.refused++;
-        return MK_CLOSE_BUSY;
+        return refuse_by_limit(p, mk_link_peer(c->link), detail);
     }
     s = mk_alloc(sizeof *s);
     s->producer = p;
@@ -216,6 +242,8 @@ unsigned mk_producer_subscribe(struct mk_producer *p, struct mk_conv *c,
     if (mk_judge(&p->judge, &s->shown, MK_SCOPE_READ, wall, c->link, detail) != 0) {
         bool pending = s->shown.pending;
 
+        if (!pending)
+            note_refusal(p, s->shown.clause, mk_link_peer(c->link), detail);
         mk_shown_done(&s->shown);
         mk_free(s);
         p->stats.refused += pending ? 0 : 1;
@@ -235,6 +263,27 @@ unsigned mk_producer_subscribe(struct mk_producer *p, struct mk_conv *c,
     return 0;
 }
 
+void mk_producer_retake_node(struct mk_list *node, const struct mk_peer *peer,
+                             const struct mk_stream_tickets *tickets)
+{
+    struct mk_producer *p = mk_container_of(node, struct mk_producer, node);
+    bool any = false;
+
+    if (!mk_judge_reads(&p->judge, MK_SCOPE_READ))
+        return; /* nobody is judged by tickets here */
+    mk_list_each(n, &p->subscribers)
+    {
+        struct mk_subscriber *s = mk_container_of(n, struct mk_subscriber, node);
+
+        if (!mk_peer_eq(&s->stats.peer, peer))
+            continue;
+        mk_shown_retake(&s->shown, tickets);
+        any = true;
+    }
+    if (any)
+        mk_producer_judge(p, /* anew= */ false);
+}
+
 /* One whose time has come is judged again; false when it is closed for that. */
 static bool still_admitted(struct mk_subscriber *s, uint64_t wall, bool anew)
 {
@@ -245,6 +294,7 @@ static bool still_admitted(struct mk_subscriber *s, uint64_t wall, bool anew)
         mk_judge(&p->judge, &s->shown, MK_SCOPE_READ, wall, s->conv->link, reason) == 0)
         return true;
     p->stats.expired++;
+    note_refusal(p, s->shown.clause, &s->stats.peer, reason);
     mk_subscriber_close(s, MK_CLOSE_EXPIRED, reason);
     return false;
 }

@@ -1,0 +1,128 @@
+/* renew.c - other tickets in the place of those that an agent shows, while it runs; the protocol
+ * "tickets".
+ *
+ *   we                                     each peer that we have a link to
+ *   pc(tickets) opens it, and closes  ---> members, clients, readers, subscribers and producers of
+ *                                          ours there are judged by them, now
+ *
+ * New conversations show the new ones by themselves. So an admission goes on from one ticket to the
+ * next without a gap, and ends when what is shown no longer suffices. A peer that does not know the
+ * protocol ends it when the ticket that it knows has expired, and admits the next conversation.
+ *
+ * What is told is believed of its sender alone, whose link it came on, and judged as ever. */
+#include "group/wire.h"
+#include "node/network.h"
+#include <mosaik/ticket.h>
+
+#include <stdio.h>
+
+/* --- told by others ------------------------------------------------------------------------ */
+
+static void conv_message(struct mk_conv *c, struct mk_bytes m)
+{
+    (void)m; /* the opening said it */
+    mk_conv_close(c, MK_CLOSE_MALFORMED, "tickets takes no messages");
+}
+
+static void conv_closed(struct mk_conv *c, unsigned close, const char *detail)
+{
+    (void)c;
+    (void)close;
+    (void)detail;
+}
+
+static const struct mk_conv_cbs conv_cbs = {.message = conv_message, .closed = conv_closed};
+
+static unsigned tickets_accept(struct mk_service *s, struct mk_conv *c, struct mk_bytes first,
+                               char detail[MK_REASON_MAX])
+{
+    struct mk_network *n = mk_container_of(s, struct mk_network, renewals);
+    struct mk_arena arena = {0};
+    struct mk_wire_tickets tickets;
+    struct mk_fault fault = {{0}};
+    int rv = mk_decode(&tickets, &mk_wire_tickets_type, first, &arena, &fault);
+
+    if (rv == 0) {
+        struct mk_stream_tickets shown = {tickets.v, tickets.n};
+
+        if (n->retake != NULL)
+            n->retake(n->tell_arg, mk_link_peer(c->link), &tickets);
+        mk_streams_retake(&n->streams, mk_link_peer(c->link), &shown);
+    } else {
+        snprintf(detail, MK_REASON_MAX, "%.200s", fault.text);
+    }
+    mk_arena_done(&arena);
+    c->cbs = &conv_cbs;
+    return rv == 0 ? 0 : MK_CLOSE_MALFORMED;
+}
+
+int mk_network_renewals_serve(struct mk_network *n)
+{
+    n->renewals = (struct mk_service){.proto = "tickets", .accept = tickets_accept};
+    return mk_net_serve(n->net, &n->renewals);
+}
+
+/* --- ours ---------------------------------------------------------------------------------- */
+
+void mk_network_keep_tickets(struct mk_network *n, const struct mk_bytes *tickets, size_t n_tickets)
+{
+    struct mk_arena arena = {0};
+    struct mk_bytes *v = mk_arena_take(&arena, (n_tickets + 1) * sizeof *v);
+
+    for (size_t i = 0; i < n_tickets; i++)
+        v[i] = MK_BYTES(mk_arena_copy(&arena, tickets[i].p, tickets[i].n), tickets[i].n);
+    mk_arena_done(&n->arena);
+    n->arena = arena;
+    n->wallet = (struct mk_wallet){v, n_tickets, n->wallet.version + 1};
+}
+
+static int check(const struct mk_bytes *tickets, size_t n_tickets, struct mk_fault *reterr)
+{
+    struct mk_arena arena = {0};
+    int rv = 0;
+
+    if (n_tickets > MK_TICKETS_MAX)
+        return mk_fault(reterr, MK_ELIMIT, "at most %u tickets are shown", MK_TICKETS_MAX);
+    for (size_t i = 0; i < n_tickets && rv == 0; i++) {
+        struct mk_fault why = {{0}};
+        struct mk_ticket t;
+
+        if (tickets[i].n > MK_TICKET_MAX)
+            rv = mk_fault(reterr, MK_ELIMIT, "ticket %zu has more than %u bytes", i, MK_TICKET_MAX);
+        else if (mk_decode(&t, &mk_ticket_type, tickets[i], &arena, &why) != 0)
+            rv = mk_fault(reterr, MK_EMALFORMED, "ticket %zu is none: %s", i, why.text);
+    }
+    mk_arena_done(&arena);
+    return rv;
+}
+
+static void announce(struct mk_network *n)
+{
+    struct mk_wire_tickets shown = {n->wallet.v, n->wallet.n};
+    struct mk_buf first = {0};
+
+    mk_encode(&first, &mk_wire_tickets_type, &shown);
+    for (struct mk_link *l = NULL; (l = mk_net_next_link(n->net, l)) != NULL;) {
+        struct mk_conv *c;
+
+        if (mk_conv_open(l, &c, "tickets", mk_buf_bytes(&first), &conv_cbs, n) == 0)
+            mk_conv_close(c, MK_CLOSE_NONE, NULL);
+    }
+    mk_buf_done(&first);
+}
+
+int mk_network_renew(struct mk_network *n, const struct mk_bytes *tickets, size_t n_tickets,
+                     struct mk_fault *reterr)
+{
+    int rv = check(tickets, n_tickets, reterr);
+
+    if (rv != 0)
+        return rv;
+    mk_network_keep_tickets(n, tickets, n_tickets);
+    /* Too large for an entry is no fault: bonds show them all the same. */
+    if (mk_discovery_show(n->discovery, n->wallet.v, n->wallet.n) != 0)
+        mk_discovery_show(n->discovery, NULL, 0);
+    mk_streams_renewed(&n->streams, n->wallet.v, n->wallet.n);
+    announce(n);
+    return 0;
+}
