@@ -26,7 +26,7 @@ struct input {
     const char *sub, *aud, *scope, *out;
     const char *issuer; /* show: the coalition file to judge by */
     struct revoke revoke;
-    uint64_t days, from;
+    uint64_t days, life_s, from;
     bool json;
 };
 
@@ -43,6 +43,7 @@ enum {
     OPT_JTI = 'r',
     OPT_LIST = 'l',
     OPT_OFFLINE = 'n',
+    OPT_SECONDS = 'e',
 };
 
 static const struct argp_option options[] = {
@@ -53,6 +54,8 @@ static const struct argp_option options[] = {
      "issue: the component's stable id, or the kind of a module that FILE ships", 0},
     {"scope", OPT_SCOPE, "SCOPE", 0, "issue: read, write, or \"read write\" (default)", 0},
     {"days", OPT_DAYS, "N", 0, "issue: when it ends, 1 to 90 days from now (default: 30)", 0},
+    {"seconds", OPT_SECONDS, "N", 0,
+     "issue: the same in seconds, for tickets that are short-lived and renewed", 0},
     {"from", OPT_FROM, "UNIX_SECONDS", 0, "issue: when it begins to hold (default: now)", 0},
     {"output", OPT_OUT, "OUT", 0, "issue: write the ticket to a file; revoke: the list", 0},
     {"jti", OPT_JTI, "HEX", 0, "revoke: the ticket's jti, as issue and show print it; repeat it",
@@ -101,6 +104,10 @@ static error_t parse_number(int key, const char *arg, struct argp_state *state)
     if (key == OPT_DAYS) {
         if (parse_u64(&in->days, arg, MK_TICKET_DAYS_MAX) != 0 || in->days == 0)
             wrong_usage(state, "--days is \"%s\"; it must be 1 to %u", arg, MK_TICKET_DAYS_MAX);
+    } else if (key == OPT_SECONDS) {
+        if (parse_u64(&in->life_s, arg, MK_TICKET_DAYS_MAX * DAY_SECONDS) != 0 || in->life_s == 0)
+            wrong_usage(state, "--seconds is \"%s\"; it must be 1 to %u", arg,
+                        MK_TICKET_DAYS_MAX * DAY_SECONDS);
     } else if (parse_u64(&in->from, arg, UINT64_C(1) << 40) != 0 || in->from == 0) {
         wrong_usage(state, "--from is \"%s\"; it must be a unix time in seconds", arg);
     }
@@ -136,6 +143,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         in->issuer = arg;
         return 0;
     case OPT_DAYS:
+    case OPT_SECONDS:
     case OPT_FROM:
         return parse_number(key, arg, state);
     case OPT_JTI:
@@ -234,9 +242,9 @@ static int take_claims(struct mk_claims *ret, const struct input *in, const stru
     if (getrandom(c.jti, sizeof c.jti, 0) != (ssize_t)sizeof c.jti)
         return complain(STATUS_CHECK, "no randomness: %s", strerror(errno));
     c.nbf = in->from != 0 ? in->from : c.iat;
-    c.exp = c.iat + (in->days != 0 ? in->days : 30) * DAY_SECONDS;
+    c.exp = c.iat + (in->life_s != 0 ? in->life_s : (in->days != 0 ? in->days : 30) * DAY_SECONDS);
     if (c.nbf >= c.exp)
-        return complain(STATUS_USAGE, "--from is after the ticket's end, --days from now");
+        return complain(STATUS_USAGE, "--from is after the ticket's end");
     *ret = c;
     return 0;
 }

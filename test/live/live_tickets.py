@@ -140,6 +140,57 @@ def outlives(up, folder):
           'the committee to go on')
 
 
+def member_ticket(up, member, seconds):
+    """A ticket for a member that ends in so many seconds, put where its node file says."""
+    out = os.path.join(up.dir, member, 'new.ticket')
+    checked('tickets', 'issue', up.file, *signers(up), '--sub', up.members[member]['peer'], '--aud',
+            'atlas', '--seconds', str(seconds), '-o', out)
+    os.rename(out, os.path.join(up.dir, member, 'ticket'))
+
+
+def ends_in(node):
+    return min(t['expires_ms'] for t in node['tickets']) - node['unix_ms']
+
+
+def whole(up):
+    return all(c['bonds']['members'] == MEMBERS - 1 for n in nodes(up) for c in n['components'])
+
+
+def renewed(up, folder):
+    """members' tickets are renewed while they run: no bond ends, no process is started again"""
+    starts = {m: e['starts'] for m, e in up.members.items()}
+    bearer = Bearer(up, folder, 'f')
+    for member in up.members:
+        member_ticket(up, member, 12)
+    until(lambda: all(ends_in(n) < 12000 for n in nodes(up)), 'the short tickets to be shown')
+    first = min(n['unix_ms'] + ends_in(n) for n in nodes(up))
+    for member in up.members:
+        member_ticket(up, member, 3600)
+    until(lambda: all(ends_in(n) > 3000000 for n in nodes(up)), 'the long tickets to be shown')
+    while time.time() * 1000 < first + 3000:  # over the end of the short ones
+        assert whole(up), 'a bond ended'
+        assert bearer.list()[0] == 0
+    assert {m: e['starts'] for m, e in up.members.items()} == starts
+    refused = [r for n in nodes(up) for c in n['components'] for r in c['bonds']['refused']]
+    assert not any('expired' in r['reason'] for r in refused), refused
+    spoiled = os.path.join(up.dir, 'atlas-1', 'ticket')
+    with open(spoiled, 'w', encoding='utf-8') as f:
+        f.write('no ticket')
+    until(lambda: any('the old ones go on' in text for m, text in up.logs() if m == 'atlas-1'),
+          'the log to say so')
+    assert whole(up) and all(ends_in(n) > 3000000 for n in nodes(up))
+
+
+def ended(up, folder):
+    """a member whose ticket ends and is not renewed is let go by name of the clause; then renewed"""
+    del folder
+    member_ticket(up, 'atlas-2', 6)
+    until(lambda: any('ticket expired' in r['reason'] for n in nodes(up) for c in n['components']
+                      for r in c['bonds']['refused']), 'the clause to refuse it')
+    member_ticket(up, 'atlas-2', 3600)
+    until(lambda: whole(up), 'the member to be bound again')
+
+
 def gated(folder):
     path = os.path.join(folder, 'gated.toml')
     with open(path, 'w', encoding='utf-8') as f:
@@ -147,4 +198,4 @@ def gated(folder):
     return path
 
 
-play_on_up((admitted, told, revoked, grows, outlives), lambda up, folder: (up, folder), gated)
+play_on_up((admitted, told, revoked, grows, outlives, renewed, ended), lambda up, folder: (up, folder), gated)
