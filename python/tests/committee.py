@@ -67,8 +67,8 @@ class Thread(threading.Thread):
 class Committee:
     """stable_id, deployment and content are the ids of a component in `folder`."""
 
-    def __init__(self, folder, name='shelf', acl=None, n=3, ids_of=None):
-        """ids_of(members): other ids than those made of the name."""
+    def __init__(self, folder, name='shelf', acl=None, n=3, ids_of=None, surfaces=None):
+        """ids_of(members): other ids than those made of the name. surfaces: others than SURFACES."""
         keys = [mosaik.new_key() for _ in range(n)]
         self.name = name
         self.members = [f'{mosaik.peer_of(key)}@127.0.0.1:{port}'
@@ -79,7 +79,7 @@ class Committee:
             self.ids.update(ids_of(self.members))
 
         def join(agent):
-            agent.add_component(name, surfaces=[surface(s) for s in SURFACES], acl=acl,
+            agent.add_component(name, surfaces=surfaces or [surface(s) for s in SURFACES], acl=acl,
                                 **self.ids)
 
         self.threads = [
