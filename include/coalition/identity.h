@@ -65,6 +65,8 @@ int coa_layout_check(struct mk_str layout, struct mk_fault *reterr);
 
 /** The layout of PriceTick, the type of every feed's surfaces. */
 extern const char COA_PRICE_TICK_LAYOUT[];
+/** The layout of an oracle's map `latest`. */
+extern const char COA_ORACLE_LATEST_LAYOUT[];
 /** Appends "lesser/greater". MK_EMALFORMED for a symbol that is no name, holds '/', or equals the
  * other. */
 int coa_pair_name(struct mk_buf *out, struct mk_str a, struct mk_str b, struct mk_fault *reterr);

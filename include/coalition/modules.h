@@ -11,6 +11,7 @@
 #define COA_CONTENT_MAX (4u << 20)   /* bytes of a content */
 #define COA_MEMBERS_MAX 65536u       /* lattices, organisms, entries of a catalogue */
 #define COA_PAIRS_MAX 64u            /* pairs of a feed: one surface each */
+#define COA_ORACLE_SOURCES_MAX 16u   /* feeds that an oracle observes */
 #define COA_SOURCES_MAX 64u          /* sources of a Randomness module */
 #define COA_SOURCE_PARAMS_MAX 65536u /* bytes of a source's parameters */
 #define COA_SCALE_MAX 18u            /* decimals of a price */
@@ -147,6 +148,19 @@ MK_SEQ_DECLARE(coa_pairs, coa_pair) /* sorted by surface name, distinct */
 #define COA_PRICE_FEED_CONTENT_TABLE(F, S) F(S, coa_pairs, pairs)
 MK_STRUCT_DECLARE(coa_price_feed_content, COA_PRICE_FEED_CONTENT_TABLE)
 
+/** A feed that an oracle observes, and whose word counts for which Deployment is its. */
+#define COA_ORACLE_SOURCE_TABLE(F, S) \
+    F(S, mk_id, stable_id)            \
+    F(S, mk_peer, operator)
+MK_STRUCT_DECLARE(coa_oracle_source, COA_ORACLE_SOURCE_TABLE)
+MK_SEQ_DECLARE(coa_oracle_sources, coa_oracle_source) /* sorted by stable id, distinct */
+/** quorum: sources that must have spoken of a pair before a tick of it is published. */
+#define COA_ORACLE_CONTENT_TABLE(F, S) \
+    F(S, coa_pairs, pairs)             \
+    F(S, coa_oracle_sources, sources)  \
+    F(S, mk_u8, quorum)
+MK_STRUCT_DECLARE(coa_oracle_content, COA_ORACLE_CONTENT_TABLE)
+
 /** The content type of a kind. */
 const struct mk_type *coa_module_content_type(enum coa_module_kind kind);
 /** Decodes a module's content and applies the kind's own rules (cadence, anchor, sources, ...);
@@ -155,6 +169,8 @@ int coa_module_content_check(enum coa_module_kind kind, struct mk_bytes content,
                              struct mk_fault *reterr);
 /** Symbols, order, scales. */
 int coa_price_feed_check(const struct coa_price_feed_content *c, struct mk_fault *reterr);
+/** As above; a quorum of 1 up to all sources. */
+int coa_oracle_check(const struct coa_oracle_content *c, struct mk_fault *reterr);
 
 /* --- surfaces ------------------------------------------------------------------------ */
 

@@ -34,6 +34,8 @@ struct mk_driver {
 bool mk_host_leads(const struct mk_host *h);
 bool mk_host_founded(const struct mk_host *h);
 struct mk_env *mk_host_loop(const struct mk_host *h);
+/** The network handle of the node: to bind what the component rests on. Lent. */
+struct mk_network *mk_host_network(const struct mk_host *h);
 const struct mk_surfaces *
 mk_host_surfaces(const struct mk_host *h); /* lent until the loop is entered again */
 /** Commits a command in this member's name; x as in network.h, step one. In order of submission.

@@ -3,6 +3,7 @@
 #include "supervise.h"
 
 #include "atlas/atlas.h"
+#include "oracle/oracle.h"
 #include "price-feed/price_feed.h"
 #include <mosaik/node.h>
 
@@ -111,25 +112,25 @@ void agent_close(struct agent *a)
 
 static void put_feed_surfaces(struct agent *a, struct component *c)
 {
-    struct coa_price_feed_content content;
+    bool oracle = mk_str_is(c->organism->content_type, "oracle");
+    struct coa_price_feed_content feed;
+    struct coa_oracle_content sourced;
     struct mk_surface_spec *specs;
+    const struct coa_pairs *pairs = oracle ? &sourced.pairs : &feed.pairs;
+    const char *const *names;
 
-    if (mk_decode(&content, &coa_price_feed_content_type, c->organism->config.content, &a->arena,
-                  NULL) != 0)
+    if (mk_decode(oracle ? (void *)&sourced : &feed,
+                  oracle ? &coa_oracle_content_type : &coa_price_feed_content_type,
+                  c->organism->config.content, &a->arena, NULL) != 0)
         return;
-    specs = mk_arena_take(&a->arena, (content.pairs.n + 1) * sizeof *specs);
-    for (size_t i = 0; i < content.pairs.n; i++) {
-        struct mk_buf name = {0};
-
-        mk_buf_put(&name, content.pairs.v[i].base.p, content.pairs.v[i].base.n);
-        mk_buf_put_u8(&name, '/');
-        mk_buf_put(&name, content.pairs.v[i].quote.p, content.pairs.v[i].quote.n);
-        specs[i] = price_feed_surface(
-            mk_arena_str(&a->arena, (struct mk_str){(const char *)name.p, name.n}).p);
-        mk_buf_done(&name);
-    }
+    names = oracle_names(pairs, &a->arena);
+    specs = mk_arena_take(&a->arena, (pairs->n + 1) * sizeof *specs);
+    for (size_t i = 0; i < pairs->n; i++)
+        specs[i] = price_feed_surface(names[i]);
+    if (oracle)
+        specs[pairs->n] = oracle_latest_spec;
     c->surfaces = specs;
-    c->n_surfaces = (unsigned)content.pairs.n;
+    c->n_surfaces = (unsigned)(pairs->n + (oracle ? 1 : 0));
 }
 
 size_t agent_components(struct agent *a, struct component **ret)
@@ -156,7 +157,8 @@ size_t agent_components(struct agent *a, struct component **ret)
         coa_organism_binding(&a->file, i, &c->reference, &a->arena);
         c->organism = a->file.organisms[i].organism;
         if (c->organism != NULL && c->organism->content_type.p != NULL &&
-            mk_str_is(c->organism->content_type, "price-feed"))
+            (mk_str_is(c->organism->content_type, "price-feed") ||
+             mk_str_is(c->organism->content_type, "oracle")))
             put_feed_surfaces(a, c);
     }
     *ret = v;

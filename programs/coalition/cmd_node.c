@@ -4,6 +4,7 @@
 #include "program.h"
 
 #include "atlas/atlas.h"
+#include "oracle/oracle.h"
 #include "price-feed/price_feed.h"
 #include <coalition/bind.h>
 #include <mosaik/standing.h>
@@ -328,11 +329,33 @@ static int add_module(struct running *r, const struct coa_node_component *nc,
 
 /* --- an organism ---------------------------------------------------------------------------- */
 
+/** The machine, and the driver where one is wanted, of an organism of a known content type. */
+static int open_organism(struct running *r, const struct coa_node_component *nc,
+                         const struct coa_organism_file *f, const struct mk_id *stable_id,
+                         struct mk_component_options *o, struct mk_fault *fault)
+{
+    const char *source = nc->source.p != NULL ? mk_arena_str(&r->arena, nc->source).p : "-";
+    bool oracle = f->content_type.p != NULL && mk_str_is(f->content_type, "oracle");
+    int rv;
+
+    if (oracle)
+        rv = oracle_machine_new(&o->machine, f->config.content, fault);
+    else if (f->content_type.p != NULL && mk_str_is(f->content_type, "price-feed"))
+        rv = price_feed_machine_new(&o->machine, f->config.content, stable_id, fault);
+    else
+        rv = mk_fault(fault, MK_ENOTSUP,
+                      "%.*s: this build runs organisms of content type price-feed and oracle",
+                      (int)nc->file.n, nc->file.p);
+    if (rv != 0 || !r->drives)
+        return rv;
+    return oracle ? oracle_driver_new(&o->driver, f->config.content, fault)
+                  : price_feed_driver_new(&o->driver, f->config.content, source, fault);
+}
+
 static int add_organism(struct running *r, const struct coa_node_component *nc,
                         struct mk_component_options *o, struct mk_fault *fault)
 {
     struct coa_organism_file *f = mk_arena_take(&r->arena, sizeof *f);
-    const char *source = nc->source.p != NULL ? mk_arena_str(&r->arena, nc->source).p : "-";
     struct coa_organism_ids ids;
     struct mk_founding founding;
     struct mk_roster roster;
@@ -341,17 +364,11 @@ static int add_organism(struct running *r, const struct coa_node_component *nc,
     if (rv != 0)
         return MK_EMALFORMED;
     coa_organism_derive(&f->config, &ids, NULL);
-    if (f->content_type.p == NULL || !mk_str_is(f->content_type, "price-feed"))
-        rv = mk_fault(fault, MK_ENOTSUP,
-                      "%.*s: this build runs organisms of content type price-feed alone",
-                      (int)nc->file.n, nc->file.p);
-    else if (!coa_organism_first_roster(f, &ids.organism_id, &roster, &r->arena))
+    if (!coa_organism_first_roster(f, &ids.organism_id, &roster, &r->arena))
         rv = mk_fault(fault, MK_EINVALID, "%.*s: the organism file states no committee",
                       (int)nc->file.n, nc->file.p);
     else
-        rv = price_feed_machine_new(&o->machine, f->config.content, &ids.stable_id, fault);
-    if (rv == 0 && r->drives)
-        rv = price_feed_driver_new(&o->driver, f->config.content, source, fault);
+        rv = open_organism(r, nc, f, &ids.stable_id, o, fault);
     if (rv == 0) {
         o->label = f->config.name;
         o->stable_id = ids.stable_id;

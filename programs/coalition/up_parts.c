@@ -40,7 +40,9 @@ static int add_organism(struct up *u, const char *path)
         return rv;
     if (p->organism->content_type.p == NULL || !mk_str_is(p->organism->content_type, "price-feed"))
         return complain(STATUS_USAGE,
-                        "%s: this build runs organisms of content type price-feed alone", path);
+                        "%s: `up` runs organisms of content type price-feed alone (an oracle names "
+                        "its sources' operators, and `up` makes its own)",
+                        path);
     coa_organism_derive(&p->organism->config, &p->ids, NULL);
     snprintf(p->name, sizeof p->name, "%.*s", (int)p->organism->config.name.n,
              p->organism->config.name.p);

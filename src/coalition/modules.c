@@ -31,6 +31,10 @@ MK_STRUCT_DEFINE(coa_randomness_content, "RandomnessContent", COA_RANDOMNESS_CON
 MK_STRUCT_DEFINE(coa_pair, "Pair", COA_PAIR_TABLE)
 MK_SEQ_DEFINE(coa_pairs, coa_pair, COA_PAIRS_MAX, 0)
 MK_STRUCT_DEFINE(coa_price_feed_content, "PriceFeedContent", COA_PRICE_FEED_CONTENT_TABLE)
+MK_STRUCT_DEFINE(coa_oracle_source, "OracleSource", COA_ORACLE_SOURCE_TABLE)
+MK_SEQ_DEFINE(coa_oracle_sources, coa_oracle_source, COA_ORACLE_SOURCES_MAX,
+              MK_SEQ_KEYED | MK_SEQ_NONEMPTY)
+MK_STRUCT_DEFINE(coa_oracle_content, "OracleContent", COA_ORACLE_CONTENT_TABLE)
 
 static const char *const names[COA_MODULE_KINDS] = {"atlas", "almanac", "chronicle", "compute",
                                                     "randomness"};
@@ -240,4 +244,18 @@ int coa_price_feed_check(const struct coa_price_feed_content *c, struct mk_fault
     mk_buf_done(&name[0]);
     mk_buf_done(&name[1]);
     return rv;
+}
+
+int coa_oracle_check(const struct coa_oracle_content *c, struct mk_fault *reterr)
+{
+    const struct coa_price_feed_content pairs = {.pairs = c->pairs};
+
+    if (c->pairs.n == 0)
+        return mk_fault(reterr, MK_EMALFORMED, "an oracle has at least one pair");
+    if (c->pairs.n >= COA_PAIRS_MAX) /* and the map of latest */
+        return mk_fault(reterr, MK_ELIMIT, "an oracle has at most %u pairs", COA_PAIRS_MAX - 1);
+    if (c->quorum == 0 || c->quorum > c->sources.n)
+        return mk_fault(reterr, MK_EMALFORMED, "the quorum is %u, of %zu sources", c->quorum,
+                        c->sources.n);
+    return coa_price_feed_check(&pairs, reterr);
 }

@@ -28,6 +28,8 @@ struct content_input {
     bool has_hex;
     struct mk_bytes hex;
     struct coa_pairs pairs;
+    struct coa_oracle_sources sources;
+    uint8_t quorum;
 };
 
 struct surface_input {
@@ -151,6 +153,35 @@ static int read_pairs(struct reader *r, const struct toml_node *n, const struct 
     return 0;
 }
 
+static int read_operator(struct reader *r, const struct toml_node *n, const struct field *f,
+                         void *ret)
+{
+    struct mk_opt_peer peer;
+    int rv = read_opt_peer(r, n, f, &peer);
+
+    if (rv == 0)
+        *(struct mk_peer *)ret = peer.v;
+    return rv;
+}
+
+static int read_sources(struct reader *r, const struct toml_node *n, const struct field *f,
+                        void *ret)
+{
+    static const struct field fields[] = {
+        {"stable_id", read_id, offsetof(struct coa_oracle_source, stable_id), true, 0, 0},
+        {"operator", read_operator, offsetof(struct coa_oracle_source, operator), true, 0, 0},
+    };
+    struct coa_oracle_sources *s = ret;
+    void *v = NULL;
+    int rv;
+
+    (void)f;
+    rv = read_tables(r, n, "sources", COA_ORACLE_SOURCES_MAX, FIELDS(fields), sizeof *s->v, &v,
+                     &s->n);
+    s->v = v;
+    return rv;
+}
+
 static int read_content_hex(struct reader *r, const struct toml_node *n, const struct field *f,
                             void *ret)
 {
@@ -167,6 +198,9 @@ static int read_content(struct reader *r, const struct toml_node *n, const struc
         {"type", read_name, offsetof(struct content_input, type), false, 0, 0},
         {"hex", read_content_hex, 0, false, 0, COA_CONTENT_MAX},
         {"pairs", read_pairs, offsetof(struct content_input, pairs), false, 0, 0},
+        {"sources", read_sources, offsetof(struct content_input, sources), false, 0, 0},
+        {"quorum", read_u8, offsetof(struct content_input, quorum), false, 1,
+         COA_ORACLE_SOURCES_MAX},
     };
     struct content_input *c = ret;
     int rv;
@@ -177,7 +211,7 @@ static int read_content(struct reader *r, const struct toml_node *n, const struc
     rv = read_table(r, n, "[content]", FIELDS(fields), c);
     if (rv != 0)
         return rv;
-    if (c->has_hex && (c->type.p != NULL || c->pairs.n > 0))
+    if (c->has_hex && (c->type.p != NULL || c->pairs.n > 0 || c->sources.n > 0))
         return reader_fail(r, n->at,
                            "[content] has hex beside type or fields; it is one or the "
                            "other");
@@ -185,14 +219,20 @@ static int read_content(struct reader *r, const struct toml_node *n, const struc
         return reader_fail(r, n->at,
                            "[content] has neither type nor hex; state one, or leave the "
                            "table out for an empty content");
-    if (c->type.p != NULL && !mk_str_is(c->type, "price-feed"))
+    if (c->type.p == NULL)
+        return 0;
+    if (!mk_str_is(c->type, "price-feed") && !mk_str_is(c->type, "oracle"))
         return reader_fail(r, n->at,
-                           "unknown content type \"%s\"; known is \"price-feed\", any "
-                           "other content is given as hex",
+                           "unknown content type \"%s\"; known are \"price-feed\" and "
+                           "\"oracle\", any other content is given as hex",
                            c->type.p);
-    if (c->type.p != NULL && c->pairs.n == 0)
+    if (c->pairs.n == 0)
         return reader_fail(r, n->at, "[content] has no pairs; a price-feed has 1 to %u",
                            COA_PAIRS_MAX);
+    if (mk_str_is(c->type, "price-feed") && (c->sources.n > 0 || c->quorum > 0))
+        return reader_fail(r, n->at,
+                           "[content] of a price-feed has sources or a quorum; an oracle "
+                           "has those");
     return 0;
 }
 
@@ -227,14 +267,74 @@ static int pair_cmp(const void *a, const void *b)
     return order;
 }
 
+static int source_cmp(const void *a, const void *b)
+{
+    const struct coa_oracle_source *x = a, *y = b;
+
+    return mk_id_cmp(&x->stable_id, &y->stable_id);
+}
+
+/** Whom an oracle observes, it spans. */
+static int check_spanned(struct reader *r, const struct content_input *in,
+                         const struct coa_oracle_source *s, const struct coa_organism_file *f)
+{
+    char hex[MK_ID_HEX];
+
+    for (size_t i = 0; i < f->config.organisms.n; i++)
+        if (mk_id_eq(&f->config.organisms.v[i].stable_id, &s->stable_id))
+            return 0;
+    return reader_fail(r, in->at, "[content]: the source %s is not in [[span.organism]]",
+                       mk_id_hex(&s->stable_id, hex));
+}
+
+static int take_oracle(struct reader *r, const struct content_input *in,
+                       const struct coa_organism_file *f, const struct coa_pairs *pairs,
+                       struct mk_buf *ret)
+{
+    struct coa_oracle_source *sorted =
+        mk_arena_copy(r->arena, in->sources.v, in->sources.n * sizeof *sorted);
+    struct coa_oracle_content oracle = {
+        .pairs = *pairs,
+        .sources = {sorted, in->sources.n},
+        .quorum = in->quorum > 0 ? in->quorum : (uint8_t)(in->sources.n / 2 + 1)};
+    struct mk_fault rule;
+    int rv = 0;
+
+    qsort(sorted, in->sources.n, sizeof *sorted, source_cmp);
+    if (in->sources.n == 0)
+        return reader_fail(r, in->at, "[content] has no sources; an oracle has 1 to %u",
+                           COA_ORACLE_SOURCES_MAX);
+    for (size_t i = 0; i < in->sources.n && rv == 0; i++) {
+        rv = check_spanned(r, in, &sorted[i], f);
+        if (rv == 0 && i > 0 && source_cmp(&sorted[i - 1], &sorted[i]) == 0)
+            rv = reader_fail(r, in->at, "[content]: a source stands twice");
+    }
+    if (rv == 0 && coa_oracle_check(&oracle, &rule) != 0)
+        rv = reader_fail(r, in->at, "[content]: %s", rule.text);
+    if (rv == 0)
+        mk_encode(ret, &coa_oracle_content_type, &oracle);
+    return rv;
+}
+
+static int take_price_feed(struct reader *r, const struct content_input *in,
+                           const struct coa_pairs *pairs, struct mk_buf *ret)
+{
+    const struct coa_price_feed_content feed = {.pairs = *pairs};
+    struct mk_fault rule;
+
+    if (coa_price_feed_check(&feed, &rule) != 0)
+        return reader_fail(r, in->at, "[content]: %s", rule.text);
+    mk_encode(ret, &coa_price_feed_content_type, &feed);
+    return 0;
+}
+
 static int take_content(struct reader *r, const struct content_input *in,
                         struct coa_organism_file *f)
 {
-    struct coa_price_feed_content feed;
+    struct coa_pairs pairs;
     struct coa_pair *sorted;
     struct mk_buf bytes = {0};
-    struct mk_fault rule;
-    int rv = 0;
+    int rv;
 
     f->config.content = in->hex;
     f->content_type = in->type;
@@ -242,10 +342,9 @@ static int take_content(struct reader *r, const struct content_input *in,
         return 0;
     sorted = mk_arena_copy(r->arena, in->pairs.v, in->pairs.n * sizeof *sorted);
     qsort(sorted, in->pairs.n, sizeof *sorted, pair_cmp);
-    feed.pairs = (struct coa_pairs){sorted, in->pairs.n};
-    if (coa_price_feed_check(&feed, &rule) != 0)
-        rv = reader_fail(r, in->at, "[content]: %s", rule.text);
-    mk_encode(&bytes, &coa_price_feed_content_type, &feed);
+    pairs = (struct coa_pairs){sorted, in->pairs.n};
+    rv = mk_str_is(in->type, "oracle") ? take_oracle(r, in, f, &pairs, &bytes)
+                                       : take_price_feed(r, in, &pairs, &bytes);
     f->config.content = MK_BYTES(mk_arena_copy(r->arena, bytes.p, bytes.n), bytes.n);
     mk_buf_done(&bytes);
     return rv;
@@ -296,7 +395,8 @@ static int check_surface(struct reader *r, const struct surface_input *in)
 
 static int take_surfaces(struct reader *r, const struct input *in, struct coa_organism_file *f)
 {
-    size_t n = in->content.pairs.n + in->surfaces.n;
+    bool oracle = in->content.type.p != NULL && mk_str_is(in->content.type, "oracle");
+    size_t n = in->content.pairs.n + (oracle ? 1 : 0) + in->surfaces.n;
     struct coa_surface *v = mk_arena_take(r->arena, n * sizeof *v);
     size_t at = 0;
     int rv;
@@ -306,6 +406,9 @@ static int take_surfaces(struct reader *r, const struct input *in, struct coa_or
         v[at].name = pair_name(r, &in->content.pairs.v[at]);
         v[at].layout = mk_str_of(COA_PRICE_TICK_LAYOUT);
     }
+    if (oracle)
+        v[at++] = (struct coa_surface){MK_STR("map"), MK_STR("latest"),
+                                       mk_str_of(COA_ORACLE_LATEST_LAYOUT)};
     for (size_t i = 0; i < in->surfaces.n; i++) {
         rv = check_surface(r, &in->surfaces.v[i]);
         if (rv != 0)

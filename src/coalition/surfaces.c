@@ -21,6 +21,9 @@ const char COA_PRICE_TICK_LAYOUT[] =
     "PriceTick{timestamp_ms:u64,pair:{base:str,quote:str},price:" DECIMAL ",confidence:" DECIMAL
     ",source_set_digest:[32]u8,source_count:u8,stale:bool,seq:u64}";
 
+const char COA_ORACLE_LATEST_LAYOUT[] =
+    "Source{member:[20]u8,pair:u16}>Observed{evidence:" EVIDENCE ",mantissa:i128,timestamp_ms:u64}";
+
 #define SURFACE(kind, name, layout)                               \
     {                                                             \
         MK_STR_INIT(kind), MK_STR_INIT(name), MK_STR_INIT(layout) \

@@ -112,7 +112,7 @@ int mk_chain_push(struct mk_chain *c, struct mk_bytes payload, bool marker, stru
 {
     struct mk_id payload_hash = mk_hash(payload);
     uint64_t index = mk_chain_last(c) + 1;
-    struct mk_id hash;
+    struct mk_id before, hash;
 
     MK_ASSERT(c->based);
     if (payload.n > MK_PAYLOAD_MAX)
@@ -121,10 +121,12 @@ int mk_chain_push(struct mk_chain *c, struct mk_bytes payload, bool marker, stru
     if (c->bytes + payload.n > MK_CHAIN_PENDING_MAX)
         return mk_fault(reterr, MK_ELIMIT, "more than %u bytes of commits and no certificate",
                         MK_CHAIN_PENDING_MAX);
+    before = *last_hash(c);
     hash =
-        mk_commit_hash(last_hash(c), index, marker ? &c->marker_digest : &c->schema, &payload_hash);
+        mk_commit_hash(&before, index, marker ? &c->marker_digest : &c->schema, &payload_hash);
     make_room(c);
     c->v[c->first + c->n++] = (struct mk_chain_commit){.index = index,
+                                                       .before = before,
                                                        .hash = hash,
                                                        .payload = mk_memdup(payload.p, payload.n),
                                                        .n_payload = (uint32_t)payload.n,

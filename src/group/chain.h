@@ -15,6 +15,7 @@
 
 struct mk_chain_commit {
     uint64_t index;
+    struct mk_id before; /* the hash that it continues */
     struct mk_id hash;
     uint8_t *payload;
     uint32_t n_payload;

@@ -108,8 +108,9 @@ int mk_follow_open(struct mk_env *e, struct mk_net *net, struct mk_follow **ret,
                    struct mk_client_report *report);
 void mk_follow_close(struct mk_follow *f);
 void *mk_follow_owner(const struct mk_follow *f);
-/** While a commit is delivered: its hash. */
+/** While a commit is delivered: its hash, and the one that it continues. */
 const struct mk_id *mk_follow_hash(const struct mk_follow *f);
+const struct mk_id *mk_follow_before(const struct mk_follow *f);
 /** Pauses delivery: credit is not given back, the member's queue for us stays bounded. */
 void mk_follow_pause(struct mk_follow *f, bool paused);
 /** The follower's own verified map; lent until the loop is entered again. */

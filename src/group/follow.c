@@ -38,7 +38,7 @@ struct mk_follow {
     void *owner;
     struct mk_chooser chooser;
     struct mk_peers through;
-    struct mk_id delivered; /* the hash of the commit that is being delivered */
+    struct mk_id before, delivered; /* the hashes before and of the commit that is delivered */
     struct mk_net_watch watch;
     struct mk_task task;
     struct mk_timer timer; /* next try, or silence */
@@ -160,6 +160,7 @@ static void deliver(struct mk_follow *f)
             f->cbs->snapshot(f, f->certificate.head.index);
     }
     while (f->state != FOLLOW_FAILED && !f->paused && mk_chain_take(&f->chain, &c)) {
+        f->before = c.before;
         f->delivered = c.hash;
         f->cbs->commit(f, c.index, MK_BYTES(c.payload, c.n_payload), c.marker);
         if (c.marker && f->state != FOLLOW_FAILED)
@@ -611,6 +612,11 @@ void *mk_follow_owner(const struct mk_follow *f)
 const struct mk_id *mk_follow_hash(const struct mk_follow *f)
 {
     return &f->delivered;
+}
+
+const struct mk_id *mk_follow_before(const struct mk_follow *f)
+{
+    return &f->before;
 }
 
 void mk_follow_pause(struct mk_follow *f, bool paused)

@@ -22,6 +22,9 @@ void mk_apply_begin(struct mk_apply *a, struct mk_state *s, uint64_t index,
     a->mutated = a->refused = false;
     a->rule[0] = 0;
     a->changed = 0;
+    a->evidence = NULL;
+    a->n_evidence = 0;
+    a->n_cited = 0;
 }
 
 uint64_t mk_apply_time_ms(const struct mk_apply *a)

@@ -42,6 +42,7 @@ void mk_state_free(struct mk_state *s)
     mk_buf_done(&s->outcome);
     mk_buf_done(&s->apply.refs);
     mk_buf_done(&s->apply.answer);
+    mk_free(s->apply.cited);
     mk_buf_done(&s->founding_pc);
     mk_rosters_done(s);
     mk_arena_done(&s->rosters);
@@ -173,6 +174,8 @@ static void run_command(struct mk_state *s, const struct mk_execute *x, struct m
     else
         mk_outcome_plain(&s->outcome, rv, a->refused ? a->rule : mk_strerror(rv));
     ret->changed = a->changed;
+    ret->cited = a->cited;
+    ret->n_cited = a->n_cited;
     mk_sessions_keep(&s->sessions, &x->sender, x->session, x->number, s->time_ms,
                      mk_buf_bytes(&s->outcome));
 }

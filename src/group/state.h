@@ -21,6 +21,13 @@ struct mk_state;
 #define MK_HEAD_RENEW_MS 5000u /* machine time after which an unchanged head is signed again */
 #define MK_COMMITS_MAX 1024u   /* commits of one command that its outcome names */
 
+/** A pointer of a command: was it resolved, and if not, why. */
+struct mk_cited {
+    struct mk_evidence_pointer pointer;
+    bool resolved;
+    char why[96];
+};
+
 struct mk_state_options {
     struct mk_id deployment, stable_id;
     const struct mk_roster *roster; /* the first one; copied */
@@ -44,6 +51,8 @@ struct mk_applied {
     bool membership;         /* seats or roster are others now */
     bool epoch;              /* a new epoch began */
     bool certified_change;   /* the present epoch's change has its signatures */
+    const struct mk_cited *cited; /* Execute: the pointers that it rests on */
+    unsigned n_cited;
 };
 
 /** Applies the entry at index (above the last one): a frame byte and pc(Logged). */

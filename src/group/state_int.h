@@ -9,6 +9,8 @@
 #include "base/assert.h"
 #include "group/state.h"
 
+#include <mosaik/evidence.h>
+
 /** One command being applied. */
 struct mk_apply {
     struct mk_state *s;
@@ -20,6 +22,10 @@ struct mk_apply {
     bool mutated, refused;
     char rule[MK_RULE_MAX];
     uint64_t changed;
+    const struct mk_resolved *evidence; /* of a command that came with some */
+    size_t n_evidence;
+    struct mk_cited *cited; /* room for MK_EVIDENCE_MAX, or NULL */
+    unsigned n_cited;
 };
 
 struct mk_state {

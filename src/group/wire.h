@@ -9,6 +9,7 @@
 #ifndef GROUP_WIRE_H
 #define GROUP_WIRE_H
 
+#include <mosaik/evidence.h>
 #include <mosaik/machine.h>
 #include <mosaik/outcome.h>
 #include <mosaik/records.h>
@@ -141,10 +142,6 @@ MK_ENUM_DECLARE(mk_exec_request, MK_EXEC_REQUEST_TABLE)
 
 /* The proof: the certificate of a head at or after the commit, and what lies between: digest and
  * H(payload) of each commit after it up to the head. */
-#define MK_LINK_TABLE(F, S) \
-    F(S, mk_id, digest)     \
-    F(S, mk_id, payload)
-MK_STRUCT_DECLARE(mk_chain_link, MK_LINK_TABLE)
 MK_SEQ_DECLARE(mk_chain_links, mk_chain_link)
 #define MK_COMMIT_PROOF_TABLE(F, S)   \
     F(S, mk_commit_ref, commit)       \

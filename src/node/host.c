@@ -99,7 +99,7 @@ bool mk_host_leads(const struct mk_host *h)
 {
     struct mk_group_status st;
 
-    mk_group_status(h->group, &st);
+    mk_group_glance(h->group, &st);
     return st.state == MK_GROUP_LEADING;
 }
 
@@ -107,8 +107,13 @@ bool mk_host_founded(const struct mk_host *h)
 {
     struct mk_group_status st;
 
-    mk_group_status(h->group, &st);
+    mk_group_glance(h->group, &st);
     return st.state == MK_GROUP_LEADING || st.state == MK_GROUP_FOLLOWING;
+}
+
+struct mk_network *mk_host_network(const struct mk_host *h)
+{
+    return h->of->network;
 }
 
 struct mk_env *mk_host_loop(const struct mk_host *h)
