@@ -6,6 +6,7 @@
 #ifndef MOSAIK_REPLAY_H
 #define MOSAIK_REPLAY_H
 
+#include <mosaik/evidence.h>
 #include <mosaik/machine.h>
 
 struct mk_env;
@@ -51,5 +52,23 @@ void mk_replay_surface(struct mk_replay *r, struct mk_replay_surface *ret, unsig
  * does. */
 bool mk_replay_differ(const struct mk_replay *a, const struct mk_replay *b,
                       struct mk_replay_step *ret_a, struct mk_replay_step *ret_b);
+
+/* --- evidence (evidence.h) ------------------------------------------------------------------ */
+
+/** A pointer that a command of the log carries. */
+struct mk_replay_cite {
+    uint64_t entry;
+    struct mk_evidence_pointer pointer;
+    bool resolved; /* by what came beside the command; else the command was refused */
+    char why[96];  /* why not */
+};
+size_t mk_replay_cites(const struct mk_replay *r, const struct mk_replay_cite **ret); /* lent */
+/** The stable id of the component. */
+const struct mk_id *mk_replay_stable_id(const struct mk_replay *r);
+/** Did this log make that commit? 0 and its index. MK_ENOTFOUND: no. MK_ESTALE: what is stored
+ * begins at *ret_index, after the surface's first commit, and it is not among it. MK_EINVALID: no
+ * such surface. */
+int mk_replay_find(const struct mk_replay *r, const struct mk_id *surface,
+                   const struct mk_id *commit, uint64_t *ret_index);
 
 #endif /* MOSAIK_REPLAY_H */

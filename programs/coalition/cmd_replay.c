@@ -3,9 +3,10 @@
  * DIR is a member's directory (with a node.toml) or one of `coalition up`, with several.
  * Each member's log is applied from its beginning, or from its oldest snapshot where it
  * was cut. The members of one component are then compared with each other, entry by entry:
- * where two have the same entry they must have come to the same commits. */
+ * where two have the same entry they must have come to the same commits. Pointers to what
+ * other components committed are followed to those (replay_evidence.c). */
 #include "components.h"
-#include "program.h"
+#include "replay_evidence.h"
 
 #include <mosaik/loop.h>
 #include <mosaik/replay.h>
@@ -22,15 +23,18 @@
 #define REPLAYS_MAX 1024u
 #define CONFIG "node.toml"
 
-/** A component of a member. */
-struct replayed {
-    char member[256];
-    char label[128];
-    struct mk_id deployment;
-    struct mk_replay *r;
+#define WITH_MAX 64u
+
+struct input {
+    struct words words;
+    const char *with[WITH_MAX];
+    unsigned n_with;
+    const char *live;
+    struct reach reach;
 };
 
 struct replaying {
+    bool beside;        /* --with is being read */
     const char *member; /* the directory that is being read */
     struct mk_env *loop;
     struct replayed v[REPLAYS_MAX];
@@ -59,6 +63,7 @@ static int replay_one(void *arg, struct mk_component_options *o, struct mk_fault
     snprintf(x->member, sizeof x->member, "%s", all->member);
     snprintf(x->label, sizeof x->label, "%.*s", (int)o->label.n, o->label.p);
     x->deployment = o->deployment;
+    x->beside = all->beside;
     all->n++;
     return 0;
 }
@@ -208,7 +213,7 @@ static const struct replayed *divergence(const struct replaying *all, const stru
     return NULL;
 }
 
-static int say(struct replaying *all, bool json)
+static int say(struct replaying *all, const struct followed *f, bool json)
 {
     const struct replayed *b = NULL;
     struct mk_replay_step at;
@@ -221,7 +226,8 @@ static int say(struct replaying *all, bool json)
         if (!json)
             print_replayed(&all->v[i]);
     }
-    o = json_pack("{s:b, s:o, s:n}", "ok", a == NULL, "replays", v, "divergence");
+    o = json_pack("{s:b, s:o, s:n, s:o}", "ok", a == NULL && !f->has_broken, "replays", v,
+                  "divergence", "evidence", followed_json(f));
     if (a != NULL)
         json_object_set_new(o, "divergence",
                             json_pack("{s:s, s:I, s:[s,s], s:s}", "component", a->label, "entry",
@@ -231,41 +237,91 @@ static int say(struct replaying *all, bool json)
         print_json(o);
     else
         json_decref(o);
-    if (a == NULL)
-        return STATUS_DONE;
-    return complain(STATUS_CHECK,
-                    "%s: %s and %s have the same entry %" PRIu64 " and come to different %s",
-                    a->label, a->member, b->member, at.index, what);
+    if (!json)
+        followed_print(f);
+    if (a != NULL)
+        return complain(STATUS_CHECK,
+                        "%s: %s and %s have the same entry %" PRIu64 " and come to different %s",
+                        a->label, a->member, b->member, at.index, what);
+    if (f->has_broken)
+        return complain(STATUS_CHECK,
+                        "%s: %s: entry %" PRIu64 " rests on what is not there (clock %" PRIu64
+                        "): %s",
+                        f->at->member, f->at->label, f->cite.entry, f->cite.pointer.clock, f->why);
+    return STATUS_DONE;
 }
+
+enum { OPTION_LIVE = 2048 };
 
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
-    return parse_words(key, arg, state, state->input, 1, 1, "a directory is");
+    struct input *in = state->input;
+
+    switch (key) {
+    case 'w':
+        if (in->n_with == WITH_MAX)
+            wrong_usage(state, "--with: at most %u directories", WITH_MAX);
+        in->with[in->n_with++] = arg;
+        return 0;
+    case OPTION_LIVE:
+        in->live = arg;
+        return 0;
+    case 't':
+        return parse_reach(key, arg, state, &in->reach);
+    default:
+        return parse_words(key, arg, state, &in->words, 1, 1, "a directory is");
+    }
+}
+
+/** DIR, then what stands beside it. */
+static int replay_dirs(struct replaying *all, const struct input *in, struct mk_fault *fault)
+{
+    int rv = replay_all(all, in->words.v[0], fault);
+
+    all->beside = true;
+    for (unsigned i = 0; i < in->n_with && rv == 0; i++)
+        rv = replay_all(all, in->with[i], fault);
+    return rv;
 }
 
 int cmd_replay(int argc, char **argv)
 {
-    static const struct argp_option options[] = {OPTION_JSON("Print one JSON object"), {0}};
+    static const struct argp_option options[] = {
+        {"with", 'w', "DIR", 0,
+         "Another component's member (or all below DIR): pointers to what it committed are looked "
+         "for in its log; may be repeated",
+         0},
+        {"live", OPTION_LIVE, "FILE", 0,
+         "A coalition file: components whose logs are not at hand are asked themselves", 0},
+        OPTION_TIMEOUT("Seconds to read one surface with --live (10)"),
+        OPTION_JSON("Print one JSON object"),
+        {0}};
     static const struct argp argp = {
         options,
         parse,
         "DIR",
         "Apply the log of every component of a member (or of all members below DIR) again, "
         "from the beginning, or from the oldest snapshot where the log is cut, and compare what "
-        "the members come to. Nothing is changed; the last entries may be such that were never "
-        "committed.",
+        "the members come to; follow each evidence pointer to the component that it names. "
+        "Nothing is changed; the last entries may be such that were never committed.",
         NULL,
         NULL,
         NULL};
-    struct words in = {0};
+    struct input in = {.reach = {.timeout_ms = TIMEOUT_MS_DEFAULT}};
+    struct followed f = {0};
     struct replaying *all;
     struct mk_fault fault = {{0}};
     int rv;
 
     parse_options(&argp, argc, argv, &in);
     all = mk_alloc(sizeof *all);
-    rv = replay_all(all, in.v[0], &fault);
-    rv = rv != 0 ? complain_of(rv, &fault) : say(all, in.json);
+    rv = replay_dirs(all, &in, &fault);
+    if (rv != 0)
+        rv = complain_of(rv, &fault);
+    else
+        rv = follow_evidence(&f, all->v, all->n, in.live, &in.reach);
+    if (rv == 0)
+        rv = say(all, &f, in.words.json);
     for (unsigned i = 0; i < all->n; i++)
         mk_replay_close(all->v[i].r);
     for (unsigned i = 0; i < all->n_loops; i++)

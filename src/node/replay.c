@@ -11,7 +11,18 @@
 #include <inttypes.h>
 #include <string.h>
 
+/** The commits of one surface that the log and its snapshot's history hold. */
+struct made {
+    uint64_t first; /* index of v[0] */
+    struct mk_id *v;
+    size_t n, cap;
+};
+
 struct mk_replay {
+    struct mk_id stable_id;
+    struct made made[MK_SURFACES_MAX];
+    struct mk_replay_cite *cites;
+    size_t n_cites, cap_cites;
     struct mk_store *store;
     struct mk_store_group *group;
     struct mk_state *state;
@@ -25,6 +36,46 @@ struct mk_replay {
 static int fill(void *arg, struct mk_bytes chunk, struct mk_fault *reterr)
 {
     return mk_filling_put(arg, chunk, reterr);
+}
+
+/** Notes the commits of every surface that were not noted yet. */
+static void note_made(struct mk_replay *r)
+{
+    const struct mk_surfaces *s = mk_state_surfaces(r->state);
+
+    for (unsigned i = 0; i < s->n; i++) {
+        const struct mk_surface *x = &s->v[i];
+        struct made *m = &r->made[i];
+
+        if (m->n == 0)
+            m->first = mk_surface_oldest(x);
+        for (uint64_t at = m->first + m->n; at <= x->index; at++) {
+            struct mk_id hash;
+
+            if (m->n == m->cap) {
+                m->cap = m->cap == 0 ? 64 : 2 * m->cap;
+                m->v = mk_realloc(m->v, m->cap * sizeof *m->v);
+            }
+            hash = mk_surface_hash_at(x, at, &hash) == 0 ? hash : MK_ZERO_ID;
+            m->v[m->n++] = hash;
+        }
+    }
+}
+
+static void note_cites(struct mk_replay *r, uint64_t entry, const struct mk_applied *a)
+{
+    for (unsigned i = 0; i < a->n_cited; i++) {
+        struct mk_replay_cite *c;
+
+        if (r->n_cites == r->cap_cites) {
+            r->cap_cites = r->cap_cites == 0 ? 64 : 2 * r->cap_cites;
+            r->cites = mk_realloc(r->cites, r->cap_cites * sizeof *r->cites);
+        }
+        c = &r->cites[r->n_cites++];
+        *c = (struct mk_replay_cite){
+            .entry = entry, .pointer = a->cited[i].pointer, .resolved = a->cited[i].resolved};
+        memcpy(c->why, a->cited[i].why, sizeof c->why);
+    }
 }
 
 static int begin_with_snapshot(struct mk_replay *r)
@@ -66,10 +117,13 @@ static int apply_entry(void *arg, const struct mk_store_entry *e)
     if (e->index != mk_state_index(r->state) + 1)
         return mk_fault(r->reterr, MK_ECORRUPT, "entry %" PRIu64 " is missing",
                         mk_state_index(r->state) + 1);
-    if (e->type == MK_ENTRY_COMMAND)
+    if (e->type == MK_ENTRY_COMMAND) {
         mk_state_apply(r->state, e->index, e->bytes, &a);
-    else
+        note_made(r);
+        note_cites(r, e->index, &a);
+    } else {
         mk_state_skip(r->state, e->index);
+    }
     note_step(r, e);
     return 0;
 }
@@ -88,6 +142,8 @@ static int replay(struct mk_replay *r, struct mk_env *e, const struct mk_replay_
         return mk_fault(r->reterr, MK_ENOTFOUND, "nothing of this component is stored here");
     if (r->stored.snapshot_index > 0)
         rv = begin_with_snapshot(r);
+    if (rv == 0)
+        note_made(r);
     return rv != 0 ? rv : mk_store_each_entry(r->group, apply_entry, r);
 }
 
@@ -102,6 +158,7 @@ int mk_replay_open(struct mk_env *e, struct mk_replay **ret, const struct mk_rep
     int rv;
 
     r->reterr = reterr;
+    r->stable_id = o->stable_id;
     r->state = mk_state_new(&so);
     rv = replay(r, e, o);
     if (r->group != NULL)
@@ -122,6 +179,9 @@ void mk_replay_close(struct mk_replay *r)
     mk_state_free(r->state);
     mk_store_close(r->store, NULL, NULL);
     mk_free(r->steps);
+    for (unsigned i = 0; i < MK_SURFACES_MAX; i++)
+        mk_free(r->made[i].v);
+    mk_free(r->cites);
     mk_free(r);
 }
 
@@ -174,4 +234,38 @@ bool mk_replay_differ(const struct mk_replay *a, const struct mk_replay *b,
         return true;
     }
     return false;
+}
+
+size_t mk_replay_cites(const struct mk_replay *r, const struct mk_replay_cite **ret)
+{
+    *ret = r->cites;
+    return r->n_cites;
+}
+
+const struct mk_id *mk_replay_stable_id(const struct mk_replay *r)
+{
+    return &r->stable_id;
+}
+
+int mk_replay_find(const struct mk_replay *r, const struct mk_id *surface,
+                   const struct mk_id *commit, uint64_t *ret_index)
+{
+    const struct mk_surfaces *s = mk_state_surfaces(r->state);
+
+    for (unsigned i = 0; i < s->n; i++) {
+        const struct made *m = &r->made[i];
+
+        if (!mk_id_eq(&s->v[i].id, surface))
+            continue;
+        for (size_t k = 0; k < m->n; k++)
+            if (mk_id_eq(&m->v[k], commit)) {
+                *ret_index = m->first + k;
+                return 0;
+            }
+        if (m->first <= 1)
+            return MK_ENOTFOUND;
+        *ret_index = m->first;
+        return MK_ESTALE;
+    }
+    return MK_EINVALID;
 }
