@@ -255,12 +255,24 @@ static int follow_live(struct followed *f, struct sought *v, size_t n, const cha
 /* --- all of it
  * -------------------------------------------------------------------------------------- */
 
-/** Members of one committee have the same log: the first one's pointers are followed. */
-static bool is_repeated(const struct replayed *v, size_t i)
+static uint64_t last_entry(const struct replayed *x)
 {
-    for (size_t k = 0; k < i; k++)
-        if (!v[k].beside && mk_id_eq(&v[k].deployment, &v[i].deployment))
+    const struct mk_replay_step *v;
+    size_t n = mk_replay_steps(x->r, &v);
+
+    return n > 0 ? v[n - 1].index : mk_replay_snapshot(x->r);
+}
+
+/** Members of one committee have the same log: the pointers of the one that is furthest count. */
+static bool is_repeated(const struct replayed *v, size_t n, size_t i)
+{
+    for (size_t k = 0; k < n; k++) {
+        if (k == i || v[k].beside || !mk_id_eq(&v[k].deployment, &v[i].deployment))
+            continue;
+        if (last_entry(&v[k]) > last_entry(&v[i]) ||
+            (last_entry(&v[k]) == last_entry(&v[i]) && k < i))
             return true;
+    }
     return v[i].beside;
 }
 
@@ -304,7 +316,7 @@ int follow_evidence(struct followed *ret, const struct replayed *v, size_t n, co
     memset(ret, 0, sizeof *ret);
     for (size_t i = 0; i < n; i++) {
         const struct mk_replay_cite *c;
-        size_t n_cites = is_repeated(v, i) ? 0 : mk_replay_cites(v[i].r, &c);
+        size_t n_cites = is_repeated(v, n, i) ? 0 : mk_replay_cites(v[i].r, &c);
 
         room += n_cites;
         sought = mk_realloc(sought, (room + 1) * sizeof *sought);

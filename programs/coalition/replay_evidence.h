@@ -17,7 +17,7 @@ struct replayed {
     struct mk_replay *r;
 };
 
-/** What became of the pointers. Of each committee the log of its first member counts. */
+/** What became of the pointers. Of each committee the longest log counts. */
 struct followed {
     size_t pointers, in_logs, live, not_followed, refused;
     bool has_broken; /* the first that its component never made: */
