@@ -184,6 +184,7 @@ int agent_find(struct agent *a, const char *name, struct component *ret)
     for (size_t i = 0; i < n; i++) {
         if (is_named(&v[i], name)) {
             *ret = v[i];
+            mk_buf_done(&known);
             return 0;
         }
         mk_buf_printf(&known, "%s%.*s", i > 0 ? ", " : "", (int)v[i].reference.label.n,

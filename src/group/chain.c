@@ -122,8 +122,7 @@ int mk_chain_push(struct mk_chain *c, struct mk_bytes payload, bool marker, stru
         return mk_fault(reterr, MK_ELIMIT, "more than %u bytes of commits and no certificate",
                         MK_CHAIN_PENDING_MAX);
     before = *last_hash(c);
-    hash =
-        mk_commit_hash(&before, index, marker ? &c->marker_digest : &c->schema, &payload_hash);
+    hash = mk_commit_hash(&before, index, marker ? &c->marker_digest : &c->schema, &payload_hash);
     make_room(c);
     c->v[c->first + c->n++] = (struct mk_chain_commit){.index = index,
                                                        .before = before,

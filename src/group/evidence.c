@@ -104,7 +104,8 @@ int mk_evidence_book_restore(struct mk_evidence_book *b, struct mk_bytes snapsho
         if (rv != 0)
             break;
         memcpy(deployment.b, id.p, sizeof deployment.b);
-        if (i > 0 && mk_id_cmp(&b->v[i - 1].deployment, &deployment) >= 0)
+        if ((i > 0 && mk_id_cmp(&b->v[i - 1].deployment, &deployment) >= 0) ||
+            !mk_id_eq(&mk_reader_roster(memory, mk_reader_epoch(memory))->deployment, &deployment))
             rv = MK_EMALFORMED;
         put_known(b, &deployment, memory);
     }

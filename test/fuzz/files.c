@@ -156,6 +156,9 @@ void fuzz_make_coalition_file(struct fuzz_random *r, struct mk_buf *out)
         mk_buf_put_str(out, "[ticket_issuer]\nname = \"a.tickets\"\nacl = []\n");
 }
 
+#define ORACLE_SOURCE "b1c75a6ba0b4eb03f6ff6ca9c9bd0c7fb2b1b5e3f0a4b21be0c29a51a7e2bb01"
+#define ORACLE_OPERATOR "13aad82f1b006d9fa6cce864a1ebd63f2b82a001a8e36c6f0763f0b107ae5824"
+
 void fuzz_make_organism_file(struct fuzz_random *r, struct mk_buf *out)
 {
     mk_buf_put_str(out, "schema_version = 1\nkind = \"organism\"\nname = \"a.price-feed\"\n");
@@ -164,6 +167,13 @@ void fuzz_make_organism_file(struct fuzz_random *r, struct mk_buf *out)
     if (fuzz_below(r, 2))
         mk_buf_put_str(out, "[content]\ntype = \"price-feed\"\n"
                             "pairs = [{ base = \"EUR\", quote = \"USD\", scale = 8 }]\n");
+    else if (fuzz_below(r, 2))
+        mk_buf_put_str(out, "[content]\ntype = \"oracle\"\nquorum = 1\n"
+                            "pairs = [{ base = \"EUR\", quote = \"USD\", scale = 8 }]\n"
+                            "sources = [{ stable_id = \"" ORACLE_SOURCE "\", operator = "
+                            "\"" ORACLE_OPERATOR "\" }]\n"
+                            "[[span.organism]]\nrole = \"feed\"\n"
+                            "stable_id = \"" ORACLE_SOURCE "\"\n");
     else
         mk_buf_put_str(out, "[content]\nhex = \"00ff\"\n");
 }

@@ -4,6 +4,8 @@
 #include "collections/certificate.h"
 #include "collections/shape.h"
 
+#include <mosaik/evidence.h>
+
 static const struct mk_surface_spec specs[] = {
     {.kind = MK_SURFACE_MAP, .name = "map", .key = &mk_text_type, .value = &mk_blob_type},
     {.kind = MK_SURFACE_STREAM, .name = "stream", .value = &mk_u64_type, .retain_commits = 3},
@@ -122,4 +124,42 @@ void fuzz_make_memory(struct fuzz_random *r, struct mk_buf *out)
     mk_reader_memory_encode(m, out);
     mk_reader_memory_free(m);
     mk_key_done(&key);
+}
+
+/* What a machine remembers of those it cites, in its snapshot. */
+bool fuzz_book(const uint8_t *p, size_t n)
+{
+    struct mk_evidence_book book = {0};
+    struct mk_buf again = {0};
+    int rv = mk_evidence_book_restore(&book, MK_BYTES(p, n), NULL);
+
+    FUZZ_CHECK(rv == 0 || rv == MK_EMALFORMED);
+    if (rv == 0) {
+        mk_evidence_book_snapshot(&book, &again);
+        FUZZ_CHECK(mk_bytes_eq(mk_buf_bytes(&again), MK_BYTES(p, n)));
+    }
+    mk_buf_done(&again);
+    mk_evidence_book_done(&book);
+    return rv == 0;
+}
+
+void fuzz_make_book(struct fuzz_random *r, struct mk_buf *out)
+{
+    struct mk_peer peer = {{(uint8_t)fuzz_u64(r)}};
+    uint64_t n = fuzz_below(r, 4);
+
+    mk_put_varint(out, n);
+    for (uint64_t i = 0; i < n; i++) {
+        struct mk_roster roster = {
+            .deployment = {{(uint8_t)(i + 1)}}, .epoch = 1, .peers = {&peer, 1}};
+        struct mk_reader_memory *m = mk_reader_memory_new(&roster);
+        struct mk_buf one = {0};
+
+        mk_reader_memory_encode(m, &one);
+        mk_buf_put(out, roster.deployment.b, sizeof roster.deployment.b);
+        mk_put_varint(out, one.n);
+        mk_buf_put(out, one.p, one.n);
+        mk_buf_done(&one);
+        mk_reader_memory_free(m);
+    }
 }

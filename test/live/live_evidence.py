@@ -16,10 +16,9 @@ import subprocess
 import sys
 import tempfile
 import threading
-import traceback
 
 sys.dont_write_bytecode = True
-from live_kills import PROGRAM, ask, note, on_term, run, until
+from live_bed import PROGRAM, ask, note, on_term, play, run, until
 
 FEEDS, MEMBERS = 3, 3
 
@@ -222,34 +221,26 @@ def another_history(bed):
     assert e['unresolved']['pointer']['clock'] == 1, e
 
 
-def main():
-    signal.signal(signal.SIGTERM, on_term)
-    cases = (medians, killed, followed, live, another_history)
-    failed = 0
+def with_logs(bed, cases):
+    """The cases; of the nodes' logs the ends, where one failed."""
     print(f'1..{len(cases)}', flush=True)
-    with tempfile.TemporaryDirectory(prefix='coalition-live-') as folder:
-        bed = Bed(folder)
-        try:
-            for node in bed.feeds + bed.members:
-                node.start('--found')
-            bed.follow()
-            for number, case in enumerate(cases, 1):
-                try:
-                    case(bed)
-                    verdict = 'ok'
-                except Exception:  # reported, and the others go on
-                    verdict, failed = 'not ok', failed + 1
-                    for line in traceback.format_exc().splitlines():
-                        note(line)
-                print(f'{verdict} {number} - {case.__doc__}', flush=True)
-            if failed:
-                for node in bed.feeds + bed.members:
-                    with open(node.log.name, encoding='utf-8') as f:
-                        for line in f.read().splitlines()[-8:]:
-                            note(f'{node.name}: {line}')
-        finally:
-            bed.stop()
-    sys.exit(1 if failed else 0)
+    failed = play(cases, bed)
+    if failed:
+        for node in bed.feeds + bed.members:
+            with open(node.log.name, encoding='utf-8') as f:
+                for line in f.read().splitlines()[-8:]:
+                    note(f'{node.name}: {line}')
+    return failed
 
 
-main()
+signal.signal(signal.SIGTERM, on_term)
+with tempfile.TemporaryDirectory(prefix='coalition-live-') as folder:
+    bed = Bed(folder)
+    try:
+        for node in bed.feeds + bed.members:
+            node.start('--found')
+        bed.follow()
+        failed = with_logs(bed, (medians, killed, followed, live, another_history))
+    finally:
+        bed.stop()
+sys.exit(1 if failed else 0)
