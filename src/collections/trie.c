@@ -26,68 +26,9 @@
  * single leaf (then that one is shown), nothing (then the proof starts from
  * ZERO). Since leaf and node have different tags, and a real trie has one node
  * at each place, no second set of siblings adds up to the same root. */
-#include "collections/trie.h"
-
-#include "base/assert.h"
-#include "collections/cells.h"
+#include "collections/trie_int.h"
 
 #include <string.h>
-
-#define DEPTH_MAX 256u /* bits of H(key) */
-
-struct mk_trie_node {
-    uint32_t refs;
-    uint16_t bit;    /* branch: where its children part; leaf: DEPTH_MAX */
-    uint16_t hashed; /* branch: bits 0 and 1: hash[0], hash[1] are valid */
-};
-
-struct hashes {
-    struct mk_id v[2]; /* root of what lies below child[i], seen from depth bit + 1 */
-};
-
-struct branch {
-    struct mk_trie_node node;
-    struct mk_trie_node *child[2];
-    struct hashes *hash;
-};
-
-_Static_assert(sizeof(struct branch) % 32 == 0, "branches lie in cells");
-
-struct mk_trie_pool {
-    size_t refs; /* forks */
-    struct mk_cells branches, hashes;
-};
-
-struct leaf {
-    struct mk_trie_node node;
-    struct mk_id path; /* H(key) */
-    uint32_t n_key;
-    uint32_t n_value;
-    uint8_t bytes[]; /* key, value */
-};
-
-static bool is_leaf(const struct mk_trie_node *n)
-{
-    return n->bit == DEPTH_MAX;
-}
-
-static struct branch *as_branch(const struct mk_trie_node *n)
-{
-    MK_ASSERT(!is_leaf(n));
-    return mk_container_of(n, struct branch, node);
-}
-
-static struct leaf *as_leaf(const struct mk_trie_node *n)
-{
-    MK_ASSERT(is_leaf(n));
-    return mk_container_of(n, struct leaf, node);
-}
-
-static unsigned bit_at(const struct mk_id *path, unsigned bit)
-{
-    MK_ASSERT(bit < DEPTH_MAX);
-    return path->b[bit / 8] >> (7 - bit % 8) & 1u;
-}
 
 /* The first bit in which two paths differ; DEPTH_MAX when they are equal. */
 static unsigned first_difference(const struct mk_id *a, const struct mk_id *b)
@@ -104,11 +45,6 @@ static unsigned first_difference(const struct mk_id *a, const struct mk_id *b)
 static struct mk_bytes leaf_key(const struct leaf *l)
 {
     return MK_BYTES(l->bytes, l->n_key);
-}
-
-static struct mk_bytes leaf_value(const struct leaf *l)
-{
-    return MK_BYTES(l->bytes + l->n_key, l->n_value);
 }
 
 static struct mk_trie_node *leaf_new(const struct mk_id *path, struct mk_bytes key,
@@ -349,94 +285,6 @@ bool mk_trie_remove(struct mk_trie *t, struct mk_bytes key)
     return true;
 }
 
-/* --- hashes --------------------------------------------------------------------- */
-
-static struct mk_id hash_tagged(const char tag[5], const struct mk_id *a, const struct mk_id *b)
-{
-    uint8_t x[5 + 2 * sizeof a->b];
-
-    memcpy(x, tag, 5);
-    memcpy(x + 5, a->b, sizeof a->b);
-    memcpy(x + 5 + sizeof a->b, b->b, sizeof b->b);
-    return mk_hash(MK_BYTES(x, sizeof x));
-}
-
-static struct mk_id hash_node(const struct mk_id *zero_side, const struct mk_id *one_side)
-{
-    return hash_tagged("node|", zero_side, one_side);
-}
-
-/* The root of the level above, when `below` stands on the side that `path` takes there. */
-static struct mk_id hash_up(const struct mk_id *path, unsigned depth, const struct mk_id *below,
-                            const struct mk_id *beside)
-{
-    return bit_at(path, depth) == 0 ? hash_node(below, beside) : hash_node(beside, below);
-}
-
-static const struct leaf *any_leaf(const struct mk_trie_node *n)
-{
-    while (!is_leaf(n))
-        n = as_branch(n)->child[0];
-    return as_leaf(n);
-}
-
-static struct mk_id root_of(const struct mk_trie_node *n, unsigned depth,
-                            const struct mk_id **ret_path);
-
-/* ret_path: as root_of()'s. */
-static const struct mk_id *child_hash(struct branch *b, unsigned side,
-                                      const struct mk_id **ret_path)
-{
-    if ((b->node.hashed >> side & 1) == 0) {
-        b->hash->v[side] = root_of(b->child[side], b->node.bit + 1u, ret_path);
-        b->node.hashed |= (uint16_t)(1u << side);
-    }
-    return &b->hash->v[side];
-}
-
-/* The root of what lies below n, seen from `depth`. A single leaf has no depth. The path of a
- * leaf that was met on the way goes to *ret_path. */
-static struct mk_id root_of(const struct mk_trie_node *n, unsigned depth,
-                            const struct mk_id **ret_path)
-{
-    const struct mk_id *path = NULL, *zero_side, *one_side;
-    struct branch *b;
-    struct mk_id h;
-
-    if (is_leaf(n)) {
-        const struct leaf *l = as_leaf(n);
-
-        h = mk_hash(leaf_value(l));
-        *ret_path = &l->path;
-        return hash_tagged("leaf|", &l->path, &h);
-    }
-    b = as_branch(n);
-    MK_ASSERT(depth <= n->bit);
-    zero_side = child_hash(b, 0, &path);
-    one_side = child_hash(b, 1, &path);
-    h = hash_node(zero_side, one_side);
-    if (path == NULL && depth < n->bit)
-        path = &any_leaf(n)->path;
-    for (unsigned d = n->bit; d > depth; d--)
-        h = hash_up(path, d - 1, &h, &MK_ZERO_ID);
-    if (path != NULL)
-        *ret_path = path;
-    return h;
-}
-
-struct mk_id mk_trie_root(struct mk_trie *t)
-{
-    const struct mk_id *path;
-
-    if (t->root == NULL)
-        return MK_ZERO_ID;
-    if (!t->hashed) {
-        t->hash = root_of(t->root, 0, &path);
-        t->hashed = true;
-    }
-    return t->hash;
-}
-
 /* --- order ----------------------------------------------------------------------- */
 
 bool mk_trie_next(const struct mk_trie *t, struct mk_id *cursor, struct mk_bytes *ret_key,
@@ -500,11 +348,19 @@ struct siblings {
     size_t n;
 };
 
+static struct mk_id child_hash(struct branch *b, unsigned side)
+{
+    if ((b->node.hashed >> side & 1) == 0) {
+        b->hash->v[side] = mk_trie_hash_below(b->child[side], b->node.bit + 1u);
+        b->node.hashed |= (uint16_t)(1u << side);
+    }
+    return b->hash->v[side];
+}
+
 /* Walks to the place of path; returns the leaf that stands there, NULL for none. */
 static struct leaf *walk(struct mk_trie *t, const struct mk_id *path, struct siblings *s)
 {
     struct mk_trie_node *n = t->root;
-    const struct mk_id *met;
     unsigned d;
 
     if (n == NULL)
@@ -517,14 +373,14 @@ static struct leaf *walk(struct mk_trie *t, const struct mk_id *path, struct sib
         if (d < n->bit) { /* the key would part from a run: it stands alone there */
             while (s->n < d)
                 s->v[s->n++] = MK_ZERO_ID;
-            s->v[s->n] = root_of(n, (unsigned)s->n + 1, &met);
+            s->v[s->n] = mk_trie_hash_below(n, (unsigned)s->n + 1);
             s->n++;
             return NULL;
         }
         while (s->n < n->bit)
             s->v[s->n++] = MK_ZERO_ID;
         side = bit_at(path, n->bit);
-        s->v[s->n++] = *child_hash(b, !side, &met);
+        s->v[s->n++] = child_hash(b, !side);
         n = b->child[side];
     }
     return as_leaf(n);
@@ -545,6 +401,28 @@ void mk_trie_prove(struct mk_trie *t, struct mk_map_proof *ret, struct mk_bytes 
         ret->other.v.key = l->path;
         ret->other.v.value = mk_hash(leaf_value(l));
     }
+}
+
+static struct mk_id hash_tagged(const char tag[5], const struct mk_id *a, const struct mk_id *b)
+{
+    uint8_t x[5 + 2 * sizeof a->b];
+
+    memcpy(x, tag, 5);
+    memcpy(x + 5, a->b, sizeof a->b);
+    memcpy(x + 5 + sizeof a->b, b->b, sizeof b->b);
+    return mk_hash(MK_BYTES(x, sizeof x));
+}
+
+static struct mk_id hash_node(const struct mk_id *zero_side, const struct mk_id *one_side)
+{
+    return hash_tagged("node|", zero_side, one_side);
+}
+
+/* The root of the level above, when `below` stands on the side that `path` takes there. */
+static struct mk_id hash_up(const struct mk_id *path, unsigned depth, const struct mk_id *below,
+                            const struct mk_id *beside)
+{
+    return bit_at(path, depth) == 0 ? hash_node(below, beside) : hash_node(beside, below);
 }
 
 int mk_map_proof_check(const struct mk_id *root, struct mk_bytes key, const struct mk_bytes *value,

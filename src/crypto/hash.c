@@ -7,6 +7,7 @@
 #include <mosaik/id.h>
 
 #include "base/assert.h"
+#include "crypto/hashes.h"
 #include "crypto/shorthash.h"
 
 #include <blake3.h>
@@ -15,6 +16,8 @@
 #include <string.h>
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "words leave as they lie");
+_Static_assert(MK_HASH_EACH_MAX <= BLAKE3_CHUNK_LEN, "one chunk each");
+_Static_assert(sizeof(struct mk_id) == BLAKE3_OUT_LEN, "outputs lie side by side");
 _Static_assert(sizeof(blake3_hasher) <= sizeof(struct mk_hasher), "the hasher must fit");
 _Static_assert(_Alignof(blake3_hasher) <= _Alignof(struct mk_hasher), "and be aligned");
 
@@ -85,6 +88,32 @@ struct mk_id mk_hash(struct mk_bytes x)
     mk_hasher_init(&h);
     mk_hasher_put(&h, x.p, x.n);
     return mk_hasher_end(&h);
+}
+
+/* The library takes several inputs in step as long as all have whole blocks; what is left of each
+ * ends by itself. */
+void mk_hash_each(struct mk_id *ret, const uint8_t *const *inputs, size_t n, size_t len)
+{
+    size_t whole = len / BLAKE3_BLOCK_LEN, rest = len % BLAKE3_BLOCK_LEN;
+    uint8_t ends = rest == 0 ? CHUNK_END | ROOT : 0;
+
+    MK_ASSERT(len <= MK_HASH_EACH_MAX);
+    if (whole == 0) {
+        for (size_t i = 0; i < n; i++)
+            ret[i] = hash_chunk(inputs[i], len);
+        return;
+    }
+    blake3_hash_many(inputs, n, whole, IV, /* counter= */ 0, /* increment_counter= */ false,
+                     /* flags= */ 0, CHUNK_START, ends, ret[0].b);
+    for (size_t i = 0; i < n && rest > 0; i++) {
+        uint8_t last[BLAKE3_BLOCK_LEN] = {0};
+        uint32_t cv[8];
+
+        memcpy(cv, ret[i].b, sizeof cv);
+        memcpy(last, inputs[i] + whole * BLAKE3_BLOCK_LEN, rest);
+        blake3_compress_in_place(cv, last, (uint8_t)rest, /* counter= */ 0, CHUNK_END | ROOT);
+        memcpy(ret[i].b, cv, sizeof cv);
+    }
 }
 
 struct mk_id mk_hash_many(const struct mk_bytes *parts, size_t n)

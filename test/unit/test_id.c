@@ -1,6 +1,8 @@
 /* id(), derive, hash_many: the values of the specification's vectors. */
 #include "unit.h"
 
+#include "crypto/hashes.h"
+
 static void test_id_of_text(void **state)
 {
     static const char *const cases[][2] = {
@@ -94,6 +96,33 @@ static void test_hash_lengths(void **state)
     }
 }
 
+/* Several at a time give what each gives alone: all lengths, all remainders of the widest step. */
+static void test_hash_each(void **state)
+{
+    static uint8_t bytes[40][MK_HASH_EACH_MAX];
+    const uint8_t *inputs[40];
+    struct mk_id each[41];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof bytes; i++)
+        bytes[i / MK_HASH_EACH_MAX][i % MK_HASH_EACH_MAX] = (uint8_t)(i * 7 + i / 251);
+    for (unsigned i = 0; i < 40; i++)
+        inputs[i] = bytes[i];
+    for (size_t len = 0; len <= MK_HASH_EACH_MAX; len++) {
+        size_t n = 1 + len % 40;
+
+        memset(each, 0x5a, sizeof each);
+        mk_hash_each(each, inputs, n, len);
+        for (size_t i = 0; i < n; i++) {
+            struct mk_id alone = mk_hash(MK_BYTES(inputs[i], len));
+
+            assert_memory_equal(each[i].b, alone.b, sizeof alone.b);
+        }
+        assert_int_equal(each[n].b[0], 0x5a);
+    }
+    mk_hash_each(each, inputs, 0, 69);
+}
+
 static void test_text(void **state)
 {
     struct mk_id id = unit_id("83612FF2930a210370bbef474e257e8757006bb4b9450ebe009787663512a065");
@@ -115,7 +144,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_id_of_text),   cmocka_unit_test(test_derive),
         cmocka_unit_test(test_hash_many),    cmocka_unit_test(test_hasher),
-        cmocka_unit_test(test_hash_lengths), cmocka_unit_test(test_text),
+        cmocka_unit_test(test_hash_lengths), cmocka_unit_test(test_hash_each),
+        cmocka_unit_test(test_text),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

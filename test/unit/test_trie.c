@@ -192,6 +192,101 @@ static void test_model(void **state)
         run_model(seed);
 }
 
+/* --- many changes between two roots ------------------------------------------------------- */
+
+#define MANY 6000u
+
+struct known {
+    struct mk_id path, value;
+};
+
+static int by_known(const void *a, const void *b)
+{
+    return mk_id_cmp(&((const struct known *)a)->path, &((const struct known *)b)->path);
+}
+
+static struct mk_id known_root(const struct known *v, size_t n, unsigned depth)
+{
+    size_t zeros = 0;
+
+    if (n == 0)
+        return MK_ZERO_ID;
+    if (n == 1)
+        return tagged("leaf|", v->path, v->value);
+    while (zeros < n && (v[zeros].path.b[depth / 8] >> (7 - depth % 8) & 1) == 0)
+        zeros++;
+    return tagged("node|", known_root(v, zeros, depth + 1),
+                  known_root(v + zeros, n - zeros, depth + 1));
+}
+
+/* lengths[k] < 0: key k is not there. Values: key k at version versions[k], that long. */
+static struct mk_id many_root(const int *lengths, const unsigned *versions)
+{
+    static struct known v[MANY];
+    static uint8_t value[1200];
+    size_t n = 0;
+
+    for (unsigned k = 0; k < MANY; k++) {
+        if (lengths[k] < 0)
+            continue;
+        memset(value, (int)(versions[k] & 0xff), sizeof value);
+        v[n++] = (struct known){mk_hash(MK_BYTES(&k, sizeof k)),
+                                mk_hash(MK_BYTES(value, (size_t)lengths[k]))};
+    }
+    qsort(v, n, sizeof v[0], by_known);
+    return known_root(v, n, 0);
+}
+
+static void assert_root(struct mk_trie *t, struct mk_id wanted)
+{
+    struct mk_id root = mk_trie_root(t);
+
+    assert_memory_equal(root.b, wanted.b, sizeof root.b);
+}
+
+/* Roots of a map that changed in thousands of places, in some, in one; of all lengths of values,
+ * while forks share its nodes. */
+static void test_many(void **state)
+{
+    static const unsigned batches[] = {6000, 1, 2000, 15, 16, 17, 300, 4000, 2, 65};
+    static int lengths[MANY];
+    static unsigned versions[MANY];
+    static uint8_t value[1200];
+    struct mk_trie t = {0}, fork = {0};
+    struct mk_id forked = MK_ZERO_ID;
+    uint64_t x = 1;
+
+    (void)state;
+    for (unsigned k = 0; k < MANY; k++)
+        lengths[k] = -1;
+    for (unsigned b = 0; b < sizeof batches / sizeof batches[0]; b++) {
+        for (unsigned i = 0; i < batches[b]; i++) {
+            unsigned k;
+
+            x = x * 6364136223846793005u + 1442695040888963407u;
+            k = b == 0 ? i : (unsigned)(x >> 33) % MANY;
+            lengths[k] = (x >> 20 & 7) == 0 ? -1 : (int)((x >> 24) % 3 == 0 ? x >> 40 & 1023 : 128);
+            if ((x >> 44 & 255) == 0)
+                lengths[k] = 1100;
+            versions[k] = (unsigned)(x >> 50);
+            memset(value, (int)(versions[k] & 0xff), sizeof value);
+            if (lengths[k] < 0)
+                mk_trie_remove(&t, MK_BYTES(&k, sizeof k));
+            else
+                mk_trie_set(&t, MK_BYTES(&k, sizeof k), MK_BYTES(value, (size_t)lengths[k]));
+            if (i == batches[b] / 2) { /* forked with hashes that are not there yet */
+                mk_trie_done(&fork);
+                mk_trie_fork(&fork, &t);
+                forked = many_root(lengths, versions);
+            }
+        }
+        assert_root(&t, many_root(lengths, versions));
+        assert_root(&fork, forked);
+    }
+    mk_trie_done(&fork);
+    mk_trie_done(&t);
+}
+
 static void test_get(void **state)
 {
     struct mk_trie t = {0};
@@ -350,9 +445,13 @@ static void test_proof_too_deep(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_vectors), cmocka_unit_test(test_model),
-        cmocka_unit_test(test_get),     cmocka_unit_test(test_history_independent),
-        cmocka_unit_test(test_proofs),  cmocka_unit_test(test_proof_too_deep),
+        cmocka_unit_test(test_vectors),
+        cmocka_unit_test(test_model),
+        cmocka_unit_test(test_many),
+        cmocka_unit_test(test_get),
+        cmocka_unit_test(test_history_independent),
+        cmocka_unit_test(test_proofs),
+        cmocka_unit_test(test_proof_too_deep),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
