@@ -4,6 +4,7 @@
 #define GROUP_SERVE_INT_H
 
 #include "base/list.h"
+#include "collections/trie.h"
 #include "group/serve.h"
 
 /* A map as a marked entry left it, until the certificate of that head comes. */
@@ -42,13 +43,13 @@ struct mk_serve_reader {
     struct mk_conv *conv;
     unsigned surface;
     enum mk_reader_state state;
-    struct mk_from from; /* where it wants to begin, or to begin again */
-    bool blocked;        /* no credit: writable() comes */
-    uint64_t epoch;      /* the newest it knows */
-    uint64_t next;       /* commit to be sent next */
-    struct mk_trie snap; /* SNAPSHOT: what is sent, from which index on */
-    struct mk_id snap_cursor;
-    bool any_sent; /* a certificate went out: */
+    struct mk_from from;          /* where it wants to begin, or to begin again */
+    bool blocked;                 /* no credit: writable() comes */
+    uint64_t epoch;               /* the newest it knows */
+    uint64_t next;                /* commit to be sent next */
+    struct mk_trie snap;          /* SNAPSHOT: what is sent, from which index on */
+    struct mk_trie_walk *snap_at; /* what comes next of it */
+    bool any_sent;                /* a certificate went out: */
     uint64_t sent_index, sent_ms;
     struct mk_asked asked[MK_SERVE_LOOKUPS_MAX];
     unsigned n_asked;

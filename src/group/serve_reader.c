@@ -45,6 +45,13 @@ static size_t send_message(struct mk_serve_reader *r, const struct mk_surface_me
     return 0;
 }
 
+static void snap_done(struct mk_serve_reader *r)
+{
+    mk_trie_done(&r->snap);
+    mk_free(r->snap_at);
+    r->snap_at = NULL;
+}
+
 void mk_serve_reader_free(struct mk_serve_reader *r)
 {
     struct mk_serve *s = r->serve;
@@ -53,7 +60,7 @@ void mk_serve_reader_free(struct mk_serve_reader *r)
     s->n_readers--;
     for (unsigned i = 0; i < r->n_asked; i++)
         mk_free(r->asked[i].key);
-    mk_trie_done(&r->snap);
+    snap_done(r);
     mk_arena_done(&r->tickets_mem);
     if (--s->v[r->surface].n_readers == 0)
         mk_serve_end(s, r->surface);
@@ -63,7 +70,7 @@ void mk_serve_reader_free(struct mk_serve_reader *r)
 
 void mk_serve_reader_restart(struct mk_serve_reader *r)
 {
-    mk_trie_done(&r->snap);
+    snap_done(r);
     if (r->state == MK_READER_FOLLOWS && r->from.tag != mk_from_Lookups) {
         r->from.tag = mk_from_After;
         r->from.u.after.index = r->next - 1;
@@ -137,8 +144,9 @@ static size_t step_start(struct mk_serve_reader *r, const struct mk_surface *s)
     r->state = MK_READER_FOLLOWS;
     if (mk_surface_keyed(s->spec->kind) && !m.u.welcome.follows) {
         r->state = MK_READER_SNAPSHOT;
-        r->snap_cursor = MK_ZERO_ID;
         mk_trie_fork(&r->snap, &v->map);
+        r->snap_at = mk_alloc(sizeof *r->snap_at);
+        mk_trie_walk_begin(r->snap_at, &r->snap);
         r->serve->stats.snapshots_sent++;
         m = (struct mk_surface_message){
             .tag = mk_surface_message_SnapBegin,
@@ -155,11 +163,11 @@ static size_t step_snapshot(struct mk_serve_reader *r)
 {
     struct mk_snap_item items[MESSAGE_ITEMS];
     struct mk_surface_message m = {.tag = mk_surface_message_SnapItems};
-    struct mk_id cursor = r->snap_cursor;
+    struct mk_trie_walk at = *r->snap_at;
     size_t n = 0, bytes = 0, sent;
 
     while (n < MESSAGE_ITEMS && bytes < MESSAGE_BYTES &&
-           mk_trie_next(&r->snap, &cursor, &items[n].key, &items[n].value)) {
+           mk_trie_walk_next(&at, &items[n].key, &items[n].value)) {
         bytes += items[n].key.n + items[n].value.n;
         n++;
     }
@@ -172,9 +180,9 @@ static size_t step_snapshot(struct mk_serve_reader *r)
     sent = send_message(r, &m);
     if (sent == 0)
         return 0;
-    r->snap_cursor = cursor;
+    *r->snap_at = at;
     if (n == 0) {
-        mk_trie_done(&r->snap);
+        snap_done(r);
         r->state = MK_READER_FOLLOWS;
     }
     return sent;
