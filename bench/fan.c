@@ -335,8 +335,11 @@ static void prod_turn_paced(double rate)
         nanosleep(&rest, NULL); /* tidy: ok, paced as the peer's client is */
         return;
     }
-    send_stamped();
-    sent++;
+    for (unsigned i = 0; i < BURST && due <= now; i++) {
+        send_stamped();
+        sent++;
+        due = begun + (uint64_t)((double)sent * 1e9 / rate);
+    }
     mk_loop_turn(prod.env, 0);
 }
 
