@@ -158,12 +158,16 @@ struct coa_attest {
     size_t n_published;
 };
 
+#define COA_TAGS_MAX 32u
+
 struct coa_node_file {
     struct mk_str key, listen, dir;
     struct mk_str http;           /* p NULL: no admin interface */
     struct mk_str advertise;      /* "host:port" that others dial; p NULL: what listen says */
     const struct mk_str *tickets; /* paths of tickets to show */
     size_t n_tickets;
+    const struct mk_str *tags; /* words that its entry shows */
+    size_t n_tags;
     struct coa_contacts peers;
     const struct coa_node_component *components;
     size_t n_components;

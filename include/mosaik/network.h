@@ -24,6 +24,8 @@ struct mk_network;
 struct mk_bond;
 struct mk_issuer_book;
 
+#define MK_NETWORK_TAGS_MAX 32u
+
 struct mk_network_options {
     const struct mk_key *key;     /* borrowed; NULL: a fresh one, forgotten at the end */
     const struct mk_id *universe; /* NULL: MK_UNIVERSE */
@@ -34,6 +36,8 @@ struct mk_network_options {
     const struct mk_bytes *tickets; /* shown wherever we bind, and in our entry; copied. Others take
                                      * their place with mk_network_renew() */
     size_t n_tickets;
+    const struct mk_str *tags; /* words that our entry shows: "gpu", "eu-west"; copied */
+    size_t n_tags;             /* at most MK_NETWORK_TAGS_MAX */
     const struct mk_witness_options *witness; /* quotes (witness.h); NULL: none shown or judged */
     bool vouched;                             /* simulated world only */
 };
@@ -50,6 +54,30 @@ uint16_t mk_network_port(const struct mk_network *n); /* listened on; 0 when not
  * docs/cli.md. Who listens answers `coalition status --node` with it. */
 void mk_network_status(struct mk_network *n, struct mk_buf *json);
 int mk_network_hint(struct mk_network *n, struct mk_str hint, struct mk_fault *reterr);
+
+/* --- what peers say of themselves ---------------------------------------------------------- */
+/* A signed entry each, spread by gossip: addresses, tags, surfaces, deployments, tickets. A tag is
+ * the id of a word (identity.md, "Ids of texts"): mk_id_of_text(). It is what the peer claims; who
+ * must not lie about it needs a ticket. An agent that dials only has an entry when it has tags. */
+
+/** Shows these words from now on instead (copied). MK_ELIMIT. */
+int mk_network_tag(struct mk_network *n, const struct mk_str *tags, size_t n_tags);
+/** Does the peer's fresh entry, as far as it is known here, show this tag? */
+bool mk_network_tagged(struct mk_network *n, const struct mk_peer *peer, const struct mk_id *tag);
+/** Peers whose fresh entry is known, without us. */
+size_t mk_network_peers(struct mk_network *n);
+/** An entry (pc(PeerEntry)) that came by another way than gossip. 0: news; MK_EEXISTS: this one, or
+ * a newer one, is known; MK_EREFUSED: expired, from the future, no place; MK_EINVALID: of another
+ * universe; MK_EMALFORMED, MK_ELIMIT, MK_ESIGNATURE. Whatever was judged by tags is judged again.
+ */
+int mk_network_feed(struct mk_network *n, struct mk_bytes entry, struct mk_fault *reterr);
+/** Our own entry, for that; lent until the loop is entered again. MK_ENOTFOUND: there is none. */
+int mk_network_entry(struct mk_network *n, struct mk_bytes *ret);
+/** Compares with one peer, "<peer hex>@host:port", what each knows: after 0 both hold the entries,
+ * Deployments and lists of both. Blocks. MK_EUNREACHABLE: nobody answered, another peer did, or it
+ * is of another universe; MK_EREFUSED: it would not talk; reterr says which. */
+int mk_network_sync_wait(struct mk_network *n, struct mk_str peer, uint32_t timeout_ms,
+                         struct mk_fault *reterr);
 
 /** The issuers this agent knows: their rosters are put there by who may say so (a file:
  * coa_know_issuers() in <coalition/bind.h>), their lists of revoked tickets come by discovery.

@@ -63,6 +63,8 @@ struct mk_node_options {
     size_t n_hints;
     const struct mk_bytes *tickets;
     size_t n_tickets;
+    const struct mk_str *tags; /* words that its entry shows; copied */
+    size_t n_tags;
     const struct mk_witness_options *witness; /* quotes (witness.h); NULL: none */
     bool vouched;                             /* simulated world only */
     const char *http; /* "host:port" of /metrics, /livez, /readyz, /status; NULL: none */

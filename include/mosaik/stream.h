@@ -48,6 +48,18 @@ struct mk_stream_rule {
                    char reason[256]);
 };
 
+/** A rule by tags: the other side's entry must show each of them. Who is tagged, or loses a tag, is
+ * judged again at once when its entry comes. Ids are those of words, mk_id_of_text(). */
+struct mk_tag_rule {
+    struct mk_stream_rule rule; /* &r.rule is what the options take */
+    struct mk_network *network; /* private from here on */
+    const struct mk_id *tags;
+    size_t n_tags;
+};
+/** tags borrowed for as long as the rule is in use. */
+void mk_tag_rule_init(struct mk_tag_rule *r, struct mk_network *n, const struct mk_id *tags,
+                      size_t n_tags);
+
 /* --- producers --------------------------------------------------------------------------- */
 
 enum mk_slow { MK_SLOW_CLOSE /* with MK_CLOSE_SLOW */, MK_SLOW_DROP /* and tell which */ };

@@ -12,7 +12,8 @@
  * for, started and stopped as often as wanted. Nothing polls: each object says when it
  * changed, and the tree is looked at once in that turn of the loop, however much changed.
  *
- * Two sorts of leaves. A *level* holds or does not: online, reaches, subscribed, tagged, a
+ * Two sorts of leaves. A *level* holds or does not: online, reaches, subscribed, tagged,
+ * offered, a
  * window. An *event* (updated, appended, received) is latched from mk_when_start() or the
  * beginning of mk_when_wait() on, and let go again when the whole condition was met: then
  * it waits for the next one.
@@ -104,9 +105,11 @@ struct mk_when *mk_when_gather_window(struct mk_gather *g, const struct mk_when_
 struct mk_when *mk_when_subscribed(struct mk_producer *p, unsigned n,
                                    bool (*pred)(const struct mk_subscriber_stats *s, void *arg),
                                    void *arg);
+/** At least n other peers are known whose entry shows this tag (mk_id_of_text() of the word). */
+struct mk_when *mk_when_tagged(struct mk_network *net, const struct mk_id *tag, unsigned n);
 /** At least n other peers are known whose entry names this id: a surface that they serve, or a
  * deployment. */
-struct mk_when *mk_when_tagged(struct mk_network *net, const struct mk_id *id, unsigned n);
+struct mk_when *mk_when_offered(struct mk_network *net, const struct mk_id *id, unsigned n);
 struct mk_when *mk_when_founded(struct mk_host *h); /* it leads, or follows a leader */
 struct mk_when *mk_when_leads(struct mk_host *h);
 /** This member's own surface is at that version or beyond. */

@@ -75,20 +75,23 @@ class Agent:
 
     key: the secret key (new_key()), or None for a fresh one that is forgotten at the end.
     dir: where memory of what was certified is kept, None: nowhere. listen: "host:port" where
-    others may dial. hints: "<peer>@host:port". tickets: shown wherever it binds. components:
-    it may run members of committees (key, listen and dir are then needed).
+    others may dial. hints: "<peer>@host:port". tickets: shown wherever it binds. tags: words that
+    others see in its entry. components: it may run members of committees (key, listen and dir are then needed).
 
     Nothing happens on the network but in calls that wait, and in run(). Use it with `with`.
     """
 
     def __init__(self, *, key: Optional[bytes] = None, dir: Optional[str] = None,
                  listen: Optional[str] = None, hints: Sequence[str] = (),
-                 tickets: Sequence[bytes] = (), components: bool = False) -> None:
+                 tickets: Sequence[bytes] = (), tags: Sequence[str] = (),
+                 components: bool = False) -> None:
         self._parts: list[Any] = []  # what hangs on it, closed in reverse order
         shown = blobs(tickets)
         self.handle: Optional[int] = handle(
             library.agent_open, OUT, text(dir), None if key is None else _key(key), text(listen),
             texts(hints), len(hints), shown, len(tickets), components)
+        if tags:
+            self.tag(*tags)
 
     def __enter__(self) -> Agent:
         return self
@@ -120,6 +123,23 @@ class Agent:
         """Shows these tickets in the place of all that were shown, to whoever is linked at once:
         what the old ones admitted to goes on without a gap, as far as the new ones suffice."""
         check(library.agent_renew, self.handle, blobs(tickets), len(tickets))
+
+    def tag(self, *tags: str) -> None:
+        """Shows these words in its entry from now on; others see them when it comes to them."""
+        check(library.agent_tag, self.handle, texts(tags), len(tags))
+
+    def tagged(self, peer: str, tag: str) -> bool:
+        """Whether a peer's entry, as far as it is known here, shows this tag."""
+        return bool(library.agent_tagged(self.handle, peer.encode(), id_of(tag).encode()))
+
+    @property
+    def peers(self) -> int:
+        """How many other peers are known."""
+        return int(library.agent_peers(self.handle))
+
+    def sync(self, address: str, timeout: float = 10) -> None:
+        """Compares with "<peer>@host:port" what each knows of others: then both know both."""
+        check(library.agent_sync, self.handle, address.encode(), milliseconds(timeout))
 
     def run(self, seconds: float) -> None:
         """Lets the network happen for so long."""

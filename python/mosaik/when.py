@@ -16,7 +16,7 @@ from .streams import Consumer, Feed, Producer
 from .values import decode
 
 __all__ = ['Condition', 'all', 'any', 'bound', 'online', 'updated', 'reaches', 'subscribed',
-           'tagged', 'appended', 'window', 'consuming']
+           'tagged', 'offered', 'appended', 'window', 'consuming']
 
 Filter = Callable[[Any], bool]
 
@@ -105,8 +105,13 @@ def consuming(c: Consumer) -> Condition:
 
 
 def tagged(agent: Agent, name: str, n: int = 1) -> Condition:
-    """At least n peers are known whose entry names this surface or deployment."""
+    """At least n other peers are known whose entry shows this tag."""
     return Condition(agent, library.when_tagged(agent.handle, id_of(name).encode(), n))
+
+
+def offered(agent: Agent, name: str, n: int = 1) -> Condition:
+    """At least n other peers are known whose entry names this surface or deployment."""
+    return Condition(agent, library.when_offered(agent.handle, id_of(name).encode(), n))
 
 
 def _filter(source: Union[Feed, Consumer], accept: Optional[Filter]) -> Any:

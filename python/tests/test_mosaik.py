@@ -228,6 +228,31 @@ class Shelf(unittest.TestCase):
             never.wait(0.1)
 
 
+class Tags(unittest.TestCase):
+    def test_tags_and_sync(self):
+        key, address = mosaik.new_key(), f'127.0.0.1:{free_ports(1)[0]}'
+        peer, over = mosaik.peer_of(key), threading.Event()
+
+        def serve():
+            with mosaik.Agent(key=key, listen=address, tags=['gpu']) as agent:
+                while not over.is_set():
+                    agent.run(0.05)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        self.addCleanup(thread.join)
+        self.addCleanup(over.set)
+        with mosaik.Agent(tags=['cpu']) as agent:
+            self.assertFalse(agent.tagged(peer, 'gpu'))
+            agent.sync(f'{peer}@{address}', 20)
+            when.tagged(agent, 'gpu').wait(10)
+            self.assertTrue(agent.tagged(peer, 'gpu'))
+            self.assertFalse(agent.tagged(peer, 'cpu'))
+            self.assertEqual(agent.peers, 1)
+            with self.assertRaisesRegex(mosaik.MosaikError, 'another peer answered'):
+                agent.sync(f'{mosaik.peer_of(mosaik.new_key())}@{address}', 2)
+
+
 class Peers(unittest.TestCase):
     def stream(self, acl):
         """(a thread that produces "prices", its peer, its address)."""

@@ -76,6 +76,28 @@ static int read_tickets(struct reader *r, const struct toml_node *n, const struc
     return 0;
 }
 
+static int read_tags(struct reader *r, const struct toml_node *n, const struct field *f, void *ret)
+{
+    struct coa_node_file *file = ret;
+    struct mk_str *v;
+    int rv;
+
+    rv = read_expect(r, n, TOML_ARRAY);
+    if (rv != 0)
+        return rv;
+    if (n->n > COA_TAGS_MAX)
+        return reader_fail(r, n->at, "at most %u tags", COA_TAGS_MAX);
+    v = mk_arena_take(r->arena, (n->n + 1) * sizeof *v);
+    for (size_t i = 0; i < n->n; i++) {
+        rv = read_text(r, &n->children[i], f, &v[i]);
+        if (rv != 0)
+            return rv;
+    }
+    file->tags = v;
+    file->n_tags = n->n;
+    return 0;
+}
+
 static const struct field node_fields[] = {
     TEXT(struct coa_node_file, "key", key, true),
     TEXT(struct coa_node_file, "listen", listen, true),
@@ -83,6 +105,7 @@ static const struct field node_fields[] = {
     TEXT(struct coa_node_file, "http", http, false),
     TEXT(struct coa_node_file, "advertise", advertise, false),
     {"tickets", read_tickets, 0, false, 1, 4096},
+    {"tags", read_tags, 0, false, 1, 128},
     {"peers", read_contacts, offsetof(struct coa_node_file, peers), false, 0, 0},
     {"components", read_components, 0, true, 0, 0},
     {"anchor", read_anchor, 0, false, 0, 0},

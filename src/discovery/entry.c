@@ -134,6 +134,10 @@ int mk_discovery_tag(struct mk_discovery *d, const struct mk_id *tags, size_t n)
 {
     if (n > MK_ENTRY_TAGS_MAX)
         return MK_ELIMIT;
+    if (n > 0)
+        d->observe_only = false; /* what it says is to be heard */
+    else if (d->n_tags == 0)
+        return 0;
     d->n_tags = entry_ids(d->tags, MK_ENTRY_TAGS_MAX, tags, n);
     d->stale_self = true;
     mk_discovery_poke(d);

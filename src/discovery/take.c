@@ -157,7 +157,7 @@ static void take_put(struct mk_discovery *d, const struct mk_record_head *head,
                      struct mk_bytes bytes, const struct mk_source *source, bool needed)
 {
     const struct mk_record *r = mk_catalog_find(&d->table, &head->key);
-    struct mk_id before = r != NULL ? r->head.tags : (struct mk_id){{0}};
+    struct mk_id before = r != NULL ? r->head.tags : mk_hash(MK_BYTES(NULL, 0));
     int rv;
 
     rv = mk_catalog_put(&d->table, head, bytes, source, mk_now(d->env), needed);

@@ -44,6 +44,11 @@ MKF int mkf_agent_open(struct mkf_agent **ret, const char *dir, const uint8_t *s
                        char *err);
 MKF void mkf_agent_close(struct mkf_agent *a); /* closes all that hangs on it */
 MKF void mkf_agent_peer(const struct mkf_agent *a, char hex[MK_ID_HEX]);
+/** The words that its entry shows from now on. */
+MKF int mkf_agent_tag(struct mkf_agent *a, const char *const *tags, size_t n, char *err);
+MKF bool mkf_agent_tagged(struct mkf_agent *a, const char *peer, const char *tag_id);
+MKF unsigned mkf_agent_peers(struct mkf_agent *a);
+MKF int mkf_agent_sync(struct mkf_agent *a, const char *address, uint32_t timeout_ms, char *err);
 MKF uint16_t mkf_agent_port(const struct mkf_agent *a);
 /** Other tickets in the place of those that were given (network.h, mk_network_renew). */
 MKF int mkf_agent_renew(struct mkf_agent *a, const struct mkf_bytes *tickets, size_t n_tickets,
@@ -177,6 +182,7 @@ MKF struct mk_when *mkf_when_updated(struct mk_collection *c);
 MKF struct mk_when *mkf_when_reaches(struct mk_collection *c, uint64_t version);
 MKF struct mk_when *mkf_when_subscribed(struct mk_producer *p, unsigned n);
 MKF struct mk_when *mkf_when_tagged(struct mkf_agent *a, const char *id, unsigned n);
+MKF struct mk_when *mkf_when_offered(struct mkf_agent *a, const char *id, unsigned n);
 MKF struct mk_when *mkf_when_appended(struct mk_feed *f,
                                       bool (*filter)(const uint8_t *p, size_t n));
 /** count 1 .. MK_WHEN_COUNT_MAX. */

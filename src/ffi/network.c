@@ -106,6 +106,39 @@ void mkf_agent_close(struct mkf_agent *a)
     mk_free(a);
 }
 
+int mkf_agent_tag(struct mkf_agent *a, const char *const *tags, size_t n, char *err)
+{
+    struct mk_str words[MK_NETWORK_TAGS_MAX];
+
+    if (n > MK_NETWORK_TAGS_MAX)
+        return mk_fault(mkf_fault(err), MK_ELIMIT, "%zu tags are more than %u", n,
+                        MK_NETWORK_TAGS_MAX);
+    for (size_t i = 0; i < n; i++)
+        words[i] = mk_str_of(tags[i]);
+    return mk_network_tag(a->net, words, n);
+}
+
+bool mkf_agent_tagged(struct mkf_agent *a, const char *peer, const char *tag_id)
+{
+    struct mk_id who, tag;
+    struct mk_peer p;
+
+    if (mk_id_unhex(&who, mk_str_of(peer)) != 0 || mk_id_unhex(&tag, mk_str_of(tag_id)) != 0)
+        return false;
+    memcpy(p.b, who.b, sizeof p.b);
+    return mk_network_tagged(a->net, &p, &tag);
+}
+
+unsigned mkf_agent_peers(struct mkf_agent *a)
+{
+    return (unsigned)mk_network_peers(a->net);
+}
+
+int mkf_agent_sync(struct mkf_agent *a, const char *address, uint32_t timeout_ms, char *err)
+{
+    return mk_network_sync_wait(a->net, mk_str_of(address), timeout_ms, mkf_fault(err));
+}
+
 void mkf_agent_peer(const struct mkf_agent *a, char hex[MK_ID_HEX])
 {
     mk_peer_hex(mk_network_peer(a->net), hex);

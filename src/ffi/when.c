@@ -47,6 +47,13 @@ struct mk_when *mkf_when_tagged(struct mkf_agent *a, const char *hex, unsigned n
     return mk_when_tagged(a->net, &id, n);
 }
 
+struct mk_when *mkf_when_offered(struct mkf_agent *a, const char *hex, unsigned n)
+{
+    struct mk_id id = mk_id_of_text(mk_str_of(hex));
+
+    return mk_when_offered(a->net, &id, n);
+}
+
 struct mk_when *mkf_when_appended(struct mk_feed *f, bool (*filter)(const uint8_t *p, size_t n))
 {
     return mk_when_appended(f, filter != NULL ? call_filter : NULL, as_argument(filter));

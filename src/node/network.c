@@ -32,6 +32,10 @@ static void records_changed(struct mk_discovery_watch *w)
     struct mk_network *n = mk_container_of(w, struct mk_network, records);
 
     mk_network_lists_changed(n);
+    if (n->tags_seen != mk_discovery_tags_seq(n->discovery)) {
+        n->tags_seen = mk_discovery_tags_seq(n->discovery);
+        mk_streams_rejudge(&n->streams);
+    }
     mk_list_each(p, &n->bonds) mk_bond_advance(mk_container_of(p, struct mk_bond, node));
     mk_signal_raise(&n->signal, NULL);
 }
@@ -136,10 +140,16 @@ static int open_discovery(struct mk_network *n, const struct mk_network_options 
         return mk_fault(reterr, rv, "cannot open discovery: %s", mk_strerror(rv));
     /* Too many or too large for an entry is no fault: bonds show them all the same. */
     rv = mk_discovery_show(n->discovery, n->wallet.v, n->wallet.n);
-    if (rv == 0 || rv == MK_ELIMIT)
-        return 0;
-    mk_discovery_close(n->discovery);
-    return mk_fault(reterr, rv, "a ticket to show is none: %s", mk_strerror(rv));
+    if (rv != 0 && rv != MK_ELIMIT) {
+        mk_discovery_close(n->discovery);
+        return mk_fault(reterr, rv, "a ticket to show is none: %s", mk_strerror(rv));
+    }
+    rv = mk_network_tag(n, o->tags, o->n_tags);
+    if (rv != 0) {
+        mk_discovery_close(n->discovery);
+        return mk_fault(reterr, rv, "%zu tags are more than %u", o->n_tags, MK_NETWORK_TAGS_MAX);
+    }
+    return 0;
 }
 
 int mk_network_open(struct mk_env *e, struct mk_network **ret, const struct mk_network_options *o,

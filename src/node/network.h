@@ -36,9 +36,10 @@ struct mk_network {
     struct mk_witness_watch evidence;
     struct mk_net_watch links;
     struct mk_discovery_watch records;
-    struct mk_standings *standings;               /* standing.c */
-    struct mk_signal signal;                      /* what is known of others changed */
-    struct mk_service status;                     /* protocol "status"; served by who listens */
+    uint64_t tags_seen;             /* mk_discovery_tags_seq() by which streams were judged */
+    struct mk_standings *standings; /* standing.c */
+    struct mk_signal signal;        /* what is known of others changed */
+    struct mk_service status;       /* protocol "status"; served by who listens */
     void (*tell)(void *arg, struct mk_buf *json); /* NULL: what mk_network_json() says */
     struct mk_service renewals;                   /* protocol "tickets" (renew.c) */
     /** A peer shows other tickets; NULL: no components here. */

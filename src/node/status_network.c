@@ -135,6 +135,19 @@ static json_t *issuers_of(const struct mk_network *n)
     return list;
 }
 
+/* What its entry shows: ids of words. */
+static json_t *tags_of(const struct mk_network *n)
+{
+    json_t *list = json_array();
+    struct mk_peer_entry e;
+
+    if (mk_discovery_entry(n->discovery, &e, &n->key.peer) == 0) {
+        for (size_t i = 0; i < e.tags.n; i++)
+            json_array_append_new(list, mk_json_hex(e.tags.v[i].b, sizeof e.tags.v[i].b));
+    }
+    return list;
+}
+
 /** The tickets that this node shows; those of issuers with their end. */
 static json_t *tickets_of(const struct mk_network *n)
 {
@@ -389,6 +402,7 @@ json_t *mk_network_json(struct mk_network *n)
     json_object_set_new(o, "attestation", attestation_of(n->witness));
     json_object_set_new(o, "issuers", issuers_of(n));
     json_object_set_new(o, "tickets", tickets_of(n));
+    json_object_set_new(o, "tags", tags_of(n));
     mk_json_u64(o, "known_peers", mk_discovery_size(n->discovery));
     mk_json_u64(o, "bytes_in", st.bytes_in);
     mk_json_u64(o, "bytes_out", st.bytes_out);

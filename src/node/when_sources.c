@@ -225,11 +225,27 @@ struct mk_when *mk_when_subscribed(struct mk_producer *p, unsigned n,
 /* --- discovery
  * ---------------------------------------------------------------------------------------- */
 
-static uint64_t count_tagged(const struct leaf *l)
+static size_t count_tagged(const struct leaf *l)
 {
-    const struct mk_network *n = l->leaf.object;
+    return mk_discovery_count_tagged(((struct mk_network *)l->leaf.object)->discovery, &l->id);
+}
 
-    return mk_discovery_count(n->discovery, &l->id);
+static size_t count_offered(const struct leaf *l)
+{
+    return mk_discovery_count(((struct mk_network *)l->leaf.object)->discovery, &l->id);
+}
+
+static void explain_peers(const struct mk_when *w, struct mk_buf *out, const char *do_what,
+                          size_t (*count)(const struct leaf *l))
+{
+    char hex[MK_ID_HEX];
+
+    mk_buf_printf(out, "%llu peers are known that %s %.16s", (unsigned long long)leaf_of(w)->n,
+                  do_what, mk_id_hex(&leaf_of(w)->id, hex));
+    if (mk_leaf_gone(w))
+        mk_buf_put_str(out, " (the network was closed)");
+    else
+        mk_buf_printf(out, " (there are %zu)", count(leaf_of(w)));
 }
 
 static bool tagged_holds(const struct mk_when *w)
@@ -239,20 +255,29 @@ static bool tagged_holds(const struct mk_when *w)
 
 static void tagged_explain(const struct mk_when *w, struct mk_buf *out)
 {
-    char hex[MK_ID_HEX];
-
-    mk_buf_printf(out, "%llu peers are known that name %.16s", (unsigned long long)leaf_of(w)->n,
-                  mk_id_hex(&leaf_of(w)->id, hex));
-    if (mk_leaf_gone(w))
-        mk_buf_put_str(out, " (the network was closed)");
-    else
-        mk_buf_printf(out, " (there are %llu)", (unsigned long long)count_tagged(leaf_of(w)));
+    explain_peers(w, out, "show the tag", count_tagged);
 }
 LEAF_OPS(tagged);
 
-struct mk_when *mk_when_tagged(struct mk_network *net, const struct mk_id *id, unsigned n)
+struct mk_when *mk_when_tagged(struct mk_network *net, const struct mk_id *tag, unsigned n)
 {
-    return leaf_new(&tagged_ops, net->env, &net->signal, net, (struct leaf){.n = n, .id = *id});
+    return leaf_new(&tagged_ops, net->env, &net->signal, net, (struct leaf){.n = n, .id = *tag});
+}
+
+static bool offered_holds(const struct mk_when *w)
+{
+    return !mk_leaf_gone(w) && count_offered(leaf_of(w)) >= leaf_of(w)->n;
+}
+
+static void offered_explain(const struct mk_when *w, struct mk_buf *out)
+{
+    explain_peers(w, out, "name", count_offered);
+}
+LEAF_OPS(offered);
+
+struct mk_when *mk_when_offered(struct mk_network *net, const struct mk_id *id, unsigned n)
+{
+    return leaf_new(&offered_ops, net->env, &net->signal, net, (struct leaf){.n = n, .id = *id});
 }
 
 /* --- members

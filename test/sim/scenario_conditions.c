@@ -474,7 +474,7 @@ static void test_standing(void **state)
 static void test_members(void **state)
 {
     struct bed *b = bed_new();
-    struct mk_when *tagged = mk_when_tagged(b->network, &b->c->deployment, SHELF_MEMBERS);
+    struct mk_when *tagged = mk_when_offered(b->network, &b->c->deployment, SHELF_MEMBERS);
     struct mk_when *bound = mk_when_bound(b->bond);
     struct mk_when *founded = mk_when_founded(b->c->members[1].host);
     struct mk_when *leader =

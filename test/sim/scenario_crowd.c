@@ -17,7 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PUBLISHERS 8u
+#define PUBLISHERS 4u
 #define HINTS 3u
 #define PERIODS_MAX 10u
 
