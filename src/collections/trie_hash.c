@@ -67,7 +67,7 @@ static unsigned take(struct batch *b, unsigned rank, struct job *lanes[LANES])
 /* H(value) of leaves, into *out; neighbours whose values have one length together. */
 static void hash_values(struct job *const lanes[LANES], unsigned n)
 {
-    const uint8_t *inputs[LANES];
+    const uint8_t *inputs[LANES] = {0};
     struct mk_id h[LANES];
 
     for (unsigned i = 0, end; i < n; i = end) {
@@ -105,7 +105,7 @@ static void put_node(uint8_t *p, const struct job *j)
 static void run_lanes(struct batch *b, unsigned rank, struct job *const lanes[LANES], unsigned n)
 {
     uint8_t nodes[LANES][NODE_SIZE];
-    const uint8_t *inputs[LANES];
+    const uint8_t *inputs[LANES] = {0};
     struct mk_id h[LANES];
 
     for (unsigned i = 0; i < n; i++) {
