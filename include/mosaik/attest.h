@@ -189,6 +189,12 @@ uint64_t mk_collateral_expires_s(const struct mk_collateral *c);
 /** Grows with each change of what c holds: verdicts from before may be judged again. */
 uint64_t mk_collateral_generation(const struct mk_collateral *c);
 
+/** The newest issue date and evaluation number that was ever seen of each document, as bytes to be
+ * kept durably (bytes 1 to 32 name the root); and back, into new collateral: what is older is then
+ * refused as if the newer one were loaded. MK_EMALFORMED: of another root, or damaged. */
+void mk_collateral_seen(const struct mk_collateral *c, struct mk_buf *out);
+int mk_collateral_recall(struct mk_collateral *c, struct mk_bytes seen, struct mk_fault *reterr);
+
 /* --- the verdict --------------------------------------------------------------------------- */
 
 #define MK_TCB_STATUS_MAP(X)                \
@@ -231,6 +237,8 @@ struct mk_quote_verdict {
     unsigned n_advisories; /* sorted, distinct */
     char advisories[MK_ADVISORIES_MAX][MK_ADVISORY_MAX];
     uint8_t fmspc[6];          /* of a chain that is ok */
+    uint64_t from_s;           /* unix seconds: what it relied on counts from then on; 0: not known.
+                                * Not ok and in the future: judge again then */
     uint64_t expires_s;        /* unix seconds: what it relied on has ended by then; judge again */
     char reason[MK_FAULT_MAX]; /* "" when ok; else the first rule that failed, with its date */
 };

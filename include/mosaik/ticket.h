@@ -40,6 +40,7 @@ struct mk_evidence {
     unsigned level;                  /* GOOD: enum mk_attestation_level, TdxLocal and up */
     bool undecided;                  /* GOOD: a higher level may still come */
     struct mk_measurements measured; /* GOOD: every register */
+    uint64_t from_ms;                /* what it rests on counts from then on; BAD: 0, or why */
     uint64_t expires_ms;             /* GOOD: what it rests on has ended by then */
     char reason[256];                /* BAD: why; GOOD: why it is no higher level */
 };
@@ -83,7 +84,8 @@ struct mk_verdict {
     bool pending;    /* not admitted yet: evidence is on its way, ask again */
     unsigned clause; /* index of the refusing clause */
     uint64_t expires_ms;
-    char reason[256]; /* "clause 1 RecogniseOwnIssuer: ticket expired at ..." */
+    uint64_t again_ms; /* refused: time alone may heal it; judge again then (UINT64_MAX: no) */
+    char reason[256];  /* "clause 1 RecogniseOwnIssuer: ticket expired at ..." */
 };
 
 /** Judges a bearer for a scope. OPEN admits everyone; a reader passes unless the

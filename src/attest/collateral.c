@@ -31,6 +31,7 @@ void mk_collateral_free(struct mk_collateral *c)
         tcb_info_free(c->infos[i]);
     for (size_t i = 0; i < c->n_identities; i++)
         qe_identity_free(c->identities[i]);
+    mk_free(c->seen);
     mk_free(c->signers);
     mk_free(c->lists);
     mk_free(c->infos);
@@ -141,16 +142,23 @@ static int newer(uint64_t fresh, uint64_t old, const char *what, struct mk_fault
 static int put_list(struct mk_collateral *c, const struct x509_crl *crl,
                     const struct x509_cert *signer, struct mk_fault *reterr)
 {
+    struct seen_item seen = {.kind = SEEN_LIST, .issued = crl->this_update};
     struct crl_item *item;
     uint8_t id[32];
-    int rv = 0;
+    int rv;
 
     signer_id(signer, id);
+    memcpy(seen.key, id, sizeof id);
+    rv = seen_check(c, &seen, "revocation list", reterr);
+    if (rv != 0)
+        return rv;
     item = collateral_list(c, id);
     if (item != NULL)
         rv = newer(crl->this_update, item->crl.this_update, "revocation list", reterr);
     else
         rv = grow((void **)&c->lists, c->n_lists, sizeof *c->lists, "lists", reterr);
+    if (rv == 0)
+        rv = seen_note(c, &seen, reterr);
     if (rv != 0)
         return rv == MK_EEXISTS ? 0 : rv;
     if (item == NULL)
@@ -209,6 +217,18 @@ static void head_signed_by(struct tcb_head *h, const struct x509_cert *signer,
     h->n_serial = (uint8_t)signer->serial.n;
 }
 
+/* The head's date narrowed by its signer's is not its own. */
+static struct seen_item seen_of(const struct tcb_head *h, enum seen_kind kind,
+                                const uint8_t fmspc[6])
+{
+    struct seen_item s = {.kind = (uint8_t)kind, .issued = h->issued, .evaluation = h->evaluation};
+
+    s.key[0] = (uint8_t)h->tee;
+    if (fmspc != NULL)
+        memcpy(s.key + 1, fmspc, 6);
+    return s;
+}
+
 static int put_info(struct mk_collateral *c, struct tcb_info *t, struct mk_fault *reterr)
 {
     int rv;
@@ -257,34 +277,46 @@ static int put_identity(struct mk_collateral *c, struct qe_identity *q, struct m
 static int add_info(struct mk_collateral *c, const struct piece *p, const struct x509_cert *signer,
                     struct mk_fault *reterr)
 {
+    struct seen_item seen;
     struct tcb_info *t;
     int rv = tcb_info_parse(&t, p->bytes, reterr);
 
     if (rv != 0)
         return rv;
+    seen = seen_of(&t->head, SEEN_INFO, t->fmspc);
     head_signed_by(&t->head, signer, c->root);
-    rv = put_info(c, t, reterr);
-    if (rv != 0)
+    rv = seen_check(c, &seen, "TCB info", reterr);
+    if (rv == 0)
+        rv = put_info(c, t, reterr);
+    if (rv != 0) {
         tcb_info_free(t);
-    else
+    } else {
         c->generation++;
+        rv = seen_note(c, &seen, reterr);
+    }
     return rv == MK_EEXISTS ? 0 : rv;
 }
 
 static int add_identity(struct mk_collateral *c, const struct piece *p,
                         const struct x509_cert *signer, struct mk_fault *reterr)
 {
+    struct seen_item seen;
     struct qe_identity *q;
     int rv = qe_identity_parse(&q, p->bytes, reterr);
 
     if (rv != 0)
         return rv;
+    seen = seen_of(&q->head, SEEN_IDENTITY, NULL);
     head_signed_by(&q->head, signer, c->root);
-    rv = put_identity(c, q, reterr);
-    if (rv != 0)
+    rv = seen_check(c, &seen, "QE identity", reterr);
+    if (rv == 0)
+        rv = put_identity(c, q, reterr);
+    if (rv != 0) {
         qe_identity_free(q);
-    else
+    } else {
         c->generation++;
+        rv = seen_note(c, &seen, reterr);
+    }
     return rv == MK_EEXISTS ? 0 : rv;
 }
 

@@ -21,7 +21,19 @@ struct crl_item {
     uint8_t signer[32];  /* signer_id() */
 };
 
+/** The newest that was seen of a document, in this process or an earlier one (seen.c). */
+enum seen_kind { SEEN_LIST, SEEN_INFO, SEEN_IDENTITY, SEEN_KINDS };
+#define SEEN_MAX (3u * MK_COLLATERAL_MAX)
+struct seen_item {
+    uint8_t kind;
+    uint8_t key[32];     /* of a list its signer_id(); else the TEE, and of an info the FMSPC */
+    uint64_t issued;     /* unix seconds */
+    uint32_t evaluation; /* of signed JSON */
+};
+
 struct mk_collateral {
+    struct seen_item *seen; /* sorted */
+    size_t n_seen;
     struct mk_quote_root *root;
     struct signer_item *signers;
     size_t n_signers;
@@ -36,6 +48,12 @@ struct mk_collateral {
 
 /** The list of a signer_id(), or NULL; lent until the next addition. */
 struct crl_item *collateral_list(const struct mk_collateral *c, const uint8_t signer[32]);
+
+/** Is it no older than what was seen? 0; MK_ESTALE. */
+int seen_check(const struct mk_collateral *c, const struct seen_item *fresh, const char *what,
+               struct mk_fault *reterr);
+/** It was taken in. 0; MK_ELIMIT. */
+int seen_note(struct mk_collateral *c, const struct seen_item *fresh, struct mk_fault *reterr);
 
 /** Step 4 of a verification: 0 and v's status, advisories, dates; else why not. */
 int collateral_judge(const struct mk_collateral *c, const struct mk_quote_root *root,

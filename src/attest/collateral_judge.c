@@ -71,8 +71,10 @@ static int check_dates(const struct used *u, uint64_t now_s, struct mk_quote_ver
         {u->qe->head.span, "QE identity"}};
     size_t n = sizeof all / sizeof all[0], first = 0;
 
-    for (size_t i = 1; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
         first = all[i].span.to < all[first].span.to ? i : first;
+        v->from_s = all[i].span.from > v->from_s ? all[i].span.from : v->from_s;
+    }
     v->expires_s = all[first].span.to < v->expires_s ? all[first].span.to : v->expires_s;
     if (now_s >= all[first].span.to)
         return span_check(&all[first].span, all[first].what, now_s, reterr);

@@ -41,6 +41,7 @@ struct tdx_module {
 struct tcb_head {
     enum mk_tee tee;
     struct span span;
+    uint64_t issued; /* its own issueDate */
     uint32_t evaluation;
     uint8_t serial[21], n_serial; /* of the certificate that signed the document */
 };

@@ -195,6 +195,7 @@ static int read_head(struct tcb_head *h, const json_t *o, uint32_t version, cons
     rv = get_number(&h->evaluation, UINT32_MAX, o, "tcbEvaluationDataNumber", reterr);
     if (rv == 0)
         rv = get_date(&h->span.from, o, "issueDate", reterr);
+    h->issued = h->span.from;
     return rv != 0 ? rv : get_date(&h->span.to, o, "nextUpdate", reterr);
 }
 

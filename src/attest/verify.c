@@ -50,6 +50,8 @@ static int verify_chain(struct mk_quote_root *root, const struct mk_quote *q, ui
     }
     rv = root_pck(root, q->cert_data, ret, reterr);
     if (rv == 0)
+        v->from_s = (*ret)->span.from;
+    if (rv == 0)
         rv = span_check(&(*ret)->span, "PCK certificate chain", now_s, reterr);
     v->chain = rv == 0 ? MK_QUOTE_CHAIN_OK : MK_QUOTE_CHAIN_REFUSED;
     if (rv == 0) {

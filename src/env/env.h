@@ -118,7 +118,8 @@ int mk_file_truncate(struct mk_file *f, uint64_t size);
 int mk_file_sync(struct mk_file *f); /* fdatasync, blocks: opening only */
 int mk_rename(struct mk_env *e, const char *from, const char *to); /* replaces */
 int mk_unlink(struct mk_env *e, const char *path);
-int mk_mkdir(struct mk_env *e, const char *path);    /* 0 when it is there already */
+int mk_mkdir(struct mk_env *e, const char *path);    /* 0 when it is there already; lasts
+                                                      * once its parent is synced */
 int mk_dir_sync(struct mk_env *e, const char *path); /* "" is the env's directory */
 /** Calls cb for each entry, sorted by name. */
 int mk_dir_list(struct mk_env *e, const char *path, void (*cb)(void *arg, const char *name),

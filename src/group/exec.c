@@ -40,9 +40,11 @@ static unsigned judge(struct mk_exec_conv *x, char detail[MK_REASON_MAX])
     mk_group_judge(g, &read, &b, MK_SCOPE_READ);
     x->may_write = write.admitted;
     x->may_read = read.admitted;
-    x->expires_ms = write.admitted ? write.expires_ms : UINT64_MAX;
+    x->expires_ms = write.admitted ? write.expires_ms : write.again_ms;
     if (read.admitted && read.expires_ms < x->expires_ms)
         x->expires_ms = read.expires_ms;
+    if (!read.admitted && read.again_ms < x->expires_ms)
+        x->expires_ms = read.again_ms;
     snprintf(x->reason, sizeof x->reason, "%s", write.admitted ? read.reason : write.reason);
     if (!write.pending && !read.pending && (write.admitted || read.admitted))
         return 0;

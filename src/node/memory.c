@@ -48,9 +48,11 @@ void mk_bond_remember(struct mk_bond *b, bool now)
     if (b->memory == NULL ||
         (!now && mk_now(e) - b->stored_ns < MEMORY_EVERY_NS && b->stored_ns != 0))
         return;
-    b->stored_ns = mk_now(e);
     if (mk_mkdir(e, "readers") != 0)
         return; /* no directory: nothing to remember in */
+    if (b->stored_ns == 0)
+        mk_dir_sync(e, ""); /* the folder may be new */
+    b->stored_ns = mk_now(e);
     path_of(path, "readers", &b->component.deployment);
     mk_reader_memory_encode(b->memory, &out);
     mk_file_store(e, path, mk_buf_bytes(&out));
@@ -78,7 +80,7 @@ void mk_bond_remember_version(struct mk_env *e, const struct mk_id *stable_id, u
     struct mk_buf b = {0};
     char path[96];
 
-    if (mk_mkdir(e, "versions") != 0)
+    if (mk_mkdir(e, "versions") != 0 || mk_dir_sync(e, "") != 0)
         return;
     path_of(path, "versions", stable_id);
     mk_buf_put_u64le(&b, version);

@@ -30,7 +30,7 @@ static void keep_lists(struct mk_network *n)
         if (mk_discovery_list(n->discovery, &list, &st.root) == 0 &&
             (mk_file_load(n->env, path, MK_REVOCATIONS_BYTES_MAX, &old) != 0 ||
              !mk_bytes_eq(mk_buf_bytes(&old), list)) &&
-            mk_mkdir(n->env, "revocations") == 0)
+            mk_mkdir(n->env, "revocations") == 0 && mk_dir_sync(n->env, "") == 0)
             mk_file_store(n->env, path, list);
         mk_buf_done(&old);
     }

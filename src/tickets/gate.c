@@ -10,6 +10,7 @@
  * admitted because it was not understood. */
 #include "tickets/standing.h"
 #include "tickets/times.h"
+#include <mosaik/standing.h>
 #include <mosaik/ticket.h>
 
 #include <stdio.h>
@@ -22,7 +23,14 @@ struct gate_case {
     enum mk_scope scope;
     uint64_t now_ms;
     bool pending; /* the refusal is for now: evidence is on its way */
+    uint64_t again_ms;
 };
+
+/* A refusal that time may heal. */
+static void gate_again(struct gate_case *c, uint64_t at_ms)
+{
+    c->again_ms = at_ms > c->now_ms && at_ms < c->again_ms ? at_ms : c->again_ms;
+}
 
 /* "RequireTdx" out of the clause's descriptor. */
 static const char *gate_clause_name(const struct mk_acl_clause *clause)
@@ -53,9 +61,25 @@ static bool gate_has_class(struct mk_bytes ticket, const struct mk_id *class)
     return !r.failed && mk_bytes_eq(b, MK_ID_BYTES(class));
 }
 
+/* When a ticket that was refused begins to count, by its own word: checked again then. */
+static void gate_not_before(struct gate_case *c, struct mk_bytes ticket)
+{
+    struct mk_arena arena = {0};
+    struct mk_signed_ticket s;
+    struct mk_claims claims;
+    struct mk_ticket t;
+
+    if (ticket.n <= MK_TICKET_MAX && mk_decode(&t, &mk_ticket_type, ticket, &arena, NULL) == 0 &&
+        mk_decode(&s, &mk_signed_ticket_type, t.data, &arena, NULL) == 0 &&
+        mk_claims_parse(&claims, s.claims, NULL) == 0 && claims.nbf < UINT64_MAX / 1000 &&
+        claims.nbf * 1000 > MK_TICKET_SKEW_MS)
+        gate_again(c, claims.nbf * 1000 - MK_TICKET_SKEW_MS);
+    mk_arena_done(&arena);
+}
+
 /* Any ticket that is good for this root; *end is raised to its end. Of several
  * refusals the one about a ticket of the right issuer is reported. */
-static int gate_issuer(const struct gate_case *c, const struct mk_id *root, uint64_t *end,
+static int gate_issuer(struct gate_case *c, const struct mk_id *root, uint64_t *end,
                        struct mk_fault *reterr)
 {
     bool admitted = false, judged_own = false;
@@ -71,14 +95,16 @@ static int gate_issuer(const struct gate_case *c, const struct mk_id *root, uint
                             own || !judged_own ? reterr : NULL) == 0) {
             *end = !admitted || claims.exp * 1000 > *end ? claims.exp * 1000 : *end;
             admitted = true;
+        } else if (own) {
+            gate_not_before(c, ticket);
         }
         judged_own = judged_own || own;
     }
     return rv == 0 && !admitted ? MK_EREFUSED : rv;
 }
 
-static int gate_any_issuer(const struct gate_case *c, const struct mk_issuer_roots *roots,
-                           uint64_t *end, struct mk_fault *reterr)
+static int gate_any_issuer(struct gate_case *c, const struct mk_issuer_roots *roots, uint64_t *end,
+                           struct mk_fault *reterr)
 {
     bool admitted = false;
 
@@ -93,7 +119,7 @@ static int gate_any_issuer(const struct gate_case *c, const struct mk_issuer_roo
     return admitted ? 0 : MK_EREFUSED;
 }
 
-static int gate_own_issuer(const struct gate_case *c, uint64_t *end, struct mk_fault *reterr)
+static int gate_own_issuer(struct gate_case *c, uint64_t *end, struct mk_fault *reterr)
 {
     if (mk_id_is_zero(&c->gate->own_issuer))
         return mk_fault(reterr, MK_EREFUSED,
@@ -101,7 +127,7 @@ static int gate_own_issuer(const struct gate_case *c, uint64_t *end, struct mk_f
     return gate_issuer(c, &c->gate->own_issuer, end, reterr);
 }
 
-static int gate_jwt(const struct gate_case *c, const struct mk_clause_jwt *jwt, uint64_t *end,
+static int gate_jwt(struct gate_case *c, const struct mk_clause_jwt *jwt, uint64_t *end,
                     struct mk_fault *reterr)
 {
     const struct mk_id class = mk_id_of_text(MK_STR("jwt"));
@@ -127,6 +153,8 @@ static int gate_jwt(const struct gate_case *c, const struct mk_clause_jwt *jwt, 
     }
     if (rv == 0 && !shown)
         rv = mk_fault(reterr, MK_EREFUSED, "the peer shows no JWT");
+    else if (rv == 0 && !admitted)
+        gate_again(c, c->now_ms + MK_STANDING_AGAIN_MS);
     return rv == 0 && !admitted ? MK_EREFUSED : rv;
 }
 
@@ -145,16 +173,22 @@ static const struct mk_evidence *gate_evidence(struct gate_case *c, struct mk_fa
         return NULL;
     }
     e = a->evidence(a, &c->bearer->peer);
-    if (e != NULL && e->state == MK_EVIDENCE_GOOD && c->now_ms < e->expires_ms)
+    if (e != NULL && e->state == MK_EVIDENCE_GOOD && c->now_ms >= e->from_ms &&
+        c->now_ms < e->expires_ms)
         return e;
     if (e == NULL)
         mk_fault(reterr, MK_EREFUSED, "there is no link on which a quote could be shown");
+    else if (e->state == MK_EVIDENCE_GOOD && c->now_ms < e->from_ms)
+        mk_fault(reterr, MK_EREFUSED, "what the quote rests on is not valid before %s",
+                 mk_ticket_utc(e->from_ms / 1000, when));
     else if (e->state == MK_EVIDENCE_GOOD)
         mk_fault(reterr, MK_EREFUSED, "the collateral of the quote expired at %s",
                  mk_ticket_utc(e->expires_ms / 1000, when));
     else
         mk_fault(reterr, MK_EREFUSED, "%s", e->reason);
     c->pending = e != NULL && e->state == MK_EVIDENCE_PENDING;
+    if (e != NULL)
+        gate_again(c, e->from_ms);
     return NULL;
 }
 
@@ -285,9 +319,11 @@ static int gate_clause(struct gate_case *c, const struct mk_acl_clause *clause, 
     case mk_acl_clause_AttestationFloor:
         return gate_floor(c, clause->u.attestation_floor.level, end, reterr);
     case mk_acl_clause_ReputationFloor:
+        gate_again(c, c->now_ms + MK_STANDING_AGAIN_MS); /* cards come and go */
         return mk_standing_reputation(c->gate, &clause->u.reputation_floor, &c->bearer->peer,
                                       c->now_ms, end, &c->pending, reterr);
     case mk_acl_clause_MarketSettlement:
+        gate_again(c, c->now_ms + MK_STANDING_AGAIN_MS);
         return mk_standing_settlement(c->gate, &clause->u.market_settlement, &c->bearer->peer,
                                       c->now_ms, end, &c->pending, reterr);
     case mk_acl_clause_ComputeModulePin:
@@ -320,10 +356,10 @@ static bool gate_speaks_of(const struct mk_acl_clause *clause, enum mk_scope sco
 void mk_gate_judge(const struct mk_gate *g, struct mk_verdict *ret, const struct mk_bearer *bearer,
                    enum mk_scope scope, uint64_t now_ms)
 {
-    struct gate_case c = {g, bearer, scope, now_ms, false};
+    struct gate_case c = {g, bearer, scope, now_ms, false, UINT64_MAX};
     struct mk_fault fault;
 
-    *ret = (struct mk_verdict){.admitted = true, .expires_ms = UINT64_MAX};
+    *ret = (struct mk_verdict){.admitted = true, .expires_ms = UINT64_MAX, .again_ms = UINT64_MAX};
     if (scope == MK_SCOPE_READ && !gate_readers(g->acl))
         return;
     for (size_t i = 0; i < g->acl->clauses.n; i++) {
@@ -338,6 +374,7 @@ void mk_gate_judge(const struct mk_gate *g, struct mk_verdict *ret, const struct
             ret->pending = c.pending;
             ret->clause = (unsigned)i;
             ret->expires_ms = 0;
+            ret->again_ms = c.again_ms;
             snprintf(ret->reason, sizeof ret->reason, "clause %zu %s: %.200s", i,
                      gate_clause_name(clause), fault.text);
             return;

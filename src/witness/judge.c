@@ -4,8 +4,9 @@
  * at a time; it first adds documents that were loaded, then verifies one quote. The result
  * becomes evidence on the loop.
  *
- * A quote is verified once; again when the collateral's generation moved, and when what a good
- * verdict rested on has ended (which refuses it, unless newer collateral came).
+ * A quote is verified once; again when the collateral's generation moved, when what a good
+ * verdict rested on has ended (which refuses it, unless newer collateral came), and when what was
+ * not valid yet begins to be.
  *
  * What a level is: TdxLocal, the quote is good under the root and there is no collateral here
  * to ask about the platform; TdxRemote, the platform's TCB is good too; TdxRaTlsBidirectional,
@@ -39,7 +40,9 @@ static void run_load(struct judging *j)
     if (slices.n > 0) {
         rv = mk_collateral_add(j->w->collateral, (const struct mk_bytes *)(const void *)slices.p,
                                slices.n / sizeof(struct mk_bytes), &j->fault);
-        j->load_status = rv == MK_ESTALE ? 0 : rv;
+        j->load_status = rv == MK_ESTALE && mk_collateral_expires_s(j->w->collateral) != UINT64_MAX
+                             ? 0
+                             : rv; /* older than what is there; or than what was there once */
         j->loaded = true;
     }
     while ((n = mk_list_pop(&done)) != NULL)
@@ -80,6 +83,7 @@ static void run_verify(struct judging *j)
         return;
     }
     mk_quote_verify(w->root, covered ? w->collateral : NULL, &q, &w->policy, j->now_s, &v);
+    j->evidence.from_ms = v.from_s > UINT64_MAX / 1000 ? UINT64_MAX : v.from_s * 1000;
     if (!v.ok)
         run_refused(j, v.reason);
     else if (memcmp(mk_quote_report_data(&q), j->data, sizeof j->data) != 0)
@@ -144,6 +148,7 @@ void judge_grade(struct attested *a)
 static void take_result(struct mk_witness *w, struct attested *a)
 {
     a->evidence = w->judge.evidence;
+    a->judged_ms = w->judge.now_s * 1000;
     a->level = w->judge.level;
     a->published = w->judge.published;
     if (a->evidence.state == MK_EVIDENCE_GOOD)
@@ -208,8 +213,10 @@ static void judge_done(struct mk_work *work)
     w->n_verified += j->verify;
     take_loading(w);
     mk_buf_done(&j->quote);
-    if (moved)
+    if (moved) {
+        keep_seen(w);
         judge_all(w);
+    }
     if (a != NULL && j->verify) {
         mk_list_del(&a->judging); /* verified with the newest there is */
         take_result(w, a);

@@ -113,6 +113,13 @@ static uint64_t least(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
+/* It was refused, and the dates that it rests on begin later: then it is judged again. */
+static bool begins_later(const struct attested *a, uint64_t judged_ms)
+{
+    return a->evidence.state == MK_EVIDENCE_BAD && a->quote.n > 0 &&
+           a->evidence.from_ms > judged_ms && a->evidence.from_ms < UINT64_MAX / MK_MS;
+}
+
 static uint64_t due(const struct attested *a, uint64_t now, uint64_t wall_ms)
 {
     uint64_t at = UINT64_MAX;
@@ -126,6 +133,9 @@ static uint64_t due(const struct attested *a, uint64_t now, uint64_t wall_ms)
         at = least(at,
                    now + (a->evidence.expires_ms > wall_ms ? a->evidence.expires_ms - wall_ms : 0) *
                              MK_MS);
+    if (begins_later(a, a->judged_ms) && mk_list_empty(&a->judging) && a->w->judge.of != a)
+        at = least(at, now + (a->evidence.from_ms > wall_ms ? a->evidence.from_ms - wall_ms : 0) *
+                                 MK_MS);
     return at;
 }
 
@@ -151,6 +161,8 @@ static void tick(struct attested *a, uint64_t now, uint64_t wall_ms)
         witness_tell(a);
         return;
     }
+    if (begins_later(a, a->judged_ms) && wall_ms >= a->evidence.from_ms)
+        judge_queue(a);
     if (a->evidence.state != MK_EVIDENCE_GOOD)
         return;
     if (a->evidence.undecided && now >= a->theirs_ns) {
@@ -237,6 +249,7 @@ static int open_verifying(struct mk_witness *w, const struct mk_witness_options 
     w->verifies = true;
     w->intel = mk_quote_root_is_intel(w->root);
     w->collateral = mk_collateral_new(w->root);
+    keep_recall(w);
     w->generation = mk_collateral_generation(w->collateral);
     w->policy = o->policy;
     w->n_published = o->n_published;

@@ -20,6 +20,7 @@ struct attested {
 
     /* what they show us */
     struct mk_evidence evidence;
+    uint64_t judged_ms; /* by the wall clock that the verdict went by */
     bool asked;             /* on this link, and not given up */
     struct mk_conv *ask;    /* NULL: none under way */
     uint64_t deadline_ns;   /* of the quote that was asked for */
@@ -157,6 +158,10 @@ void judge_drop(struct attested *a);
 /** From what was verified and what they said of ours: level, undecided, reason. */
 void judge_grade(struct attested *a);
 void judge_load(struct mk_witness *w);
+/** What was seen of collateral: read back from the directory, and written to it. No work is under
+ * way. */
+void keep_recall(struct mk_witness *w);
+void keep_seen(struct mk_witness *w);
 /** Fetches when the collateral ends soon. */
 void judge_fetch(struct mk_witness *w);
 void judge_close(struct mk_witness *w);

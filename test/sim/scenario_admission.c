@@ -29,6 +29,7 @@ struct office {
     struct mk_acl_composition acl;
     uint64_t exp_s[CLUSTER_MEMBERS_MAX]; /* of each member's ticket; 0: it shows none */
     struct mk_buf ticket;
+    uint64_t nbf_s; /* tickets count from so long after the start on */
 };
 
 static void office_open(struct office *o, bool readers_too)
@@ -75,7 +76,7 @@ static struct mk_bytes issue(struct office *o, const struct mk_peer *to, const s
                                .read = true,
                                .write = true,
                                .iat = WALL_START_S,
-                               .nbf = WALL_START_S,
+                               .nbf = WALL_START_S + o->nbf_s,
                                .exp = exp_s};
     struct mk_peer_signature shares[2];
     struct mk_buf text = {0};
@@ -475,6 +476,31 @@ static void test_a_writers_ticket_expires(void **state)
     office_close(&o);
 }
 
+/* Who stays because he may read is let in to write the moment that his ticket begins. */
+static void test_a_writers_ticket_begins(void **state)
+{
+    struct office o;
+    struct cluster *c;
+    struct outsider *x;
+
+    (void)state;
+    office_open(&o, false);
+    c = founded(&o, 209);
+    o.nbf_s = 90; /* with a skew of 30 s: from the 60th on */
+    x = outsider_new(c, &o, WALL_START_S + 3600);
+    assert_int_equal(query(x, "get a"), 0);
+    assert_int_equal(execute(x, "set a 2"), MK_EREFUSED);
+    assert_non_null(strstr(x->text, "not valid before"));
+    world_run(c->w, 59000 - world_time(c->w));
+    assert_int_equal(execute(x, "set a 3"), MK_EREFUSED);
+    world_run(c->w, 61000 - world_time(c->w));
+    assert_int_equal(execute(x, "set a 4"), 0);
+    assert_string_equal(cluster_value(c, 0, "a"), "4");
+    outsider_free(x);
+    cluster_free(c);
+    office_close(&o);
+}
+
 static void test_a_reader_without_a_ticket(void **state)
 {
     struct office o;
@@ -529,6 +555,7 @@ int main(void)
         cmocka_unit_test(test_the_leaders_ticket_expires),
         cmocka_unit_test(test_a_writer_without_a_ticket),
         cmocka_unit_test(test_a_writers_ticket_expires),
+        cmocka_unit_test(test_a_writers_ticket_begins),
         cmocka_unit_test(test_a_reader_without_a_ticket),
         cmocka_unit_test(test_a_readers_ticket_expires),
     };

@@ -315,6 +315,51 @@ static void test_expired_collateral_lets_go_of_bonds(void **state)
     bed_free(b);
 }
 
+/* Whoever writes into the directory cannot go back, over a crash of all either. */
+static void test_older_collateral_is_refused_after_a_crash(void **state)
+{
+    struct bed *b = bed_new(mk_acl_clause_RequireTdx);
+    uint64_t now_s = world_begins_s(924);
+
+    (void)state;
+    renew(b, now_s + 80000);
+    start(b, &(struct cluster_options){.seed = 924});
+    assert_true(cluster_until_ready(b->c, 10000));
+    assert_int_equal(cluster_set(b->c, "a", "1", 3000), 0);
+    renew(b, now_s + 70000); /* older, and good for hours */
+    for (unsigned i = 0; i < 3; i++)
+        world_crash(b->c->w, i);
+    for (unsigned i = 0; i < 3; i++)
+        world_restart(b->c->w, i);
+    world_run(b->c->w, 10000);
+    assert_non_null(strstr(status(b, 0).fault, "older than the one of"));
+    assert_int_equal(cluster_command(b->c, 0, "set a 2", 3000), MK_ETIMEDOUT);
+    renew(b, now_s + 80000);
+    world_run(b->c->w, 70000);
+    assert_true(cluster_until_ready(b->c, 10000));
+    assert_int_equal(cluster_set(b->c, "a", "2", 5000), 0);
+    bed_free(b);
+}
+
+/* Collateral of tomorrow: refused until then, and judged again at that moment by itself. */
+static void test_what_is_not_valid_yet_is_judged_when_it_is(void **state)
+{
+    struct bed *b = bed_new(mk_acl_clause_RequireTdx);
+    uint64_t begins_s = world_begins_s(923) + 100;
+
+    (void)state;
+    renew(b, begins_s + 86400);
+    start(b, &(struct cluster_options){.seed = 923});
+    world_run(b->c->w, 95000);
+    says(b, 1, "is not valid before");
+    assert_int_equal(status(b, 0).verifications, 2);
+    world_run(b->c->w, 8000);
+    assert_true(cluster_until_ready(b->c, 5000));
+    assert_int_equal(cluster_set(b->c, "a", "1", 3000), 0);
+    assert_int_equal(status(b, 0).verifications, 4);
+    bed_free(b);
+}
+
 static void test_renewed_in_time_nothing_happens(void **state)
 {
     struct bed *b = bed_new(mk_acl_clause_RequireTdx);
@@ -950,6 +995,8 @@ int main(void)
         cmocka_unit_test(test_another_measurement_is_refused),
         cmocka_unit_test(test_without_collateral_measurements_are_not_enough),
         cmocka_unit_test(test_expired_collateral_lets_go_of_bonds),
+        cmocka_unit_test(test_what_is_not_valid_yet_is_judged_when_it_is),
+        cmocka_unit_test(test_older_collateral_is_refused_after_a_crash),
         cmocka_unit_test(test_renewed_in_time_nothing_happens),
         cmocka_unit_test(test_collateral_is_fetched_before_it_expires),
         cmocka_unit_test(test_a_fetch_that_fails_is_said_and_tried_again),

@@ -431,6 +431,54 @@ static void test_replacing(void **state)
 }
 
 /* Whoever signs must be who may; and nothing of another root gets in. */
+/* What was seen outlives the process: the older document is refused by one that never had the
+ * newer. */
+static void test_seen(void **state)
+{
+    struct mk_buf old = {0}, fresh = {0}, seen = {0}, again = {0}, none = {0};
+    struct mk_collateral *c;
+    struct mk_fault fault = {{0}};
+    struct mk_bytes doc;
+    struct forge f;
+
+    (void)state;
+    forge_init(&f);
+    forge_collateral(&f, &old);
+    f.info_from++;
+    forge_collateral(&f, &fresh);
+    c = mk_collateral_new(f.root);
+    mk_collateral_seen(c, &none);
+    add(c, mk_buf_bytes(&fresh), 0);
+    mk_collateral_seen(c, &seen);
+    assert_true(seen.n > none.n);
+    mk_collateral_free(c);
+    c = mk_collateral_new(f.root);
+    assert_int_equal(mk_collateral_recall(c, mk_buf_bytes(&seen), &fault), 0);
+    mk_collateral_seen(c, &again);
+    assert_true(mk_bytes_eq(mk_buf_bytes(&seen), mk_buf_bytes(&again)));
+    doc = mk_buf_bytes(&old);
+    assert_int_equal(mk_collateral_add(c, &doc, 1, &fault), MK_ESTALE);
+    assert_non_null(strstr(fault.text, "TCB info: older than the one of "));
+    add(c, mk_buf_bytes(&fresh), 0); /* the very one that was seen is welcome */
+    mk_collateral_free(c);
+    for (size_t i = 0; i < seen.n; i++) { /* cut, or of another root */
+        c = mk_collateral_new(f.root);
+        assert_int_equal(mk_collateral_recall(c, MK_BYTES(seen.p, i), &fault), MK_EMALFORMED);
+        mk_collateral_free(c);
+    }
+    seen.p[1] ^= 1;
+    c = mk_collateral_new(f.root);
+    assert_int_equal(mk_collateral_recall(c, mk_buf_bytes(&seen), &fault), MK_EMALFORMED);
+    add(c, mk_buf_bytes(&old), 0);
+    mk_collateral_free(c);
+    mk_buf_done(&old);
+    mk_buf_done(&fresh);
+    mk_buf_done(&seen);
+    mk_buf_done(&again);
+    mk_buf_done(&none);
+    forge_done(&f);
+}
+
 static void test_signers(void **state)
 {
     static const enum forge_key strangers[] = {FORGE_ROOT, FORGE_CA, FORGE_PCK, FORGE_ATT,
@@ -1102,6 +1150,7 @@ int main(void)
         cmocka_unit_test(test_dates),
         cmocka_unit_test(test_revocation),
         cmocka_unit_test(test_replacing),
+        cmocka_unit_test(test_seen),
         cmocka_unit_test(test_signers),
         cmocka_unit_test(test_changed_documents),
         cmocka_unit_test(test_shapes),

@@ -349,6 +349,7 @@ static void test_reputation(void **state)
     assert_false(s->verdict.pending);
     show_score(&c, 5499, NOW_MS + 1);
     refused(s, 0, "ReputationFloor", "5499 basis points, 5500 are asked");
+    assert_int_equal(s->verdict.again_ms, NOW_MS + MK_STANDING_AGAIN_MS); /* it may rise */
     show_score(&c, 9000, NOW_MS);
     refused(s, 0, "ReputationFloor", "card there ended at");
     mk_buf_put_u8(&c.pc, 0);
@@ -543,10 +544,12 @@ static void test_refused_times(void **state)
     assert_true(s->verdict.admitted);
     judge_at(s, MK_SCOPE_WRITE, (NOW_S + HOUR) * 1000); /* at expires_ms itself: no skew */
     refused_now(s, 0, "RecogniseOwnIssuer", "ticket expired at 2027-01-15T09:00:00Z");
+    assert_true(s->verdict.again_ms == UINT64_MAX); /* time will not heal it */
     judge_at(s, MK_SCOPE_WRITE, (NOW_S - HOUR) * 1000 - 30000);
     assert_true(s->verdict.admitted);
     judge_at(s, MK_SCOPE_WRITE, (NOW_S - HOUR) * 1000 - 30001);
     refused_now(s, 0, "RecogniseOwnIssuer", "not valid before 2027-01-15T07:00:00Z");
+    assert_int_equal(s->verdict.again_ms, (NOW_S - HOUR) * 1000 - 30000);
 }
 
 static void test_refused_foreign_class(void **state)
