@@ -172,14 +172,14 @@ struct mk_exec {
 };
 int mk_execute(struct mk_bond *b, struct mk_exec *x, struct mk_bytes command, enum mk_step step,
                uint32_t timeout_ms);
-int mk_query(struct mk_bond *b, struct mk_exec *x, struct mk_bytes query, bool linearizable,
+int mk_query(struct mk_bond *b, struct mk_exec *x, struct mk_bytes query, enum mk_read read,
              uint32_t timeout_ms);
 /** Blocks. ret (may be NULL) is copied into arena. */
 int mk_execute_wait(struct mk_bond *b, struct mk_outcome *ret, struct mk_bytes command,
                     enum mk_step step, uint32_t timeout_ms, struct mk_arena *arena,
                     struct mk_fault *reterr);
 int mk_query_wait(struct mk_bond *b, struct mk_outcome *ret, struct mk_bytes query,
-                  bool linearizable, uint32_t timeout_ms, struct mk_arena *arena,
+                  enum mk_read read, uint32_t timeout_ms, struct mk_arena *arena,
                   struct mk_fault *reterr);
 
 /* --- the course of one write --------------------------------------------------------------- */

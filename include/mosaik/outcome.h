@@ -5,6 +5,16 @@
 
 #include <mosaik/datum.h>
 
+/** How new the answer of a query must be. */
+enum mk_read {
+    MK_READ_WEAK = 0,   /* what the member that was asked has applied */
+    MK_READ_LINEAR = 1, /* all that was answered to anybody before it was asked: the leader lets a
+                         * majority confirm that it leads, a way there and back */
+    MK_READ_LEASE = 2,  /* the same, without asking while the leader holds a lease, in a committee
+                         * that has leases ("read_leases"); rests on clocks that run alike, within
+                         * a tenth (consensus/lease.c). Elsewhere MK_READ_LINEAR. */
+};
+
 /* A commit that a command made. */
 #define MK_COMMIT_REF_TABLE(F, S) \
     F(S, mk_id, surface)          \

@@ -203,6 +203,7 @@ int mk_consensus_transfer(struct mk_consensus *c, uint64_t id, uint64_t now_ms)
     s = mk_configuration_find(&c->conf, id);
     if (s == NULL || s->role != MK_SERVER_VOTER || id == c->o.id)
         return MK_ENOTFOUND;
+    mk_core_lease_bar(c);
     ev.transfer.server_id = id;
     return mk_core_step(c, &ev, NULL, NULL, 0);
 }

@@ -24,7 +24,9 @@ static int options_fill(struct mk_consensus_options *ret, const struct mk_consen
         ret->heartbeat_ms = HEARTBEAT_MS;
     if (ret->install_ms == 0)
         ret->install_ms = INSTALL_MS;
-    return ret->id == 0 || ret->heartbeat_ms >= ret->election_ms ? MK_EINVALID : 0;
+    if (ret->id == 0 || ret->heartbeat_ms >= ret->election_ms)
+        return MK_EINVALID;
+    return ret->lease_ms > ret->election_ms / 3 * 2 ? MK_EINVALID : 0;
 }
 
 /* Terms, types, configurations; the entries themselves. */
@@ -149,6 +151,7 @@ int mk_consensus_open(struct mk_consensus **ret, const struct mk_consensus_optio
             c->backlog += start->entries[i].blob->n;
     }
     c->commit = c->snap.index;
+    mk_core_lease_start(c);
     core_init(c);
     rv = core_start(c, start, n);
     if (rv != 0) {

@@ -147,8 +147,11 @@ struct mk_consensus_options {
     uint64_t seed;
     unsigned election_ms;  /* least; each follower draws from [this, twice this]; default 300 */
     unsigned heartbeat_ms; /* default 100; below election_ms */
-    unsigned install_ms;   /* a leader offers its snapshot again after this; default 10000 */
-    unsigned uncured;      /* tests only: enum mk_cure bits to leave out */
+    /* The longest promise that this member gives, and as leader asks for (see lease.c); 0: no
+     * leases. At most two thirds of election_ms. */
+    unsigned lease_ms;
+    unsigned install_ms; /* a leader offers its snapshot again after this; default 10000 */
+    unsigned uncured;    /* tests only: enum mk_cure bits to leave out */
 };
 
 /** Everything durable, as the store recovered it. A blank member gives zeros. */
@@ -220,9 +223,14 @@ void mk_consensus_gone(struct mk_consensus *c, uint64_t id);
  * was confirmed by a majority after this call, and the machine may answer once it
  * has applied fx.read_index. Lost when the role changes. MK_ENOTLEADER.
  *
- * Calls of one turn share a round of messages; no disk is involved. There is no
- * leader lease: link hints would make it unsound. */
+ * Calls of one turn share a round of messages; no disk is involved. */
 int mk_consensus_read(struct mk_consensus *c, uint64_t *ret_ticket, uint64_t now_ms);
+/** The same, under a leader's lease where there is one: then *ret_ticket is 0, and the machine
+ * may answer once it has applied mk_consensus_commit(); now_ms must be the clock's present time,
+ * not that of the turn. It rests on the drift of clocks being bounded: lease.c. Without
+ * a lease (none was asked for lately, or options.lease_ms is 0) it is mk_consensus_read(), and
+ * asks for one. */
+int mk_consensus_read_leased(struct mk_consensus *c, uint64_t *ret_ticket, uint64_t now_ms);
 
 /* --- quiet -------------------------------------------------------------------------- */
 /* A group with nothing to do needs no heartbeats: see quiet.c. The owner asks for it when

@@ -5,6 +5,7 @@
  *   election.c  the clock that may run ahead: hints that end a wait
  *   quiet.c     falling quiet together, and waking
  *   read.c      rounds of PING and PONG for linearizable reads
+ *   lease.c     ... and without a round, while a majority has promised
  *   change.c    submit, configurations, transfer
  *   snapshot.c  describe, compact, fetch, install
  *   consensus.c open, free, effects, queries
@@ -18,6 +19,8 @@
 
 #include <raft.h>
 
+#define MK_CORE_ROUNDS 64u /* rounds whose time of sending is known */
+
 enum fetch_state {
     FETCH_NONE,
     FETCH_RUNNING, /* the owner is getting the bytes */
@@ -29,6 +32,7 @@ struct mk_core_peer {
     uint64_t id;
     uint64_t round;       /* leader: the highest PING it answered in this term */
     uint64_t quiet_round; /* leader: it sleeps since that round, or slept */
+    uint64_t promised;    /* ... with a promise (lease.c) */
     bool up;              /* link hint */
     bool gone;            /* never waited for */
 };
@@ -72,6 +76,15 @@ struct mk_consensus {
     uint64_t read_done;  /* the last one confirmed */
     uint64_t read_sent_ms;
     bool read_wanted; /* somebody waits for round read_round + 1 */
+
+    /* lease.c */
+    uint64_t promised_until; /* a follower votes for nobody before */
+    uint64_t lease_until;    /* the leader needs no round before */
+    uint64_t lease_after;    /* only rounds after this one count */
+    uint64_t no_lease_term;
+    uint64_t round_sent_ms[MK_CORE_ROUNDS]; /* by round; when it was first sent */
+    uint64_t round_lease;                   /* the promise that the last round asks for, ms */
+    bool lease_wanted;
 
     /* snapshot.c */
     enum fetch_state fetch;
@@ -147,9 +160,21 @@ void mk_core_quiet_role(struct mk_consensus *c);
 
 /* read.c */
 void mk_core_read_flush(struct mk_consensus *c);
-void mk_core_read_pong(struct mk_consensus *c, uint64_t from, uint64_t round);
+void mk_core_read_pong(struct mk_consensus *c, uint64_t from, uint64_t round, bool promised);
 void mk_core_read_timeout(struct mk_consensus *c);
 void mk_core_read_role(struct mk_consensus *c);
+
+/* lease.c */
+bool mk_core_promised(const struct mk_consensus *c); /* our vote is promised away */
+void mk_core_lease_start(struct mk_consensus *c);
+/** The leader asks for ms; true: granted. */
+bool mk_core_promise(struct mk_consensus *c, uint64_t leader, uint64_t ms);
+void mk_core_released(struct mk_consensus *c); /* the leader itself sends us to elections */
+/** Round read_round begins: notes when, and which promise it asks for. */
+void mk_core_lease_round(struct mk_consensus *c);
+void mk_core_lease_tally(struct mk_consensus *c);
+void mk_core_lease_drop(struct mk_consensus *c);
+void mk_core_lease_bar(struct mk_consensus *c); /* for the rest of this term */
 
 /* snapshot.c */
 int mk_core_offered(struct mk_consensus *c, const struct mk_message *m);

@@ -87,6 +87,8 @@ void mk_core_heard_leader(struct mk_consensus *c)
 
 bool mk_core_leader_is_lost(const struct mk_consensus *c)
 {
+    if (mk_core_promised(c))
+        return false;
     return c->role == MK_ROLE_FOLLOWER && (c->leader_lost || c->now >= c->heard + c->o.election_ms);
 }
 
@@ -165,7 +167,7 @@ int mk_consensus_timeout(struct mk_consensus *c, uint64_t now_ms)
 
     if (rv != 0)
         return rv;
-    if (c->quiet)
+    if (c->quiet || (mk_core_promised(c) && c->role != MK_ROLE_LEADER))
         return 0;
     if (c->hint_at != 0 && c->now >= c->hint_at)
         rv = hint_fire(c);
@@ -186,6 +188,8 @@ uint64_t mk_core_deadline(const struct mk_consensus *c)
         return UINT64_MAX;
     if (c->hint_at != 0 && c->hint_at < at)
         at = c->hint_at;
+    if (c->role != MK_ROLE_LEADER && mk_core_promised(c) && at < c->promised_until)
+        at = c->promised_until;
     if (c->role == MK_ROLE_LEADER && c->read_done < c->read_round &&
         c->read_sent_ms + c->o.heartbeat_ms < at)
         at = c->read_sent_ms + c->o.heartbeat_ms;

@@ -68,8 +68,12 @@ static void send_pings(struct mk_consensus *c)
     for (unsigned i = 0; i < c->conf.n; i++) {
         const struct mk_server *s = &c->conf.servers[i];
 
-        if (s->role == MK_SERVER_VOTER && s->id != c->o.id)
-            mk_core_message(c, MK_MSG_PING, s->id)->round = c->read_round;
+        if (s->role == MK_SERVER_VOTER && s->id != c->o.id) {
+            struct mk_message *m = mk_core_message(c, MK_MSG_PING, s->id);
+
+            m->round = c->read_round;
+            m->lease_ms = (uint32_t)c->round_lease;
+        }
     }
     c->read_sent_ms = c->now;
 }
@@ -80,11 +84,13 @@ void mk_core_read_flush(struct mk_consensus *c)
         return;
     c->read_wanted = false;
     c->read_round++;
+    mk_core_lease_round(c);
     send_pings(c);
     tally(c);
+    mk_core_lease_tally(c);
 }
 
-void mk_core_read_pong(struct mk_consensus *c, uint64_t from, uint64_t round)
+void mk_core_read_pong(struct mk_consensus *c, uint64_t from, uint64_t round, bool promised)
 {
     struct mk_core_peer *p;
 
@@ -95,6 +101,10 @@ void mk_core_read_pong(struct mk_consensus *c, uint64_t from, uint64_t round)
         return;
     p->round = round;
     tally(c);
+    if (!promised)
+        return;
+    p->promised = round;
+    mk_core_lease_tally(c);
 }
 
 void mk_core_read_timeout(struct mk_consensus *c)
@@ -107,6 +117,7 @@ void mk_core_read_timeout(struct mk_consensus *c)
 void mk_core_read_role(struct mk_consensus *c)
 {
     for (unsigned i = 0; i < c->n_peers; i++)
-        c->peers[i].round = 0;
-    c->read_wanted = false;
+        c->peers[i].round = c->peers[i].promised = 0;
+    c->read_wanted = c->lease_wanted = false;
+    mk_core_lease_drop(c);
 }

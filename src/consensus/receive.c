@@ -230,6 +230,8 @@ static int recv_vote(struct mk_consensus *c, const struct mk_message *m)
     struct raft_message rm = {.type = RAFT_REQUEST_VOTE};
     struct raft_request_vote *v = &rm.request_vote;
 
+    if (mk_core_promised(c) && !m->disrupt)
+        return 0; /* a leader reads as long as it relies on this */
     v->version = 2;
     v->term = m->term;
     v->candidate_id = m->peer;
@@ -263,6 +265,8 @@ static int recv_timeout_now(struct mk_consensus *c, const struct mk_message *m)
 
     if (mk_consensus_stored(c) < mk_consensus_last(c) || c->installing)
         return 0; /* not electable with entries that are not durable */
+    if (m->term == c->term && m->peer == c->leader)
+        mk_core_released(c);
     rm.timeout_now.term = m->term;
     rm.timeout_now.last_log_index = m->index;
     rm.timeout_now.last_log_term = m->index_term;
@@ -273,15 +277,20 @@ static int recv_timeout_now(struct mk_consensus *c, const struct mk_message *m)
  * by AppendEntries and votes. */
 static int recv_ping(struct mk_consensus *c, const struct mk_message *m)
 {
-    if (m->term == c->term && c->role != MK_ROLE_LEADER)
-        mk_core_message(c, MK_MSG_PONG, m->peer)->round = m->round;
+    struct mk_message *pong;
+
+    if (m->term != c->term || c->role == MK_ROLE_LEADER)
+        return 0;
+    pong = mk_core_message(c, MK_MSG_PONG, m->peer);
+    pong->round = m->round;
+    pong->promised = mk_core_promise(c, m->peer, m->lease_ms);
     return 0;
 }
 
 static int recv_pong(struct mk_consensus *c, const struct mk_message *m)
 {
     if (m->term == c->term && c->role == MK_ROLE_LEADER)
-        mk_core_read_pong(c, m->peer, m->round);
+        mk_core_read_pong(c, m->peer, m->round, m->promised);
     return 0;
 }
 

@@ -270,6 +270,7 @@ static void mirror(struct mk_consensus *c)
     raft_id leader = 0;
     bool led;
     uint64_t term = raft_current_term(&c->raft), vote = raft_voted_for(&c->raft);
+    struct mk_configuration before = c->conf;
 
     if (raft_state(&c->raft) == RAFT_LEADER)
         role = MK_ROLE_LEADER;
@@ -299,6 +300,8 @@ static void mirror(struct mk_consensus *c)
     mk_core_configuration_back(&c->conf, &c->raft.configuration);
     if (led)
         mk_core_quiet_role(c);
+    if (memcmp(&before, &c->conf, sizeof before) != 0)
+        mk_core_lease_drop(c);
 }
 
 /* Tells the core about configurations that are committed now; it steps down by that

@@ -202,7 +202,13 @@ void mk_message_encode(const struct mk_message *m, const struct mk_log *log, str
         mk_buf_put_u64le(out, m->index_term);
         break;
     case MK_MSG_PING:
+        mk_buf_put_u64le(out, m->round);
+        mk_buf_put_u32le(out, m->lease_ms);
+        break;
     case MK_MSG_PONG:
+        mk_buf_put_u64le(out, m->round);
+        mk_buf_put_u8(out, m->promised);
+        break;
     case MK_MSG_QUIET_ACK:
         mk_buf_put_u64le(out, m->round);
         break;
@@ -300,7 +306,13 @@ static void rd_body(struct rd *r, struct mk_message *m)
         m->index_term = rd_number(r);
         break;
     case MK_MSG_PING:
+        m->round = rd_le(r, 8);
+        m->lease_ms = (uint32_t)rd_le(r, 4);
+        break;
     case MK_MSG_PONG:
+        m->round = rd_le(r, 8);
+        m->promised = rd_flags(r, 1) != 0;
+        break;
     case MK_MSG_QUIET_ACK:
         m->round = rd_le(r, 8);
         break;

@@ -10,7 +10,9 @@
  *   VOTE_RESULT    u8 flags (1 granted, 2 pre-vote)
  *   INSTALL        a snapshot description, as the store keeps it
  *   TIMEOUT_NOW    u64 last_index, u64 last_term
- *   PING, PONG     u64 round (a linearizable read asks who still follows)
+ *   PING           u64 round (a linearizable read asks who still follows), u32 ms of the
+ *                  promise that is asked for, 0: none
+ *   PONG           u64 round, u8 flags (1 promised)
  *
  *   QUIET          u64 last_index, u64 last_term, u64 round (quiet.c)
  *   QUIET_ACK      u64 round
@@ -52,7 +54,9 @@ struct mk_message {
     uint64_t commit;                   /* APPEND */
     uint64_t rejected;                 /* APPEND_RESULT */
     uint64_t round;                    /* PING, PONG, QUIET, QUIET_ACK */
+    uint32_t lease_ms;                 /* PING */
     uint32_t n;                        /* APPEND: entries */
+    bool promised;                     /* PONG */
     bool granted;                      /* VOTE_RESULT */
     bool disrupt;                      /* VOTE */
     bool pre_vote;                     /* VOTE, VOTE_RESULT */

@@ -31,6 +31,11 @@ uint64_t mk_now(struct mk_env *e)
     return e->ops->now(e);
 }
 
+uint64_t mk_clock(struct mk_env *e)
+{
+    return e->ops->clock != NULL ? e->ops->clock(e) : e->ops->now(e);
+}
+
 uint64_t mk_wall_ms(struct mk_env *e)
 {
     return e->ops->wall_ms(e);

@@ -32,6 +32,7 @@ bool mk_env_is_dead(const struct mk_env *e);
 /* --- time ------------------------------------------------------------------ */
 
 uint64_t mk_now(struct mk_env *e);     /* monotonic, ns, read once a turn of the loop */
+uint64_t mk_clock(struct mk_env *e);   /* the same clock, read now: for promises about time */
 uint64_t mk_wall_ms(struct mk_env *e); /* unix ms; may jump */
 
 struct mk_timer {

@@ -10,6 +10,7 @@
 
 struct mk_env_ops {
     uint64_t (*now)(struct mk_env *e);
+    uint64_t (*clock)(struct mk_env *e); /* NULL: as now */
     uint64_t (*wall_ms)(struct mk_env *e);
     void (*timer_start)(struct mk_env *e, struct mk_timer *t, uint64_t at_ns);
     void (*timer_stop)(struct mk_env *e, struct mk_timer *t);

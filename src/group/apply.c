@@ -81,6 +81,8 @@ void mk_apply_turn(struct mk_group *g)
         if (e == NULL)
             break; /* a snapshot that covers it is being fetched */
         one_entry(g, ++index, e);
+        if (g->applied != NULL)
+            g->applied(g->applied_arg, index);
     }
     if (index == from)
         return;

@@ -566,7 +566,7 @@ int mk_client_execute(struct mk_client *c, struct mk_call *user, struct mk_bytes
 }
 
 int mk_client_query(struct mk_client *c, struct mk_call *user, struct mk_bytes query,
-                    bool linearizable, uint32_t timeout_ms)
+                    enum mk_read read, uint32_t timeout_ms)
 {
     struct mk_exec_request r = {.tag = mk_exec_request_Query};
     struct call *k;
@@ -575,7 +575,7 @@ int mk_client_query(struct mk_client *c, struct mk_call *user, struct mk_bytes q
     if (rv != 0)
         return rv;
     k->query = true;
-    r.u.query = (struct mk_exec_query){.id = k->id, .linearizable = linearizable, .query = query};
+    r.u.query = (struct mk_exec_query){.id = k->id, .read = (uint8_t)read, .query = query};
     mk_encode(&k->request, &mk_exec_request_type, &r);
     return 0;
 }

@@ -68,7 +68,7 @@ struct mk_call {
 int mk_client_execute(struct mk_client *c, struct mk_call *call, struct mk_bytes command,
                       enum mk_want want, uint32_t timeout_ms);
 int mk_client_query(struct mk_client *c, struct mk_call *call, struct mk_bytes query,
-                    bool linearizable, uint32_t timeout_ms);
+                    enum mk_read read, uint32_t timeout_ms);
 
 /* --- following a surface -------------------------------------------------------------------- */
 

@@ -40,7 +40,7 @@ struct persist {
 
 uint64_t mk_drive_now_ms(const struct mk_group *g)
 {
-    return mk_now(g->env) / MK_MS;
+    return mk_clock(g->env) / MK_MS; /* not the turn's: leases are promises about time */
 }
 
 /* Anything but 0 from consensus that is not the message's fault ends this member. */
@@ -61,6 +61,7 @@ int mk_drive_open(struct mk_group *g, const struct mk_consensus_start *start,
         .id = g->raft_id,
         .election_ms = g->election_ms,
         .heartbeat_ms = g->heartbeat_ms,
+        .lease_ms = g->lease_ms,
         .uncured = g->uncured,
     };
     int rv;

@@ -237,7 +237,7 @@ static void query_in(struct mk_exec_conv *x, const struct mk_exec_query *q)
     else if (x->n_waiting >= MK_EXECUTING_MAX)
         plain_error(x, q->id, MK_EFULL, "too many requests of this client in flight");
     else
-        mk_query_start(x->g, x, NULL, q->id, q->linearizable, q->query);
+        mk_query_start(x->g, x, NULL, q->id, mk_read_of(q->read), q->query);
 }
 
 static void conv_message(struct mk_conv *c, struct mk_bytes bytes)

@@ -265,6 +265,9 @@ static void copy_options(struct mk_group *g, const struct mk_group_options *o)
     g->found = o->found;
     g->join = o->join;
     g->election_ms = o->election_ms;
+    g->lease_ms = o->lease_ms;
+    g->applied = o->applied;
+    g->applied_arg = o->applied_arg;
     g->heartbeat_ms = o->heartbeat_ms;
     g->uncured = o->uncured;
     g->quiet_ms = o->quiet_ms > 0 ? o->quiet_ms : QUIET_MS;

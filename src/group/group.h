@@ -46,9 +46,13 @@ struct mk_group_options {
     bool found;                         /* started with --found */
     bool join;                          /* may be of no roster yet: a later one will name it */
     unsigned election_ms, heartbeat_ms; /* 0: the defaults */
+    unsigned lease_ms;                  /* reads under a lease: see consensus.h; 0: none */
     uint64_t snapshot_entries;          /* take one every so many entries; 0: default */
     uint32_t quiet_ms;                  /* without anything to do, before it is quiet; 0: default */
     unsigned uncured;                   /* tests: see consensus.h */
+    /** Tests: called after each entry that was applied; nothing may be called back. NULL: nobody */
+    void (*applied)(void *arg, uint64_t index);
+    void *applied_arg;
 };
 
 /** Opens a member on its store (its records are already recovered). The net must be open; protocols
@@ -79,6 +83,7 @@ struct mk_group_status {
     uint64_t time_ms;      /* machine time */
     uint64_t certified_ms; /* machine time of the newest certificate */
     uint64_t commits, certificates, executed, answered;
+    uint64_t leased; /* queries answered under a lease */
     unsigned readers, clients;
     uint64_t damages; /* stored bytes that were found to be others than written, since the start */
     char damage[160]; /* the last: file and place */

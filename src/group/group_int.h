@@ -223,7 +223,7 @@ uint64_t mk_exec_deadline(const struct mk_group *g);
 
 /** Answers a client (x) or member (m) under id, now or when leadership was confirmed. */
 void mk_query_start(struct mk_group *g, struct mk_exec_conv *x, struct mk_member *m, uint64_t id,
-                    bool linearizable, struct mk_bytes query);
+                    enum mk_read read, struct mk_bytes query);
 void mk_query_confirmed(struct mk_group *g, uint64_t ticket, uint64_t index);
 void mk_query_applied(struct mk_group *g);
 void mk_query_forwarded(struct mk_group *g, uint64_t id, const struct mk_outcome *outcome);
@@ -406,7 +406,9 @@ struct mk_group {
     const struct mk_wallet *wallet; /* what we show; own_wallet, or the network's */
     struct mk_wallet own_wallet;
     bool found;
-    unsigned election_ms, heartbeat_ms, uncured;
+    unsigned election_ms, heartbeat_ms, lease_ms, uncured;
+    void (*applied)(void *arg, uint64_t index);
+    void *applied_arg;
     uint64_t snapshot_entries;
 
     enum mk_group_state state;
@@ -477,6 +479,7 @@ struct mk_group {
     /* exec.c, query.c */
     struct mk_list clients, dead_clients, proving, queries;
     unsigned n_clients, n_proving, n_queries;
+    uint64_t n_leased; /* queries answered under a lease */
     uint64_t exec_expires_ms, queries_ns;
 
     /* heads.c */

@@ -182,8 +182,8 @@ static void forwarded_in(struct mk_member *m, const struct mk_forward *f)
     struct mk_group *g = m->g;
     struct mk_waiter *w;
 
-    if (f->query) {
-        mk_query_start(g, NULL, m, f->id, true, f->execute.command);
+    if (f->query != 0) {
+        mk_query_start(g, NULL, m, f->id, mk_read_of(f->query), f->execute.command);
         return;
     }
     w = mk_waiter_new(MK_WAITER_MEMBER, f->id, false);

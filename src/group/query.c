@@ -2,6 +2,8 @@
  * the leader, who lets a majority confirm after it arrived that he still leads
  * (mk_consensus_read: messages, no disk) and has applied all that was committed then.
  *
+ * Under a lease (MK_READ_LEASE, where the group has leases) he need not ask while he holds one.
+ *
  *   WAITS (no leader) --> FORWARDED --> its answer
  *                   \---> CONFIRMING --> APPLYING --> answer
  *
@@ -21,6 +23,7 @@ struct query {
     struct mk_member *m;
     uint64_t id;
     enum where where;
+    enum mk_read read;
     uint64_t ticket, index, forward_id;
     uint64_t since_ns;
     size_t n;
@@ -114,10 +117,30 @@ static void forward(struct mk_group *g, struct query *q, struct mk_member *leade
     struct mk_forward *f = &msg.u.forward;
 
     f->id = q->forward_id = ++g->forward_ids;
-    f->query = true;
+    f->query = (uint8_t)q->read;
     f->execute.sender = *mk_net_self(g->net);
     f->execute.command = MK_BYTES(q->p, q->n);
     q->where = mk_member_send(leader, &msg) ? FORWARDED : WAITS;
+}
+
+/* Ours is the leader: a round, or the lease that he holds. */
+static void confirm(struct mk_group *g, struct query *q)
+{
+    uint64_t now_ms = mk_drive_now_ms(g);
+    int rv = q->read == MK_READ_LEASE ? mk_consensus_read_leased(g->raft, &q->ticket, now_ms)
+                                      : mk_consensus_read(g->raft, &q->ticket, now_ms);
+
+    mk_group_wake(g);
+    if (rv != 0)
+        return;
+    q->where = CONFIRMING;
+    if (q->ticket != 0)
+        return;
+    g->n_leased++;
+    q->where = APPLYING;
+    q->index = mk_consensus_commit(g->raft);
+    if (q->index <= mk_state_index(g->st))
+        query_run(g, q);
 }
 
 static void route(struct mk_group *g, struct query *q)
@@ -126,9 +149,7 @@ static void route(struct mk_group *g, struct query *q)
 
     q->where = WAITS;
     if (mk_group_leads(g)) {
-        if (mk_consensus_read(g->raft, &q->ticket, mk_drive_now_ms(g)) == 0)
-            q->where = CONFIRMING;
-        mk_group_wake(g);
+        confirm(g, q);
     } else if (q->m != NULL) {
         query_fail(g, q, MK_ENOTLEADER, "not the leader");
     } else if (leader != NULL && leader->up) {
@@ -137,13 +158,13 @@ static void route(struct mk_group *g, struct query *q)
 }
 
 void mk_query_start(struct mk_group *g, struct mk_exec_conv *x, struct mk_member *m, uint64_t id,
-                    bool linearizable, struct mk_bytes query)
+                    enum mk_read read, struct mk_bytes query)
 {
     struct mk_buf b = {0};
     struct query *q;
 
-    if (!linearizable || g->n_queries >= QUERIES_MAX) {
-        if (linearizable)
+    if (read == MK_READ_WEAK || g->n_queries >= QUERIES_MAX) {
+        if (read != MK_READ_WEAK)
             mk_outcome_plain(&b, MK_EFULL, "too many reads in flight here");
         else
             run(g, query, &b);
@@ -155,6 +176,7 @@ void mk_query_start(struct mk_group *g, struct mk_exec_conv *x, struct mk_member
     q->x = x;
     q->m = m;
     q->id = id;
+    q->read = read;
     q->since_ns = mk_now(g->env);
     q->n = query.n;
     for (size_t i = 0; i < query.n; i++)

@@ -150,6 +150,7 @@ void mk_group_glance(const struct mk_group *g, struct mk_group_status *ret)
     ret->time_ms = mk_state_time_ms(g->st);
     ret->damages = g->n_damages;
     snprintf(ret->damage, sizeof ret->damage, "%s", g->damage);
+    ret->leased = g->n_leased;
     if (g->state == MK_GROUP_FAILED)
         snprintf(ret->why, sizeof ret->why, "failed: %s", g->failure);
     if (g->raft != NULL) {

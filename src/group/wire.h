@@ -96,10 +96,11 @@ MK_STRUCT_DECLARE(mk_snap_chunk, MK_SNAP_CHUNK_TABLE)
     F(S, mk_u64, offset)
 MK_STRUCT_DECLARE(mk_snap_want, MK_SNAP_WANT_TABLE)
 
-/* A command or linearizable query that a follower passes on to the leader, and the answer. */
+/* A command (query 0) or a query (its enum mk_read) that a follower passes on to the leader, and
+ * the answer. */
 #define MK_FORWARD_TABLE(F, S) \
     F(S, mk_u64, id)           \
-    F(S, mk_bool, query)       \
+    F(S, mk_u8, query)         \
     F(S, mk_execute, execute)
 MK_STRUCT_DECLARE(mk_forward, MK_FORWARD_TABLE)
 
@@ -130,9 +131,14 @@ MK_STRUCT_DECLARE(mk_exec_hello, MK_EXEC_HELLO_TABLE)
     F(S, mk_bool, certified)        \
     F(S, mk_wire_command, command)
 MK_STRUCT_DECLARE(mk_exec_command, MK_EXEC_COMMAND_TABLE)
+/* read: enum mk_read; what we do not know is the strictest. */
+static inline enum mk_read mk_read_of(uint8_t b)
+{
+    return b <= MK_READ_LEASE ? (enum mk_read)b : MK_READ_LINEAR;
+}
 #define MK_EXEC_QUERY_TABLE(F, S) \
     F(S, mk_u64, id)              \
-    F(S, mk_bool, linearizable)   \
+    F(S, mk_u8, read)             \
     F(S, mk_wire_command, query)
 MK_STRUCT_DECLARE(mk_exec_query, MK_EXEC_QUERY_TABLE)
 #define MK_EXEC_REQUEST_TABLE(F, S)            \

@@ -47,7 +47,7 @@ int mk_execute(struct mk_bond *b, struct mk_exec *x, struct mk_bytes command, en
     return rv;
 }
 
-int mk_query(struct mk_bond *b, struct mk_exec *x, struct mk_bytes query, bool linearizable,
+int mk_query(struct mk_bond *b, struct mk_exec *x, struct mk_bytes query, enum mk_read read,
              uint32_t timeout_ms)
 {
     struct exec_call *c;
@@ -56,7 +56,7 @@ int mk_query(struct mk_bond *b, struct mk_exec *x, struct mk_bytes query, bool l
     if (!b->bound)
         return MK_EUNREACHABLE;
     c = call_new(b, x);
-    rv = mk_client_query(b->client, &c->call, query, linearizable, timeout_ms);
+    rv = mk_client_query(b->client, &c->call, query, read, timeout_ms);
     if (rv != 0)
         mk_free(c);
     return rv;
@@ -109,11 +109,11 @@ int mk_execute_wait(struct mk_bond *b, struct mk_outcome *ret, struct mk_bytes c
 }
 
 int mk_query_wait(struct mk_bond *b, struct mk_outcome *ret, struct mk_bytes query,
-                  bool linearizable, uint32_t timeout_ms, struct mk_arena *arena,
+                  enum mk_read read, uint32_t timeout_ms, struct mk_arena *arena,
                   struct mk_fault *reterr)
 {
     struct exec_wait w = {.x = {.cb = wait_cb}, .ret = ret, .arena = arena};
-    int rv = mk_query(b, &w.x, query, linearizable, timeout_ms);
+    int rv = mk_query(b, &w.x, query, read, timeout_ms);
 
     if (rv != 0)
         return mk_fault(reterr, rv, "%.*s: %s", (int)b->reference.label.n, b->reference.label.p,

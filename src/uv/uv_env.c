@@ -56,6 +56,12 @@ static uint64_t env_now(struct mk_env *base)
     return e->now_ns;
 }
 
+static uint64_t env_clock(struct mk_env *base)
+{
+    (void)base;
+    return uv_hrtime();
+}
+
 static uint64_t env_wall_ms(struct mk_env *base)
 {
     struct timespec ts;
@@ -360,6 +366,7 @@ static void env_vouch(struct mk_env *e, const struct mk_peer *self)
 
 static const struct mk_env_ops mk_uv_ops = {
     .now = env_now,
+    .clock = env_clock,
     .wall_ms = env_wall_ms,
     .timer_start = env_timer_start,
     .timer_stop = env_timer_stop,

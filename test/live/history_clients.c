@@ -93,7 +93,7 @@ static void begin(struct client *x)
     } else {
         record(x, "invoke", "nil");
         mk_buf_put_str(&b, key);
-        rv = mk_query(x->bond, &x->x, mk_buf_bytes(&b), /* linearizable= */ true, PATIENCE_MS);
+        rv = mk_query(x->bond, &x->x, mk_buf_bytes(&b), MK_READ_LINEAR, PATIENCE_MS);
     }
     mk_buf_done(&b);
     if (rv != 0) {

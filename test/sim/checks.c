@@ -23,11 +23,18 @@ struct acknowledged {
     char key[32], value[200];
 };
 
+/* The configuration as far as it is committed. */
+struct settled {
+    uint64_t index; /* of its entry; 0: not seen yet */
+    struct mk_configuration conf;
+};
+
 struct checks {
     struct mk_arena mem;
     uint64_t sessions, committed, led_term;
     int leaders[TERMS_MAX]; /* by term: 1 + the member that led it */
     struct mk_buf hashes;   /* struct mk_id by applied index */
+    struct settled settled;
     struct certified *certified;
     unsigned n_certified;
     struct acknowledged *acknowledged;
@@ -87,6 +94,78 @@ static void check_state(struct cluster *c, struct process *p, uint64_t applied)
     else if (!mk_id_eq(known, &now))
         cluster_violation("member %u has another state at %llu than others had", p->i,
                           (unsigned long long)applied);
+}
+
+/* In the middle of a turn: several entries are applied in one. */
+void checks_applied(void *arg, uint64_t index)
+{
+    struct process *p = arg;
+
+    if (p->group != NULL)
+        check_state(p->c, p, index);
+}
+
+/* --- one change at a time ---------------------------------------------------------------- */
+
+static bool conf_of(struct process *p, uint64_t index, struct mk_configuration *ret)
+{
+    const struct mk_entry *e = mk_consensus_entry(p->group->raft, index);
+
+    return e != NULL && e->type == MK_ENTRY_CHANGE &&
+           mk_configuration_decode(ret, MK_BYTES(e->blob->p, e->blob->n)) == 0;
+}
+
+/* Servers that are in one of the two and not, or not in the same role, in the other. */
+static unsigned steps_between(const struct mk_configuration *a, const struct mk_configuration *b)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < a->n; i++) {
+        const struct mk_server *s = mk_configuration_find(b, a->servers[i].id);
+
+        n += s == NULL || s->role != a->servers[i].role;
+    }
+    for (unsigned i = 0; i < b->n; i++)
+        n += mk_configuration_find(a, b->servers[i].id) == NULL;
+    return n;
+}
+
+static void settle(struct cluster *c, struct process *p, uint64_t index,
+                   const struct mk_configuration *conf)
+{
+    struct settled *s = &c->checks->settled;
+
+    if (s->index > 0 && index > s->index && steps_between(&s->conf, conf) > 1)
+        cluster_violation("member %u: the configuration of entry %llu is more than a step from "
+                          "that of entry %llu",
+                          p->i, (unsigned long long)index, (unsigned long long)s->index);
+    *s = (struct settled){index, *conf};
+}
+
+/* No log has two configurations beyond what is known to be committed anywhere, and each that
+ * is committed is a step from the one before. */
+static void check_changes(struct cluster *c, struct process *p, const struct mk_group_status *s)
+{
+    struct checks *k = c->checks;
+    struct mk_configuration conf;
+    unsigned open = 0;
+    uint64_t at = k->settled.index + 1;
+
+    if (p->group->raft == NULL || (p->conf_last == s->last && p->conf_commit == k->committed))
+        return;
+    p->conf_last = s->last;
+    p->conf_commit = k->committed;
+    if (at < mk_consensus_first(p->group->raft))
+        at = mk_consensus_first(p->group->raft);
+    for (; at <= s->last; at++) {
+        if (!conf_of(p, at, &conf))
+            continue;
+        if (at <= s->commit)
+            settle(c, p, at, &conf);
+        open += at > k->committed;
+    }
+    if (open > 1)
+        cluster_violation("member %u has %u changes of the configuration under way", p->i, open);
 }
 
 /* --- machine time ------------------------------------------------------------------------------
@@ -264,6 +343,7 @@ static void check_step(void *arg)
         check_conflict(c, p);
         check_queue(p);
         check_complete(c, i, &s);
+        check_changes(c, p, &s);
     }
 }
 

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #define ASK_AGAIN_MS 700u
+#define HURRY_MS 40u
 #define GIVE_UP_MS 20000u
 
 struct client {
@@ -58,7 +59,8 @@ static void finish(struct client *x, bool known, uint64_t value)
     if (known && (op->kind == OP_GET || op->kind == OP_ADD))
         op->value = value;
     x->busy = false;
-    mk_timer_start(x->env, &x->timer, mk_now(x->env) + x->pause_ms * MK_MS);
+    mk_timer_start(x->env, &x->timer,
+                   mk_now(x->env) + (x->c->snatched != 0 ? 1 : x->pause_ms) * MK_MS);
 }
 
 static uint64_t number_in(struct mk_bytes b)
@@ -119,12 +121,26 @@ static void put_request(struct client *x, struct mk_exec_request *r, char text[6
         snprintf(text, 64, "tick %llu", (unsigned long long)op->value);
     if (op->kind == OP_GET) {
         r->tag = mk_exec_request_Query;
-        r->u.query = (struct mk_exec_query){x->number, true, MK_BYTES(text, strlen(text))};
+        bool lease = x->c->o.lease_ms > 0 && (x->number % 4 != 0 || x->c->snatched != 0);
+
+        r->u.query = (struct mk_exec_query){x->number, lease ? MK_READ_LEASE : MK_READ_LINEAR,
+                                            MK_BYTES(text, strlen(text))};
     } else {
         r->tag = mk_exec_request_Execute;
         r->u.execute = (struct mk_exec_command){x->number, x->session, x->number, false,
                                                 MK_BYTES(text, strlen(text))};
     }
+}
+
+static bool is_inside(const struct client *x, unsigned node)
+{
+    return (x->c->snatched >> node & 1) != 0;
+}
+
+/* Does this client ask that member at the moment? */
+static bool asks(const struct client *x, unsigned member)
+{
+    return x->c->snatched == 0 || is_inside(x, x->c->n + x->i) == is_inside(x, member);
 }
 
 /* The next member that has a link; asks again later when there is none. */
@@ -137,7 +153,7 @@ static void ask(struct client *x)
 
     for (unsigned i = 0; i < x->c->n && conv == NULL; i++) {
         x->asked = (x->asked + 1) % x->c->n;
-        conv = conv_to(x, x->asked);
+        conv = asks(x, x->asked) ? conv_to(x, x->asked) : NULL;
     }
     if (conv != NULL) {
         put_request(x, &r, text);
@@ -145,7 +161,8 @@ static void ask(struct client *x)
         mk_conv_send(conv, mk_buf_bytes(&b));
         mk_buf_done(&b);
     }
-    mk_timer_start(x->env, &x->timer, mk_now(x->env) + ASK_AGAIN_MS * MK_MS);
+    mk_timer_start(x->env, &x->timer,
+                   mk_now(x->env) + (x->c->snatched != 0 ? HURRY_MS : ASK_AGAIN_MS) * MK_MS);
 }
 
 static void begin(struct client *x)
@@ -156,6 +173,10 @@ static void begin(struct client *x)
     x->op = x->c->history.n / sizeof op;
     op.kind = kind < 3 ? OP_SET : kind < 7 ? OP_GET : kind < 9 ? OP_ADD : OP_TICK;
     op.key = (unsigned)world_workload(x->c->w, x->keys);
+    if (x->c->snatched != 0) {
+        op.kind = is_inside(x, x->c->n + x->i) ? OP_GET : OP_SET;
+        op.key = 100 + x->c->snatches;
+    }
     op.value = op.kind == OP_SET || op.kind == OP_TICK ? x->op + 1 : 0;
     mk_buf_put(&x->c->history, &op, sizeof op);
     x->busy = true;
@@ -231,6 +252,17 @@ void cluster_workload(struct cluster *c, unsigned keys, unsigned pause_ms)
         x->keys = keys;
         x->pause_ms = pause_ms;
         mk_timer_start(x->env, &x->timer, mk_now(x->env) + 1 + i * MK_MS);
+    }
+}
+
+void cluster_snatch(struct cluster *c, uint64_t side)
+{
+    c->snatched = side;
+    c->snatches += side != 0;
+    for (unsigned i = 0; i < c->o.clients && side != 0; i++) {
+        struct client *x = client_of(c, i);
+
+        mk_timer_start(x->env, &x->timer, mk_now(x->env) + 1);
     }
 }
 

@@ -17,7 +17,8 @@
  * counter in the machine's own state, answers the new value), "refuse WHY"; a query "get KEY"
  * answers the value, "count KEY" the counter.
  *
- * Always checked: one leader a term; equal state hashes at equal applied indices; the
+ * Always checked: one leader a term; at most one change of the configuration under way; equal
+ * state hashes after every entry that is applied; the
  * applied index of a life never goes back; certificates carry a majority of good
  * signatures and never conflict. A violation prints what was broken and aborts. */
 #ifndef SIM_CLUSTER_H
@@ -43,6 +44,7 @@ struct cluster_options {
     bool tls;         /* real TLS on the simulated streams */
     uint64_t snapshot_entries;
     uint32_t quiet_ms; /* 0: the default */
+    unsigned lease_ms; /* reads under a lease; 0: none. Three of four gets ask for one. */
     unsigned uncured;
     bool unfounded;                       /* nobody is started with --found */
     const struct mk_acl_composition *acl; /* NULL: OPEN */
@@ -71,7 +73,8 @@ struct process {
     uint64_t checked; /* applied index that was checked last */
     uint64_t asked;   /* ... at which certificates were asked for */
     uint64_t certified[2], certified_ms[2];
-    uint64_t time_ms;  /* machine time that was seen last */
+    uint64_t time_ms;                /* machine time that was seen last */
+    uint64_t conf_last, conf_commit; /* to where configurations were looked at */
     uint64_t blank_at; /* it began with an empty disk when so much was committed; 0: it did not */
 };
 
@@ -96,9 +99,13 @@ struct cluster {
     bool may_fail;                       /* a member may stop: its disk was made to fail */
     const char *excuse;                  /* ... and may say this, besides full and failing */
     bool stop;                           /* clients: nothing new */
-    unsigned rogues;                     /* bit i: another program runs on member i's node */
-    unsigned aside;                      /* bits: at its next boot puts its log away as damaged */
-    unsigned wiped;                      /* bits: lost the disk in this swarm */
+    /* bits of nodes, 0: none: the clients among them read a key from the members among them, the
+     * others write it elsewhere (cluster_snatch()) */
+    uint64_t snatched;
+    unsigned snatches; /* each has a key of its own: histories of one key stay short */
+    unsigned rogues;   /* bit i: another program runs on member i's node */
+    unsigned aside;    /* bits: at its next boot puts its log away as damaged */
+    unsigned wiped;    /* bits: lost the disk in this swarm */
     struct mk_buf history;
 };
 
@@ -160,6 +167,9 @@ struct operation {
 /** Starts a loop of random operations on `keys` keys on every client node. */
 void cluster_workload(struct cluster *c, unsigned keys, unsigned pause_ms);
 void cluster_workload_stop(struct cluster *c);
+/** Clients in `side` read one key from members in it, those outside write it outside, at once
+ * and quickly: what a leader that is cut off with a reader must not answer. 0: as before. */
+void cluster_snatch(struct cluster *c, uint64_t side);
 bool cluster_workload_idle(struct cluster *c); /* stopped, and nothing is in flight */
 /** Linearizable, and no add was applied twice. Aborts otherwise. */
 void cluster_check_history(struct cluster *c);

@@ -39,6 +39,11 @@ struct plan plan_draw(uint64_t seed)
         for (unsigned k = FAULT_CRASH; k < FAULT_KINDS; k++)
             if (prng_below(&p, 3) == 0)
                 plan.kinds |= 1u << k;
+    if (prng_one_in(&p, 2)) {
+        plan.o.lease_ms = 200;
+        if (prng_one_in(&p, 2))
+            plan.kinds |= 1u << FAULT_SNATCH;
+    }
     if (plan.o.n < 3)
         plan.kinds &= ~(1u << FAULT_LOST_DISK);
     if (plan.o.n != 3) /* a roster of two cannot replace a disk; five are all that there are */
@@ -195,6 +200,58 @@ static void propose(struct cluster *c)
         cluster_propose(c, bits);
 }
 
+struct lease {
+    struct cluster *c;
+    unsigned leader;
+    uint64_t reads;
+};
+
+/* Its lease was used since. */
+static bool has_lease(void *arg)
+{
+    struct lease *l = arg;
+    struct mk_group_status s = {0};
+
+    if (cluster_group(l->c, l->leader) == NULL)
+        return false;
+    mk_group_glance(cluster_group(l->c, l->leader), &s);
+    return s.leased > l->reads;
+}
+
+/* The leader and a client on one side, everybody else on the other: at once, or with its links
+ * broken so that all see it, or while it hands over. What it then answers must still hold. */
+static void snatch(struct cluster *c)
+{
+    int leader = cluster_leader(c);
+    unsigned how = (unsigned)world_chaos(c->w, 3);
+    struct lease l = {c, (unsigned)leader, 0};
+    struct mk_group_status s = {0};
+    uint64_t side;
+
+    if (leader < 0)
+        return;
+    world_heal(c->w);
+    mk_group_glance(cluster_group(c, l.leader), &s);
+    l.reads = s.leased;
+    side = 1ull << leader | 1ull << (c->n + (unsigned)world_chaos(c->w, c->o.clients));
+    cluster_snatch(c, side);
+    if (!world_run_until(c->w, has_lease, &l, 1000) || cluster_leader(c) != leader) {
+        cluster_snatch(c, 0);
+        return;
+    }
+    for (unsigned i = 0; i < c->n && how == 1; i++)
+        if ((int)i != leader)
+            world_break(c->w, (unsigned)leader, i);
+    if (how == 2) {
+        mk_group_transfer(cluster_group(c, (unsigned)leader), NULL);
+        world_run(c->w, world_chaos(c->w, 8));
+    }
+    world_partition(c->w, side);
+    world_run(c->w, 100 + world_chaos(c->w, 1000));
+    world_heal(c->w);
+    cluster_snatch(c, 0);
+}
+
 static void transfer(struct cluster *c, unsigned to)
 {
     int leader = cluster_leader(c);
@@ -238,6 +295,9 @@ static void flood(struct cluster *c, unsigned i)
 
 static enum fault_kind choose(struct cluster *c, uint32_t kinds)
 {
+    /* it takes several moments of chance to show anything: try often */
+    if ((kinds >> FAULT_SNATCH & 1) != 0 && world_chaos(c->w, 3) == 0)
+        return FAULT_SNATCH;
     for (;;) {
         /* what mends comes as often as the rest together */
         unsigned k = world_chaos(c->w, 3) == 0 ? (unsigned)world_chaos(c->w, 2)
@@ -316,6 +376,9 @@ void fault(struct cluster *c, const struct plan *p)
         break;
     case FAULT_FLOOD:
         flood(c, i);
+        break;
+    case FAULT_SNATCH:
+        snatch(c);
         break;
     case FAULT_HEAL:
     case FAULT_ISOLATE:

@@ -27,6 +27,7 @@ enum fault_kind {
     FAULT_ROSTER,   /* another one is proposed, with spares in it */
     FAULT_TRANSFER, /* the leader is sent away */
     FAULT_FLOOD,    /* more commands than there is room for */
+    FAULT_SNATCH,   /* a leader is left alone with a client just when it has heard from all */
     FAULT_KINDS,
 };
 

@@ -62,6 +62,12 @@ const struct planted planted_bugs[] = {
     {"quiet-behind", "a group falls quiet in any term, whoever holds what", MK_PLANTED_QUIET_BEHIND,
      NULL},
     {"unbounded-queue", "commands on their way have no limit", MK_PLANTED_UNBOUNDED_QUEUE, NULL},
+    {"long-lease", "a lease lasts longer than the promises it rests on", MK_PLANTED_LONG_LEASE,
+     NULL},
+    {"transferred-lease", "a leader keeps its lease when it hands over",
+     MK_PLANTED_TRANSFERRED_LEASE, NULL},
+    {"broken-promise", "a vote is given although it was promised away", MK_PLANTED_BROKEN_PROMISE,
+     NULL},
 };
 const unsigned planted_n = sizeof planted_bugs / sizeof planted_bugs[0];
 

@@ -586,6 +586,57 @@ static void test_silence_ends_a_link(void **state)
     bed_free(bed);
 }
 
+static bool settled_with_one(void *arg)
+{
+    struct bed *bed = arg;
+    struct bed_peer *a = &bed->peers[0];
+
+    return a->n_up - a->n_down == 1 && mk_net_next_link(a->net, NULL) != NULL &&
+           mk_net_next_link(a->net, mk_net_next_link(a->net, NULL)) == NULL;
+}
+
+/* Of the keys 1 and 2 the one with the lesser peer id. */
+static uint8_t lesser_key(void)
+{
+    struct mk_key k[2];
+    uint8_t seed[32];
+    int order;
+
+    for (unsigned i = 0; i < 2; i++) {
+        memset(seed, (int)i + 1, sizeof seed);
+        mk_key_from_seed(&k[i], seed);
+    }
+    order = mk_peer_cmp(&k[0].peer, &k[1].peer);
+    mk_key_done(&k[0]);
+    mk_key_done(&k[1]);
+    return order < 0 ? 1 : 2;
+}
+
+/* Swarm seed 573. Two peers dial each other; while the judge asks whether the first link lives, a
+ * second process with the other's key comes: the first link ends for that one, and the telling of
+ * its end lets the one that waited take the place. At each moment of the race. */
+static void test_a_third_link_while_the_first_ends(void **state)
+{
+    for (unsigned after = 0; after < 60; after++) {
+        struct bed *bed = bed_new_seed(*(enum bed_kind *)*state, 573 + after);
+        uint8_t judge = lesser_key();
+        struct bed_peer *a = bed_open_as(bed, 0, judge, MK_UNIVERSE);
+        struct bed_peer *b = bed_open_as(bed, 1, 3 - judge, MK_UNIVERSE);
+        struct bed_peer *again = bed_open_as(bed, 2, 3 - judge, MK_UNIVERSE);
+        struct mk_dial da, db, dc;
+
+        world_link(bed->w, WORLD_ALL, WORLD_ALL, (struct world_link){40000, 40000, 0, 0});
+        mk_net_dial(a->net, &da, &b->key.peer, b->address);
+        mk_net_dial(b->net, &db, &a->key.peer, a->address);
+        world_run(bed->w, after * 5);
+        mk_net_dial(again->net, &dc, &a->key.peer, a->address);
+        world_run(bed->w, 1000);
+        mk_net_undial(&db); /* one process of that key is enough */
+        assert_true(bed_until(bed, settled_with_one, bed, 20000));
+        bed_free(bed);
+    }
+}
+
 /* One run with some of everything; its hash. */
 static uint64_t run_hash(enum bed_kind kind)
 {
@@ -690,6 +741,7 @@ int main(void)
         IN_WORLDS(test_dialing_each_other),
         IN_WORLDS(test_second_instance_replaces_first),
         IN_SIMULATION(test_silence_ends_a_link),
+        IN_SIMULATION(test_a_third_link_while_the_first_ends),
         IN_SIMULATION(test_same_seed_same_run),
         cmocka_unit_test(test_parse_address),
     };
