@@ -150,6 +150,11 @@ int mk_node_propose(struct mk_network *n, struct mk_str address, const struct mk
  * the operator, or of a member. Blocks. As above; MK_ENOTFOUND: that peer has no vote. */
 int mk_node_transfer(struct mk_network *n, struct mk_str address, const struct mk_id *deployment,
                      const struct mk_peer *to, uint32_t timeout_ms, struct mk_fault *reterr);
+/** Asks a committee to take the hash of its state at one entry, on every member; each shows it in
+ * its status under this nonce (a random one), with the entry's index. As above; MK_ENOTSUP: not
+ * every member knows how (an upgrade is under way), reterr says which. */
+int mk_node_check(struct mk_network *n, struct mk_str address, const struct mk_id *deployment,
+                  uint64_t nonce, uint32_t timeout_ms, struct mk_fault *reterr);
 /** Hands over every leadership that members of this node hold, for a restart that nobody notices:
  * runs the loop until that is done, or timeout_ms have passed. */
 void mk_node_yield(struct mk_node *n, uint32_t timeout_ms);

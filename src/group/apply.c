@@ -34,6 +34,12 @@ static void one_entry(struct mk_group *g, uint64_t index, const struct mk_entry 
         return;
     }
     mk_state_apply(g->st, index, MK_BYTES(e->blob->p, e->blob->n), &a);
+    if (a.beyond != 0) {
+        mk_level_beyond(g, a.beyond);
+        return;
+    }
+    if (a.check)
+        mk_level_checked(g, index, a.nonce);
     if (a.membership)
         mk_reseat_applied(g);
     if (a.epoch)
@@ -74,7 +80,7 @@ void mk_apply_turn(struct mk_group *g)
         return; /* founded_deadline() asks for a turn at once */
     }
     g->apply_waited = 0;
-    while (index < g->commit && index - from < APPLY_SLICE) {
+    while (index < g->commit && index - from < APPLY_SLICE && g->state != MK_GROUP_FAILED) {
         const struct mk_entry *e = mk_consensus_entry(
             g->raft, MK_PLANTED(REORDERED_APPLY) ? reordered(g, index + 1) : index + 1);
 

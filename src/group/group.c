@@ -97,6 +97,7 @@ static uint64_t founded_deadline(const struct mk_group *g)
         at = mk_now(g->env); /* another slice */
     at = least(at, mk_quiet_deadline(g));
     at = least(at, mk_reseat_deadline(g));
+    at = least(at, mk_level_deadline(g));
     at = least(at, mk_time_deadline(g));
     at = least(at, mk_snap_give_deadline(g));
     return least(at, mk_snap_deadline(g));
@@ -131,6 +132,7 @@ static void founded_turn(struct mk_group *g)
     if (g->snapshot_again)
         mk_snap_turn(g);
     mk_reseat_turn(g);
+    mk_level_turn(g);
     mk_epoch_turn(g);
     mk_heads_turn(g);
     mk_quiet_turn(g);
@@ -290,6 +292,16 @@ static void link_up(struct mk_net_watch *w, struct mk_link *l)
     mk_peers_link_changed(mk_container_of(w, struct mk_group, net_watch), mk_link_peer(l));
 }
 
+static void link_refused(struct mk_net_watch *w, const struct mk_peer *peer, unsigned close,
+                         const char *detail)
+{
+    struct mk_group *g = mk_container_of(w, struct mk_group, net_watch);
+    struct mk_member *m = mk_member_of_peer(g, peer);
+
+    if (m != NULL && !m->up)
+        mk_member_estranged(m, close, detail);
+}
+
 static void link_down(struct mk_net_watch *w, const struct mk_peer *peer, unsigned close,
                       const char *detail)
 {
@@ -317,7 +329,8 @@ static struct mk_group *group_new(struct mk_env *e, struct mk_net *net, struct m
                                   const struct mk_group_options *o)
 {
     struct mk_group *g = mk_alloc(sizeof *g);
-    struct mk_state_options so = {o->deployment, o->stable_id, o->roster, o->machine, 0};
+    struct mk_state_options so = {
+        o->deployment, o->stable_id, o->roster, o->machine, 0, mk_net_protocols(net).newest};
 
     g->env = e;
     g->net = net;
@@ -361,6 +374,7 @@ static int group_start(struct mk_group *g, struct mk_fault *reterr)
         return mk_fault(reterr, rv, "this process runs that deployment already");
     g->net_watch.up = link_up;
     g->net_watch.down = link_down;
+    g->net_watch.refused = link_refused;
     mk_net_watch(g->net, &g->net_watch);
     mk_group_wake(g);
     return 0;

@@ -202,6 +202,23 @@ int mk_group_certificate(const struct mk_group *g, const struct mk_id *surface,
 /** Proof of misbehaviour seen by this member: see certificate.h. */
 bool mk_group_conflict(const struct mk_group *g, const struct mk_certificate **a,
                        const struct mk_certificate **b, struct mk_peers *ret_guilty);
+/** The protocol that the group works at (base/protocol.h): what is replicated is of it. */
+uint16_t mk_group_level(const struct mk_group *g);
+/** The newest protocol that the i-th member knows, as mk_group_member() counts; 0: not known, it
+ * never was linked. */
+uint16_t mk_group_newest(const struct mk_group *g, unsigned i);
+/** The i-th member refused us, or we refused it, for its version: what was said, in ret. */
+bool mk_group_estranged(const struct mk_group *g, unsigned i, char ret[MK_REASON_MAX]);
+/** Commits a Check: each member takes the hash of its state at that entry. 0: on its way;
+ * MK_ENOTSUP: the group works at an earlier protocol, reterr says whom it waits for;
+ * MK_ENOTLEADER. */
+int mk_group_check(struct mk_group *g, uint64_t nonce, struct mk_fault *reterr);
+struct mk_group_check {
+    uint64_t index, nonce; /* the entry, and the number it was asked for under */
+    struct mk_id hash;
+};
+/** The last one that was applied here since the start; false: none was. */
+bool mk_group_checked(const struct mk_group *g, struct mk_group_check *ret);
 /** A state hash over machine, sessions, time and surfaces at `applied` (tests, on demand). */
 struct mk_id mk_group_state_hash(struct mk_group *g);
 

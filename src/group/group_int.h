@@ -9,6 +9,7 @@
  *   pending.c commands on their way           query.c   reads
  *   reseat.c  seats: who replaces whom        epoch.c   signing a change of the roster
  *   operate.c what operators ask for          quiet.c   groups at rest (beat.c: processes)
+ *   level.c   protocols, checks
  *
  * Everything that comes from outside (a message, a timer, a durable write) changes its
  * part and asks for one turn (mk_group_wake); the turn proposes, carries out the effects
@@ -65,6 +66,8 @@ struct mk_member {
     bool slow;          /* its messages pile up: to be dropped */
     bool lied;          /* it signed another history: to be dropped */
     bool founded;       /* it says */
+    uint16_t newest;    /* protocol that it knows, as its link says */
+    bool estranged;     /* it was refused, or refused us, for its version */
     bool given;         /* it was given the Founding on this conversation */
     bool refused;       /* by a clause: ours or its */
     bool rejudge;       /* what is known of its quote changed */
@@ -108,6 +111,8 @@ void mk_member_send_late(struct mk_member *m, const struct mk_member_message *ms
 bool mk_member_send(struct mk_member *m, const struct mk_member_message *msg);
 void mk_member_send_all(struct mk_group *g, const struct mk_member_message *msg);
 void mk_member_drop(struct mk_member *m, unsigned close, const char *detail);
+/** It and we are of different versions: what was said is kept for the status and the log. */
+void mk_member_estranged(struct mk_member *m, unsigned close, const char *detail);
 /** By the Raft id that it named on the link; or NULL. */
 struct mk_member *mk_member_of_raft(struct mk_group *g, uint64_t raft_id);
 /** The slots are those of the roster, of the configuration, and ours. */
@@ -311,6 +316,19 @@ void mk_epoch_greet(struct mk_group *g, struct mk_member *m);
 void mk_epoch_received(struct mk_group *g, struct mk_member *m,
                        const struct mk_change_signature *s);
 
+/* --- versions --------------------------------------------------------------------------------
+ */
+
+void mk_level_turn(struct mk_group *g); /* as leader: the next protocol, when all know it */
+uint64_t mk_level_deadline(const struct mk_group *g);
+/** A hello: its group's level as it knows it, the newest protocol of its link. 0, or the close
+ * code that refuses it, with both numbers. */
+unsigned mk_level_judge(const struct mk_member *m, uint16_t theirs, uint16_t newest,
+                        char detail[MK_REASON_MAX]);
+/** The log goes on at a protocol that is not known here. */
+void mk_level_beyond(struct mk_group *g, uint16_t level);
+void mk_level_checked(struct mk_group *g, uint64_t index, uint64_t nonce);
+
 /* --- the rest
  * -------------------------------------------------------------------------------------- */
 
@@ -464,6 +482,10 @@ struct mk_group {
     struct mk_state *st;
     uint64_t caught_up; /* entries up to it were in the log when we opened */
     uint64_t n_commits, n_executed, n_answered;
+
+    /* level.c */
+    uint64_t level_ns; /* propose a Level then at the earliest */
+    struct mk_group_check check;
 
     /* pending.c */
     struct mk_table pending_table;

@@ -10,7 +10,10 @@
 
 #define FIRST_MAX (256u << 20) /* bytes of the first part: sessions are 64 MiB at most */
 
+/* The form of protocol 1, and the one that says first which protocol its group works at. */
 #define IMAGE_MAGIC "mosaik.state.v3\n"
+#define IMAGE_MAGIC_LEVEL "mosaik.state.v4\n"
+#define IMAGE_MAGIC_N (sizeof IMAGE_MAGIC - 1)
 
 static void put_part(struct mk_buf *out, struct mk_bytes part)
 {
@@ -18,8 +21,15 @@ static void put_part(struct mk_buf *out, struct mk_bytes part)
     mk_buf_put(out, part.p, part.n);
 }
 
+static void put_magic(const struct mk_state *s, struct mk_buf *out)
+{
+    mk_buf_put_str(out, s->level > 1 ? IMAGE_MAGIC_LEVEL : IMAGE_MAGIC);
+}
+
 static void put_scalars(const struct mk_state *s, struct mk_buf *out)
 {
+    if (s->level > 1)
+        mk_buf_put_u64le(out, s->level);
     mk_buf_put_u64le(out, s->index);
     mk_buf_put_u64le(out, s->time_ms);
     mk_rosters_snapshot(s, out);
@@ -56,7 +66,7 @@ struct mk_image *mk_state_freeze(struct mk_state *s)
 
     put_scalars(s, &first);
     put_machine(s, &first);
-    mk_buf_put_str(&i->first, IMAGE_MAGIC);
+    put_magic(s, &i->first);
     put_part(&i->first, mk_buf_bytes(&first));
     mk_buf_done(&first);
     i->surfaces = mk_surfaces_freeze(&s->surfaces);
@@ -93,7 +103,7 @@ struct mk_id mk_state_hash(struct mk_state *s)
     struct mk_buf b = {0};
     struct mk_id h;
 
-    mk_buf_put_str(&b, IMAGE_MAGIC);
+    put_magic(s, &b);
     put_scalars(s, &b);
     h = mk_surfaces_hash(&s->surfaces);
     mk_buf_put(&b, h.b, sizeof h.b);
@@ -132,10 +142,16 @@ void mk_filling_free(struct mk_filling *f)
     mk_free(f);
 }
 
+static bool is_leveled(const uint8_t *magic)
+{
+    _Static_assert(sizeof IMAGE_MAGIC == sizeof IMAGE_MAGIC_LEVEL, "forms are told by one length");
+    return memcmp(magic, IMAGE_MAGIC_LEVEL, IMAGE_MAGIC_N) == 0;
+}
+
 /* How many bytes magic, length and part have together; 0: not known yet. */
 static int first_size(const struct mk_buf *b, uint64_t *ret)
 {
-    size_t head = sizeof IMAGE_MAGIC - 1;
+    size_t head = IMAGE_MAGIC_N;
     struct mk_reader r = {b->p + head, b->n - head, false};
     uint64_t n;
 
@@ -143,7 +159,7 @@ static int first_size(const struct mk_buf *b, uint64_t *ret)
     if (b->n < head + 8)
         return 0;
     n = mk_read_u64le(&r);
-    if (memcmp(b->p, IMAGE_MAGIC, head) != 0 || n > FIRST_MAX)
+    if ((memcmp(b->p, IMAGE_MAGIC, head) != 0 && !is_leveled(b->p)) || n > FIRST_MAX)
         return MK_EMALFORMED;
     *ret = head + 8 + n;
     return 0;
@@ -152,7 +168,7 @@ static int first_size(const struct mk_buf *b, uint64_t *ret)
 /* Takes what belongs to the first part off the front of *piece. */
 static int put_first(struct mk_filling *f, struct mk_bytes *piece, struct mk_fault *reterr)
 {
-    uint64_t whole = 0, head = sizeof IMAGE_MAGIC - 1 + 8;
+    uint64_t whole = 0, head = IMAGE_MAGIC_N + 8;
 
     while (piece->n > 0 && !f->have_first) {
         uint64_t want = whole > 0 ? whole : head, n;
@@ -186,6 +202,23 @@ struct heads {
     uint64_t index[MK_SURFACES_MAX], time_ms[MK_SURFACES_MAX];
 };
 
+/* Which protocol the image is of. */
+static int get_level(struct mk_state *s, struct mk_reader *in, bool leveled,
+                     struct mk_fault *reterr)
+{
+    uint64_t level = leveled ? mk_read_u64le(in) : 1;
+
+    if (in->failed || level < (leveled ? 2 : 1) || level > UINT16_MAX)
+        return mk_fault(reterr, MK_EMALFORMED, "snapshot: no protocol");
+    if (level > s->newest)
+        return mk_fault(reterr, MK_ENOTSUP,
+                        "snapshot: the group works at protocol %u; this build knows protocols up "
+                        "to %u",
+                        (unsigned)level, s->newest);
+    s->level = (uint16_t)level;
+    return 0;
+}
+
 static int get_scalars(struct mk_state *s, struct mk_reader *in, struct heads *heads)
 {
     struct mk_bytes founding;
@@ -206,14 +239,18 @@ static int get_scalars(struct mk_state *s, struct mk_reader *in, struct heads *h
     return in->failed ? MK_EMALFORMED : 0;
 }
 
-static int take_first(struct mk_state *s, struct mk_bytes first, struct heads *heads,
+static int take_first(struct mk_state *s, struct mk_bytes first, bool leveled, struct heads *heads,
                       struct mk_fault *reterr)
 {
     struct mk_reader in = {first.p, first.n, false};
     uint64_t seed = s->sessions.table.seed;
     struct mk_bytes own;
+    int rv;
 
     s->founded = false;
+    rv = get_level(s, &in, leveled, reterr);
+    if (rv != 0)
+        return rv;
     if (get_scalars(s, &in, heads) != 0)
         return mk_fault(reterr, MK_EMALFORMED, "snapshot: not a state of this component");
     mk_sessions_done(&s->sessions);
@@ -230,7 +267,7 @@ static int take_first(struct mk_state *s, struct mk_bytes first, struct heads *h
 
 static int take(struct mk_filling *f, struct mk_state *s, struct mk_fault *reterr)
 {
-    size_t head = sizeof IMAGE_MAGIC - 1 + 8;
+    size_t head = IMAGE_MAGIC_N + 8;
     struct mk_surfaces_filler *filler = f->filler;
     struct mk_surfaces old = s->surfaces;
     struct heads heads;
@@ -241,7 +278,8 @@ static int take(struct mk_filling *f, struct mk_state *s, struct mk_fault *reter
     if (rv == 0 && !f->have_first)
         rv = mk_fault(reterr, MK_EMALFORMED, "snapshot: cut short");
     if (rv == 0)
-        rv = take_first(s, MK_BYTES(f->first.p + head, f->first.n - head), &heads, reterr);
+        rv = take_first(s, MK_BYTES(f->first.p + head, f->first.n - head), is_leveled(f->first.p),
+                        &heads, reterr);
     if (rv != 0)
         return rv;
     s->surfaces = f->surfaces;

@@ -18,6 +18,20 @@ static void short_hex(const struct mk_peer *p, char out[17])
     out[16] = 0;
 }
 
+/* The peer that is new and that cannot be of this group: it knows too little; NULL: none. */
+static const struct mk_peer *outdated(const struct mk_group *g, const struct mk_roster *r)
+{
+    for (size_t i = 0; i < r->peers.n; i++) {
+        const struct mk_peer *p = &r->peers.v[i];
+        const struct mk_link *l = mk_net_link(g->net, p);
+
+        if (!mk_roster_has(&g->roster, p) && l != NULL &&
+            mk_link_protocols(l).newest < mk_state_level(g->st))
+            return p;
+    }
+    return NULL;
+}
+
 /* The peer that is new and that we have no link to; NULL: none. */
 static const struct mk_peer *missing(const struct mk_group *g, const struct mk_roster *r)
 {
@@ -64,6 +78,13 @@ int mk_group_propose(struct mk_group *g, const struct mk_proposal *p, struct mk_
         short_hex(absent, hex);
         return mk_fault(reterr, MK_EREFUSED,
                         "roster: %s is new and has no link to the leader; start it first", hex);
+    }
+    absent = outdated(g, &p->roster);
+    if (absent != NULL) {
+        short_hex(absent, hex);
+        return mk_fault(
+            reterr, MK_EREFUSED, "roster: %s knows protocols up to %u, the group works at %u", hex,
+            mk_link_protocols(mk_net_link(g->net, absent)).newest, mk_state_level(g->st));
     }
     propose(g, p);
     return 0;

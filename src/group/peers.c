@@ -50,20 +50,39 @@ static unsigned judge(struct mk_member *m)
     return v.pending ? MK_CLOSE_NOT_READY : MK_CLOSE_REFUSED;
 }
 
+/* What a stranger calls its machine, as part of a line. */
+static const char *name_of(struct mk_str s, char out[41])
+{
+    size_t n = s.n < 40 ? s.n : 40;
+
+    for (size_t i = 0; i < n; i++)
+        out[i] = s.p[i] > ' ' && s.p[i] <= '~' ? s.p[i] : '?';
+    out[n] = 0;
+    return out;
+}
+
 /* 0, or the close code that refuses it. */
-static unsigned check_hello(struct mk_member *m, const struct mk_member_hello *h,
+static unsigned check_hello(struct mk_member *m, const struct mk_member_hello *h, uint16_t newest,
                             char detail[MK_REASON_MAX])
 {
     struct mk_group *g = m->g;
-    char ours[MK_ID_HEX], theirs[MK_ID_HEX];
+    char ours[MK_ID_HEX], theirs[MK_ID_HEX], us[MK_ID_HEX], them[MK_ID_HEX], name[41];
     unsigned close;
 
     if (!mk_id_eq(&h->machine, &g->machine_id)) {
-        snprintf(m->detail, sizeof m->detail, "machine %.16s, ours is %s version %u (%.16s)",
-                 mk_id_hex(&h->machine, theirs), mk_state_machine(g->st)->ops->name,
-                 mk_state_machine(g->st)->ops->version, mk_id_hex(&g->machine_id, ours));
-        snprintf(detail, MK_REASON_MAX, "%s", m->detail);
-        return MK_CLOSE_OTHER_VERSION;
+        snprintf(detail, MK_REASON_MAX,
+                 "node %.8s runs machine %s version %u (%.16s), node %.8s %s version %llu (%.16s)",
+                 mk_peer_hex(mk_net_self(g->net), us), mk_state_machine(g->st)->ops->name,
+                 mk_state_machine(g->st)->ops->version, mk_id_hex(&g->machine_id, ours),
+                 mk_peer_hex(&m->peer, them), name_of(h->machine_name, name),
+                 (unsigned long long)h->machine_version, mk_id_hex(&h->machine, theirs));
+        close = MK_CLOSE_OTHER_VERSION;
+    } else {
+        close = mk_level_judge(m, h->level, newest, detail);
+    }
+    if (close != 0) {
+        mk_member_estranged(m, close, detail);
+        return close;
     }
     keep_tickets(m, &h->tickets);
     close = judge(m);
@@ -83,6 +102,7 @@ static void take_hello(struct mk_member *m, const struct mk_member_hello *h)
             mk_consensus_link(g->raft, m->raft_id, false, mk_drive_now_ms(g));
         m->applied = 0;
     }
+    m->newest = mk_link_protocols(m->conv->link).newest;
     m->founded = h->founded;
     m->epoch = h->epoch;
     m->raft_id = h->raft_id;
@@ -97,6 +117,7 @@ static void member_up(struct mk_member *m)
     m->up = true;
     m->given = false;
     m->retry_ms = 0;
+    m->estranged = false;
     m->detail[0] = 0;
     if (g->hub != NULL)
         mk_beats_meet(g->hub, &m->peer);
@@ -154,6 +175,13 @@ void mk_member_drop(struct mk_member *m, unsigned close, const char *detail)
     mk_conv_close(c, close, detail);
 }
 
+void mk_member_estranged(struct mk_member *m, unsigned close, const char *detail)
+{
+    snprintf(m->detail, sizeof m->detail, "%s: %.200s", mk_close_text(close), detail);
+    m->estranged = true;
+    mk_group_changed(m->g);
+}
+
 /* --- messages ------------------------------------------------------------------------- */
 
 static void greet_again(struct mk_member *m, const struct mk_member_hello *h)
@@ -168,7 +196,7 @@ static void greet_again(struct mk_member *m, const struct mk_member_hello *h)
         mk_group_wake(m->g);
         return;
     }
-    close = check_hello(m, h, detail);
+    close = check_hello(m, h, mk_link_protocols(m->conv->link).newest, detail);
     if (close != 0) {
         mk_member_drop(m, close, detail);
         return;
@@ -246,6 +274,10 @@ static void dispatch(struct mk_member *m, const struct mk_member_message *msg)
     case mk_member_message_Propose:
         mk_group_propose(g, &msg->u.propose, NULL); /* who asked sees what becomes of it */
         break;
+    case mk_member_message_Check:
+        if (mk_group_leads(g))
+            mk_group_check(g, msg->u.check.nonce, NULL); /* who asked sees what becomes of it */
+        break;
     case mk_member_message_Transfer:
         if (mk_group_leads(g))
             mk_group_transfer(g, msg->u.transfer.some ? &msg->u.transfer.v : NULL);
@@ -290,6 +322,8 @@ static void conv_closed(struct mk_conv *c, unsigned close, const char *detail)
         m->clause = UINT32_MAX; /* theirs to name: it is in the text */
     snprintf(m->detail, sizeof m->detail, "%s%s%.200s", mk_close_text(close),
              detail != NULL && detail[0] != 0 ? ": " : "", detail != NULL ? detail : "");
+    if (close == MK_CLOSE_OTHER_VERSION && detail != NULL)
+        mk_member_estranged(m, close, detail);
     member_down(m);
 }
 
@@ -305,6 +339,9 @@ static void fill_hello(struct mk_group *g, struct mk_member_message *ret)
     ret->u.hello = (struct mk_member_hello){
         .deployment = g->deployment,
         .machine = g->machine_id,
+        .machine_name = mk_str_of(mk_state_machine(g->st)->ops->name),
+        .machine_version = mk_state_machine(g->st)->ops->version,
+        .level = mk_state_level(g->st),
         .raft_id = g->raft_id,
         .founded = g->raft != NULL,
         .epoch = mk_reseat_epoch(g),
@@ -336,7 +373,7 @@ unsigned mk_peers_accept(struct mk_group *g, struct mk_conv *c, const struct mk_
         snprintf(detail, MK_REASON_MAX, "this member %s", g->named ? "has failed" : "only starts");
         return MK_CLOSE_NOT_READY;
     }
-    close = check_hello(m, h, detail);
+    close = check_hello(m, h, mk_link_protocols(c->link).newest, detail);
     if (close != 0)
         return close;
     mk_member_drop(m, MK_CLOSE_DUPLICATE, "greeted anew");

@@ -12,6 +12,7 @@
  * foreign roster, garbage). Such entries are refused, here and on every member alike. */
 #include "group/state.h"
 #include "base/planted.h"
+#include "base/protocol.h"
 #include "collections/certificate.h"
 #include "group/state_int.h"
 
@@ -26,6 +27,8 @@ struct mk_state *mk_state_new(const struct mk_state_options *o)
     s->deployment = o->deployment;
     s->stable_id = o->stable_id;
     s->machine = o->machine;
+    s->level = 1;
+    s->newest = o->newest != 0 ? o->newest : mk_protocols.newest;
     mk_rosters_init(s, o->roster);
     mk_sessions_init(&s->sessions, o->seed);
     mk_surfaces_init(&s->surfaces, ops->surfaces, ops->n_surfaces, &s->stable_id, &s->deployment);
@@ -225,6 +228,24 @@ static uint64_t due_heads(struct mk_state *s)
     return due;
 }
 
+/* One step at a time; what is there already changes nothing. */
+static void apply_level(struct mk_state *s, uint16_t protocol, struct mk_applied *ret)
+{
+    ret->refused = !s->founded || protocol != s->level + 1;
+    if (ret->refused)
+        return;
+    s->level = protocol;
+    if (protocol > s->newest)
+        ret->beyond = protocol;
+}
+
+static void apply_check(const struct mk_state *s, uint64_t nonce, struct mk_applied *ret)
+{
+    ret->refused = s->level < MK_PROTOCOL_CHECK;
+    ret->check = !ret->refused;
+    ret->nonce = nonce;
+}
+
 static void apply_logged(struct mk_state *s, const struct mk_logged *e, struct mk_applied *ret)
 {
     ret->kind = (enum mk_logged_tag)e->tag;
@@ -246,6 +267,12 @@ static void apply_logged(struct mk_state *s, const struct mk_logged *e, struct m
         break;
     case mk_logged_Changed:
         mk_apply_changed(s, &e->u.changed, ret);
+        break;
+    case mk_logged_Level:
+        apply_level(s, e->u.level.protocol, ret);
+        break;
+    case mk_logged_Check:
+        apply_check(s, e->u.check.nonce, ret);
         break;
     }
 }
@@ -293,6 +320,11 @@ uint64_t mk_state_index(const struct mk_state *s)
 uint64_t mk_state_time_ms(const struct mk_state *s)
 {
     return s->time_ms;
+}
+
+uint16_t mk_state_level(const struct mk_state *s)
+{
+    return s->level;
 }
 
 uint64_t mk_state_last_ms(const struct mk_state *s, const struct mk_peer *peer)

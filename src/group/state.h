@@ -6,6 +6,8 @@
  *                     Advance   a peer's time; the lower median is the machine's
  *                     Execute   session look-up, machine's apply, commits, answer
  *                     Seat, Propose, Changed   who is of the committee (rosters.c)
+ *                     Level     the protocol that the group works at from here on
+ *                     Check     all members take the hash of their state here
  *
  * An entry that is malformed or refused changes nothing but, for a command, its
  * session. */
@@ -33,6 +35,7 @@ struct mk_state_options {
     const struct mk_roster *roster; /* the first one; copied */
     struct mk_machine *machine;     /* taken */
     uint64_t seed;                  /* of the tables' hash; changes nothing that is decided */
+    uint16_t newest;                /* protocol that is known; 0: this build's */
 };
 struct mk_state *mk_state_new(const struct mk_state_options *o);
 void mk_state_free(struct mk_state *s); /* NULL is fine */
@@ -53,6 +56,10 @@ struct mk_applied {
     bool certified_change;   /* the present epoch's change has its signatures */
     const struct mk_cited *cited; /* Execute: the pointers that it rests on */
     unsigned n_cited;
+    uint16_t beyond;         /* not 0: the group goes on at this protocol, which is not known here:
+                              * the state must be used no more */
+    bool check;              /* the hash of the state is wanted */
+    uint64_t nonce;          /* ... under this number */
 };
 
 /** Applies the entry at index (above the last one): a frame byte and pc(Logged). */
@@ -68,6 +75,7 @@ enum mk_session_verdict mk_state_look(const struct mk_state *s, const struct mk_
 
 uint64_t mk_state_index(const struct mk_state *s); /* last applied */
 uint64_t mk_state_time_ms(const struct mk_state *s);
+uint16_t mk_state_level(const struct mk_state *s); /* the protocol it works at (base/protocol.h) */
 /** The last Advance of a peer of the roster, or 0. */
 uint64_t mk_state_last_ms(const struct mk_state *s, const struct mk_peer *peer);
 uint64_t mk_state_waits_for(const struct mk_state *s); /* machine time; UINT64_MAX: none */
@@ -96,8 +104,9 @@ int mk_state_query(struct mk_state *s, struct mk_bytes query, struct mk_buf *ans
 /** The head of surface i as it stands. */
 void mk_state_head(struct mk_state *s, unsigned surface, struct mk_head *ret);
 
-/** Deterministic bytes, and back (whatever s held before). Strict: MK_EMALFORMED. After
- * a failed restore s must be freed. */
+/** Deterministic bytes, and back (whatever s held before). Strict: MK_EMALFORMED; MK_ENOTSUP: of
+ * a protocol that is not known here, with both in reterr. After a failed restore s must be freed.
+ */
 void mk_state_snapshot(struct mk_state *s, struct mk_buf *out);
 int mk_state_restore(struct mk_state *s, struct mk_bytes snapshot, struct mk_fault *reterr);
 /** H over all of it: replicas must agree at every index. Costs as much as a snapshot,

@@ -37,6 +37,7 @@ struct mk_state {
     struct mk_founding founding;
     struct mk_buf founding_pc; /* its bytes, borrowed by founding */
     uint64_t index;
+    uint16_t level, newest; /* the protocol it works at, and the newest that we know */
     uint64_t time_ms;
     uint64_t last_ms[MK_ROSTER_MAX]; /* in roster order */
     /* rosters.c */

@@ -68,11 +68,13 @@ static void why_blank(const struct mk_group *g, char *out, size_t n)
 static void why_no_majority(const struct mk_group *g, char *out, size_t n, unsigned reachable)
 {
     unsigned refused = 0, lost = 0, clause = UINT32_MAX;
-    const char *detail = "";
+    const char *detail = "", *other = NULL;
 
     for (unsigned i = 0; i < g->n_members; i++) {
         const struct mk_member *m = g->members[i];
 
+        if (i != g->self && m->used && m->estranged)
+            other = m->detail;
         lost += i != g->self && m->up && has_lost_disk(g, m);
         if (i == g->self || !m->refused)
             continue;
@@ -86,6 +88,8 @@ static void why_no_majority(const struct mk_group *g, char *out, size_t n, unsig
     else if (refused > 0)
         snprintf(out, n, "no majority: refused by %u member%s (%.120s)", refused,
                  refused == 1 ? "" : "s", detail);
+    else if (other != NULL)
+        snprintf(out, n, "no majority: %.200s", other);
     else if (lost > 0)
         snprintf(out, n, "no majority: %u member%s lost the disk", lost, lost == 1 ? "" : "s");
     else
@@ -197,6 +201,25 @@ static const struct mk_member *member_at(const struct mk_group *g, unsigned i)
         if (g->members[k]->used && i-- == 0)
             return g->members[k];
     return NULL;
+}
+
+uint16_t mk_group_newest(const struct mk_group *g, unsigned i)
+{
+    const struct mk_member *m = member_at(g, i);
+
+    if (m == NULL)
+        return 0;
+    return m->i == g->self ? mk_net_protocols(g->net).newest : m->newest;
+}
+
+bool mk_group_estranged(const struct mk_group *g, unsigned i, char ret[MK_REASON_MAX])
+{
+    const struct mk_member *m = member_at(g, i);
+
+    if (m == NULL || !m->estranged)
+        return false;
+    snprintf(ret, MK_REASON_MAX, "%s", m->detail);
+    return true;
 }
 
 const char *mk_group_place(const struct mk_group *g, unsigned i)

@@ -22,6 +22,8 @@ MK_OPTION_DEFINE(mk_opt_certificate, mk_certificate)
 MK_STRUCT_DEFINE(mk_execute, "Execute", MK_EXECUTE_TABLE)
 MK_STRUCT_DEFINE(mk_seat, "Seat", MK_SEAT_TABLE)
 MK_STRUCT_DEFINE(mk_proposal, "Proposal", MK_PROPOSAL_TABLE)
+MK_STRUCT_DEFINE(mk_level, "Level", MK_LEVEL_TABLE)
+MK_STRUCT_DEFINE(mk_check, "Check", MK_CHECK_TABLE)
 MK_ENUM_DEFINE(mk_logged, "Logged", MK_LOGGED_TABLE)
 
 MK_STRUCT_DEFINE(mk_member_hello, "MemberHello", MK_MEMBER_HELLO_TABLE)
@@ -52,6 +54,7 @@ MK_ENUM_DEFINE(mk_beat_message, "BeatMessage", MK_BEAT_MESSAGE_TABLE)
 
 MK_STRUCT_DEFINE(mk_operate_propose, "OperatePropose", MK_OPERATE_PROPOSE_TABLE)
 MK_STRUCT_DEFINE(mk_operate_transfer, "OperateTransfer", MK_OPERATE_TRANSFER_TABLE)
+MK_STRUCT_DEFINE(mk_operate_check, "OperateCheck", MK_OPERATE_CHECK_TABLE)
 MK_ENUM_DEFINE(mk_operate, "Operate", MK_OPERATE_TABLE)
 
 MK_STRUCT_DEFINE(mk_from_after, "After", MK_FROM_AFTER_TABLE)

@@ -52,21 +52,34 @@ MK_STRUCT_DECLARE(mk_seat, MK_SEAT_TABLE)
     F(S, mk_peer_signatures, signatures)
 MK_STRUCT_DECLARE(mk_proposal, MK_PROPOSAL_TABLE)
 
-#define MK_LOGGED_TABLE(F, S)              \
-    F(S, Genesis, 0, mk_founding, genesis) \
-    F(S, Advance, 1, mk_advance, advance)  \
-    F(S, Execute, 2, mk_execute, execute)  \
-    F(S, Seat, 3, mk_seat, seat)           \
-    F(S, Propose, 4, mk_proposal, propose) \
-    F(S, Changed, 5, mk_roster_change, changed)
+/* The group works at this protocol from here on (base/protocol.h). */
+#define MK_LEVEL_TABLE(F, S) F(S, mk_u16, protocol)
+MK_STRUCT_DECLARE(mk_level, MK_LEVEL_TABLE)
+/* From protocol 2 on: every member takes the hash of its state here. */
+#define MK_CHECK_TABLE(F, S) F(S, mk_u64, nonce)
+MK_STRUCT_DECLARE(mk_check, MK_CHECK_TABLE)
+
+#define MK_LOGGED_TABLE(F, S)                   \
+    F(S, Genesis, 0, mk_founding, genesis)      \
+    F(S, Advance, 1, mk_advance, advance)       \
+    F(S, Execute, 2, mk_execute, execute)       \
+    F(S, Seat, 3, mk_seat, seat)                \
+    F(S, Propose, 4, mk_proposal, propose)      \
+    F(S, Changed, 5, mk_roster_change, changed) \
+    F(S, Level, 6, mk_level, level)             \
+    F(S, Check, 7, mk_check, check)
 MK_ENUM_DECLARE(mk_logged, MK_LOGGED_TABLE)
 
 /* ---- "group" ------------------------------------------------------------------------ */
 
-/* First message of the conversation, from the lesser peer; the other answers with its own. */
+/* First message of the conversation, from the lesser peer; the other answers with its own. level:
+ * the protocol that its group works at, as far as it knows. */
 #define MK_MEMBER_HELLO_TABLE(F, S) \
     F(S, mk_id, deployment)         \
     F(S, mk_id, machine)            \
+    F(S, mk_text, machine_name)     \
+    F(S, mk_u64, machine_version)   \
+    F(S, mk_u16, level)             \
     F(S, mk_u64, raft_id)           \
     F(S, mk_bool, founded)          \
     F(S, mk_u64, epoch)             \
@@ -192,7 +205,8 @@ MK_STRUCT_DECLARE(mk_exec_answer, MK_EXEC_ANSWER_TABLE)
     F(S, Vouch, 11, mk_change_signature, vouch)         \
     F(S, Propose, 12, mk_proposal, propose)             \
     F(S, Transfer, 13, mk_opt_peer, transfer)           \
-    F(S, Changed, 14, mk_roster_change, changed)
+    F(S, Changed, 14, mk_roster_change, changed)        \
+    F(S, Check, 15, mk_check, check)
 MK_ENUM_DECLARE(mk_member_message, MK_MEMBER_MESSAGE_TABLE)
 
 /* ---- "beat": between processes that share groups ----------------------------------------------
@@ -228,9 +242,14 @@ MK_STRUCT_DECLARE(mk_operate_propose, MK_OPERATE_PROPOSE_TABLE)
     F(S, mk_id, deployment)             \
     F(S, mk_opt_peer, to)
 MK_STRUCT_DECLARE(mk_operate_transfer, MK_OPERATE_TRANSFER_TABLE)
-#define MK_OPERATE_TABLE(F, S)                    \
-    F(S, Propose, 0, mk_operate_propose, propose) \
-    F(S, Transfer, 1, mk_operate_transfer, transfer)
+#define MK_OPERATE_CHECK_TABLE(F, S) \
+    F(S, mk_id, deployment)          \
+    F(S, mk_u64, nonce)
+MK_STRUCT_DECLARE(mk_operate_check, MK_OPERATE_CHECK_TABLE)
+#define MK_OPERATE_TABLE(F, S)                       \
+    F(S, Propose, 0, mk_operate_propose, propose)    \
+    F(S, Transfer, 1, mk_operate_transfer, transfer) \
+    F(S, Check, 2, mk_operate_check, check)
 MK_ENUM_DECLARE(mk_operate, MK_OPERATE_TABLE)
 
 /* ---- "surface" --------------------------------------------------------------------------- */

@@ -25,8 +25,12 @@ static int parse_hello(const uint8_t *b, size_t n, struct mk_frame *f, struct mk
         return mk_fault(reterr, MK_EMALFORMED, "a hello of %zu bytes", n);
     if (get_u32(b) != MK_FRAME_MAGIC)
         return mk_fault(reterr, MK_EMALFORMED, "a hello that is not ours");
-    f->number = get_u32(b + 4);
-    if (f->number != MK_FRAME_VERSION)
+    f->protocols =
+        (struct mk_protocols){(uint16_t)(b[4] | b[5] << 8), (uint16_t)(b[6] | b[7] << 8)};
+    if (f->protocols.oldest == 0 || f->protocols.oldest > f->protocols.newest)
+        return mk_fault(reterr, MK_EMALFORMED, "a hello of protocols %u to %u", f->protocols.oldest,
+                        f->protocols.newest);
+    if (!mk_protocols_meet(f->protocols, mk_protocols))
         return 0; /* the rest has a shape that we cannot know */
     if (n != 8 + 32 + MK_FRAME_INSTANCE)
         return mk_fault(reterr, MK_EMALFORMED, "a hello of %zu bytes", n);
@@ -192,12 +196,12 @@ void mk_frame_put_header(struct mk_buf *out, unsigned type, uint32_t conv, size_
     p[7] = (uint8_t)(conv >> 24);
 }
 
-void mk_frame_put_hello(struct mk_buf *out, const struct mk_id *network,
-                        const uint8_t instance[MK_FRAME_INSTANCE])
+void mk_frame_put_hello(struct mk_buf *out, struct mk_protocols protocols,
+                        const struct mk_id *network, const uint8_t instance[MK_FRAME_INSTANCE])
 {
     mk_frame_put_header(out, MK_FRAME_HELLO, 0, 8 + 32 + MK_FRAME_INSTANCE);
     mk_buf_put_u32le(out, MK_FRAME_MAGIC);
-    mk_buf_put_u32le(out, MK_FRAME_VERSION);
+    mk_buf_put_u32le(out, protocols.oldest | (uint32_t)protocols.newest << 16);
     mk_buf_put(out, network->b, 32);
     mk_buf_put(out, instance, MK_FRAME_INSTANCE);
 }

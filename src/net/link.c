@@ -191,6 +191,8 @@ static void link_finish(struct mk_link *l)
     if (was_up) {
         net_notify_down(l);
         table_settle(net, &l->peer, /* lives= */ false);
+    } else if (l->close == MK_CLOSE_OTHER_VERSION || l->close == MK_CLOSE_OTHER_NETWORK) {
+        net_notify_refused(l);
     }
     if (l->tell && !l->sock_ended && !net->closing)
         link_linger(l);
@@ -303,11 +305,29 @@ static void link_greet(struct mk_link *l)
         link_fail(l, MK_CLOSE_DUPLICATE, /* tell= */ true, "the other side has our own key");
         return;
     }
-    mk_frame_put_hello(&l->ctl, &l->net->network, l->net->instance);
+    mk_frame_put_hello(&l->ctl, l->net->protocols, &l->net->network, l->net->instance);
     link_later(l);
 }
 
 /* --- frames about the link ----------------------------------------------------------- */
+
+/* In the same words on both sides, whoever comes first. */
+static void refuse_protocols(struct mk_link *l)
+{
+    const struct mk_peer *us = &l->net->key->peer, *a = us, *b = &l->peer;
+    struct mk_protocols of_a = l->net->protocols, of_b = l->protocols;
+    char hex_a[MK_ID_HEX], hex_b[MK_ID_HEX];
+
+    if (mk_peer_cmp(a, b) > 0) {
+        a = b;
+        b = us;
+        of_a = l->protocols;
+        of_b = l->net->protocols;
+    }
+    link_fail(l, MK_CLOSE_OTHER_VERSION, /* tell= */ true,
+              "node %.8s speaks protocols %u to %u, node %.8s %u to %u", mk_peer_hex(a, hex_a),
+              of_a.oldest, of_a.newest, mk_peer_hex(b, hex_b), of_b.oldest, of_b.newest);
+}
 
 static void recv_hello(struct mk_link *l, const struct mk_frame *f)
 {
@@ -326,9 +346,9 @@ static void recv_hello(struct mk_link *l, const struct mk_frame *f)
     }
     l->known = true;
     memcpy(l->instance, f->instance, sizeof l->instance);
-    if (f->number != MK_FRAME_VERSION)
-        link_fail(l, MK_CLOSE_OTHER_VERSION, /* tell= */ true, "version %u met version %u",
-                  f->number, MK_FRAME_VERSION);
+    l->protocols = f->protocols;
+    if (!mk_protocols_meet(f->protocols, net->protocols))
+        refuse_protocols(l);
     else if (!mk_id_eq(&f->network, &net->network))
         link_fail(l, MK_CLOSE_OTHER_NETWORK, /* tell= */ true, "network %.16s met network %.16s",
                   mk_id_hex(&f->network, theirs), mk_id_hex(&net->network, ours));
@@ -673,6 +693,11 @@ void link_start(struct mk_link *l)
 const struct mk_peer *mk_link_peer(const struct mk_link *l)
 {
     return &l->peer;
+}
+
+struct mk_protocols mk_link_protocols(const struct mk_link *l)
+{
+    return l->protocols;
 }
 
 const char *mk_link_remote(const struct mk_link *l)

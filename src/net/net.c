@@ -105,6 +105,21 @@ void net_notify_up(struct mk_link *l)
     }
 }
 
+void net_notify_refused(struct mk_link *l)
+{
+    struct mk_list aside, *n;
+    struct mk_net *net = l->net;
+
+    net_take_watchers(net, &aside);
+    while ((n = mk_list_pop(&aside)) != NULL) {
+        struct mk_net_watch *w = mk_container_of(n, struct mk_net_watch, node);
+
+        mk_list_add_tail(&net->watchers, n);
+        if (w->refused != NULL)
+            w->refused(w, &l->peer, l->close, l->detail);
+    }
+}
+
 void net_notify_down(struct mk_link *l)
 {
     struct mk_list aside, *n;
@@ -263,6 +278,11 @@ int mk_net_open(struct mk_env *e, struct mk_net **ret, const struct mk_net_optio
     net->env = e;
     net->key = o->key;
     net->network = o->network;
+    net->protocols = mk_protocols;
+    if (o->newest_protocol != 0)
+        net->protocols.newest = o->newest_protocol;
+    if (net->protocols.oldest > net->protocols.newest)
+        net->protocols.oldest = net->protocols.newest;
     net->handshake_ms = o->handshake_ms != 0 ? o->handshake_ms : MK_NET_HANDSHAKE_MS;
     net->timer.cb = net_timer_cb;
     net->timer_at = UINT64_MAX;
@@ -325,6 +345,11 @@ void mk_net_close(struct mk_net *net)
 }
 
 /* --- looking ------------------------------------------------------------------------- */
+
+struct mk_protocols mk_net_protocols(const struct mk_net *net)
+{
+    return net->protocols;
+}
 
 const struct mk_peer *mk_net_self(const struct mk_net *net)
 {

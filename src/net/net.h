@@ -23,6 +23,7 @@
 #ifndef NET_NET_H
 #define NET_NET_H
 
+#include "base/protocol.h"
 #include "env/env.h"
 #include <mosaik/key.h>
 
@@ -93,6 +94,7 @@ struct mk_net_options {
     struct mk_id network;     /* both sides must name the same (MK_UNIVERSE) */
     bool vouched;             /* simulated world: no TLS, the world vouches */
     uint32_t handshake_ms;    /* 0: MK_NET_HANDSHAKE_MS */
+    uint16_t newest_protocol; /* tests: an older build; 0: this one's */
 };
 int mk_net_open(struct mk_env *e, struct mk_net **ret, const struct mk_net_options *o);
 /** Closes every link with MK_CLOSE_SHUTDOWN; conversations get their closed(). */
@@ -108,10 +110,17 @@ struct mk_net_watch {
     /** detail: the other side's or our text, lent. */
     void (*down)(struct mk_net_watch *w, const struct mk_peer *peer, unsigned close,
                  const char *detail);
+    /** A peer and we are of another version or network, so no link came up; detail says both.
+     * May be NULL. */
+    void (*refused)(struct mk_net_watch *w, const struct mk_peer *peer, unsigned close,
+                    const char *detail);
     struct mk_list node;
 };
 void mk_net_watch(struct mk_net *net, struct mk_net_watch *w);
 void mk_net_unwatch(struct mk_net_watch *w);
+/** The protocols that this net names, and those that the other side of a link does. */
+struct mk_protocols mk_net_protocols(const struct mk_net *net);
+struct mk_protocols mk_link_protocols(const struct mk_link *l);
 
 /* --- dialing ------------------------------------------------------------------ */
 

@@ -75,6 +75,7 @@ struct mk_net {
     struct mk_list greeting, links, ending;  /* of struct mk_link, oldest first */
     struct mk_link *peers[NET_PEER_BUCKETS]; /* links that are UP */
     uint32_t handshake_ms;
+    struct mk_protocols protocols;
     unsigned n_handshakes; /* inbound, not authenticated */
     unsigned n_probation;  /* of those, from addresses over their limit */
     unsigned n_waiting;    /* inbound, their hello is in, not up */
@@ -106,6 +107,7 @@ struct mk_link {
     struct net_dialer *dialer; /* whose attempt this is, until it is up or fails */
     struct mk_peer peer, expected;
     uint8_t instance[MK_FRAME_INSTANCE];
+    struct mk_protocols protocols; /* the other side's */
     struct mk_list node;
     struct mk_link *peer_next;
     struct mk_task task;
@@ -197,6 +199,7 @@ void table_settle(struct mk_net *net, const struct mk_peer *peer, bool lives);
 void net_wake_at(struct mk_net *net, uint64_t at_ns);
 void net_notify_up(struct mk_link *l);
 void net_notify_down(struct mk_link *l);
+void net_notify_refused(struct mk_link *l);
 struct mk_service *net_service(struct mk_net *net, struct mk_str proto);
 void net_count_refusal(struct mk_net *net, unsigned close, const char *remote, const char *detail);
 

@@ -166,6 +166,25 @@ static void log_changes(struct mk_host *h, const struct mk_group_status *s)
     h->refused_ns = now;
 }
 
+/** Members of another version: once each, and again when something else is said. */
+static void log_estranged(struct mk_host *h)
+{
+    char said[MK_REASON_MAX], all[MK_REASON_MAX] = "";
+    struct mk_peer peer;
+    char detail[MK_REASON_MAX];
+    uint64_t match;
+    bool linked;
+
+    for (unsigned i = 0; mk_group_member(h->group, i, &peer, &linked, &match, detail); i++)
+        if (mk_group_estranged(h->group, i, said))
+            snprintf(all, sizeof all, "%s", said);
+    if (strcmp(all, h->estranged) == 0)
+        return;
+    snprintf(h->estranged, sizeof h->estranged, "%s", all);
+    if (all[0] != 0)
+        mk_node_log(h->of, h, "version", /* warning= */ true, "%s", all);
+}
+
 static void want(struct mk_host *h, const struct mk_peer *peer, const char *hint)
 {
     if (mk_peer_eq(peer, &h->of->network->key.peer) || h->n_wanted == MK_HOST_WANTED_MAX)
@@ -197,6 +216,7 @@ static void group_changed(struct mk_group_watch *w)
     mk_signal_raise(&h->signal, NULL);
     mk_group_glance(h->group, &s);
     log_changes(h, &s);
+    log_estranged(h);
     if (s.epoch != h->epoch || s.state != h->state) {
         h->epoch = s.epoch;
         h->state = s.state;

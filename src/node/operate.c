@@ -1,8 +1,8 @@
 /* operate.c - the protocol "operate": what an operator asks of one component's committee.
  *
  * Opening a conversation is the question, one Outcome the answer. Another roster carries its own
- * authority (the signatures in the proposal); another leader is given to whom the group
- * obeys: the operator that the Founding names, and its members, as the link proves them. */
+ * authority (the signatures in the proposal); another leader, or a check, is given to whom the
+ * group obeys: the operator that the Founding names, and its members, as the link proves them. */
 #include "group/state.h"
 #include "node/node.h"
 
@@ -49,17 +49,38 @@ static int transfer(struct mk_host *h, struct mk_conv *c, const struct mk_opt_pe
     return rv == 0 ? 0 : mk_fault(fault, rv, "no leader is known here now");
 }
 
+static const struct mk_id *deployment_of(const struct mk_operate *o)
+{
+    switch ((enum mk_operate_tag)o->tag) {
+    case mk_operate_Propose:
+        return &o->u.propose.deployment;
+    case mk_operate_Transfer:
+        return &o->u.transfer.deployment;
+    case mk_operate_Check:
+        return &o->u.check.deployment;
+    }
+    return &MK_ZERO_ID;
+}
+
 static int operate(struct mk_node *n, struct mk_conv *c, const struct mk_operate *o,
                    struct mk_fault *fault)
 {
-    bool proposes = o->tag == mk_operate_Propose;
-    struct mk_host *h = host_of(n, proposes ? &o->u.propose.deployment : &o->u.transfer.deployment);
+    struct mk_host *h = host_of(n, deployment_of(o));
 
     if (h == NULL)
         return mk_fault(fault, MK_ENOTFOUND, "that deployment is not run here");
-    if (proposes)
+    switch ((enum mk_operate_tag)o->tag) {
+    case mk_operate_Propose:
         return mk_group_propose(h->group, &o->u.propose.proposal, fault);
-    return transfer(h, c, &o->u.transfer.to, fault);
+    case mk_operate_Transfer:
+        return transfer(h, c, &o->u.transfer.to, fault);
+    case mk_operate_Check:
+        if (!mk_group_obeys(h->group, mk_link_peer(c->link)))
+            return mk_fault(fault, MK_EREFUSED,
+                            "checks are for the operator and for members alone");
+        return mk_group_check(h->group, o->u.check.nonce, fault);
+    }
+    return mk_fault(fault, MK_EMALFORMED, "unknown question");
 }
 
 static unsigned operate_accept(struct mk_service *s, struct mk_conv *c, struct mk_bytes first,

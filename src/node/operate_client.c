@@ -132,3 +132,13 @@ int mk_node_transfer(struct mk_network *n, struct mk_str address, const struct m
         o.u.transfer.to = (struct mk_opt_peer){.some = true, .v = *to};
     return operate(n, address, &o, timeout_ms, reterr);
 }
+
+int mk_node_check(struct mk_network *n, struct mk_str address, const struct mk_id *deployment,
+                  uint64_t nonce, uint32_t timeout_ms, struct mk_fault *reterr)
+{
+    struct mk_operate o = {.tag = mk_operate_Check};
+
+    o.u.check.deployment = *deployment;
+    o.u.check.nonce = nonce;
+    return operate(n, address, &o, timeout_ms, reterr);
+}

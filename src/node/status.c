@@ -4,6 +4,8 @@
 #include "node/node.h"
 #include "node/status.h"
 
+#include <stdio.h>
+
 static json_t *members_of(const struct mk_host *h)
 {
     json_t *list = json_array();
@@ -20,6 +22,7 @@ static json_t *members_of(const struct mk_host *h)
         json_object_set_new(m, "peer", mk_json_hex(peer.b, sizeof peer.b));
         json_object_set_new(m, "linked", json_boolean(linked));
         mk_json_u64(m, "match", match);
+        mk_json_u64(m, "protocol", mk_group_newest(h->group, i));
         json_object_set_new(m, "place", json_string(mk_group_place(h->group, i)));
         if (st.state == MK_GROUP_LEADING)
             mk_json_u64(m, "lag", st.last > match ? st.last - match : 0);
@@ -105,6 +108,23 @@ static json_t *bonds_of(const struct mk_host *h, const struct mk_group_status *s
     return o;
 }
 
+/** The hash of the state at the last entry at which all members took it. */
+static json_t *check_of(const struct mk_host *h)
+{
+    struct mk_group_check c;
+    char nonce[17];
+    json_t *o;
+
+    if (!mk_group_checked(h->group, &c))
+        return json_null();
+    o = json_object();
+    snprintf(nonce, sizeof nonce, "%016llx", (unsigned long long)c.nonce);
+    mk_json_u64(o, "index", c.index);
+    json_object_set_new(o, "nonce", json_string(nonce));
+    json_object_set_new(o, "hash", mk_json_hex(c.hash.b, sizeof c.hash.b));
+    return o;
+}
+
 static json_t *component_of(const struct mk_host *h)
 {
     struct mk_group_status st;
@@ -124,6 +144,9 @@ static json_t *component_of(const struct mk_host *h)
     mk_json_u64(o, "applied", st.applied);
     mk_json_u64(o, "snapshot", st.snapshot);
     mk_json_u64(o, "time_ms", st.time_ms);
+    mk_json_u64(o, "protocol", mk_group_level(h->group));
+    json_object_set_new(o, "check", check_of(h));
+    mk_json_u64(o, "leased", st.leased);
     mk_json_u64(o, "commits", st.commits);
     mk_json_u64(o, "certificates", st.certificates);
     mk_json_u64(o, "executed", st.executed);
@@ -145,6 +168,8 @@ void mk_node_status(struct mk_node *n, struct mk_buf *json)
 {
     json_t *o = mk_network_json(n->network), *components = json_array();
 
+    mk_json_u64(o, "oldest_protocol", mk_net_protocols(n->network->net).oldest);
+    mk_json_u64(o, "newest_protocol", mk_net_protocols(n->network->net).newest);
     json_object_set_new(o, "damaged",
                         n->aside.n > 0 ? json_stringn((const char *)n->aside.p, n->aside.n)
                                        : json_null());

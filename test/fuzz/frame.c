@@ -16,7 +16,7 @@ static void write_frame(const struct mk_frame *f, struct mk_buf *out)
 
     switch (f->type) {
     case MK_FRAME_HELLO:
-        mk_frame_put_hello(out, &f->network, f->instance);
+        mk_frame_put_hello(out, f->protocols, &f->network, f->instance);
         break;
     case MK_FRAME_READY:
         mk_frame_put_header(out, type, 0, 0);
@@ -62,8 +62,8 @@ static void check_frame(const struct mk_frame *f, const uint8_t *p, size_t n)
 
     for (size_t cut = 0; cut < n; cut += 1 + cut / 8)
         FUZZ_CHECK(mk_frame_parse(p, cut, &part, &used, NULL) == 0 && used == 0);
-    if (f->type == MK_FRAME_HELLO && f->number != MK_FRAME_VERSION)
-        return; /* only its version is known */
+    if (f->type == MK_FRAME_HELLO && !mk_protocols_meet(f->protocols, mk_protocols))
+        return; /* only they are known */
     if ((f->type == MK_FRAME_CLOSE || f->type == MK_FRAME_GOAWAY) && has_controls(f->text))
         return; /* shown with '?' */
     write_frame(f, &again);

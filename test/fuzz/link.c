@@ -213,7 +213,7 @@ static void world_hello(struct link_world *w, bool ready)
     uint8_t instance[MK_FRAME_INSTANCE] = {1};
     struct mk_buf b = {0};
 
-    mk_frame_put_hello(&b, &MK_UNIVERSE, instance);
+    mk_frame_put_hello(&b, mk_protocols, &MK_UNIVERSE, instance);
     if (ready)
         mk_frame_put_header(&b, MK_FRAME_READY, 0, 0);
     world_feed(w, b.p, b.n);

@@ -42,7 +42,7 @@ static int open_group(struct process *p, struct mk_fault *f)
         .stable_id = c->stable_id,
         .roster = &c->roster,
         .key = &c->keys[p->i],
-        .machine = toy_new(),
+        .machine = toy_new_version((c->foreign >> p->i & 1) != 0 ? 2 : 1),
         .acl = c->o.acl != NULL ? c->o.acl : &open_acl,
         .witness = p->witness,
         .found = !c->o.unfounded,
@@ -96,6 +96,10 @@ static void *process_boot(struct mk_env *e, unsigned node, void *arg)
 {
     struct cluster_boot *b = arg;
     struct process *p = mk_alloc(sizeof *p);
+    struct mk_net_options net = {.key = &b->c->keys[b->i],
+                                 .network = MK_UNIVERSE,
+                                 .vouched = !b->c->o.tls,
+                                 .newest_protocol = (b->c->old >> b->i & 1) != 0 ? 1 : 0};
     struct mk_fault f = {{0}};
 
     (void)node;
@@ -108,10 +112,8 @@ static void *process_boot(struct mk_env *e, unsigned node, void *arg)
         cluster_violation("member %u: %s", p->i, f.text);
     p->c->aside &= ~(1u << p->i);
     if (mk_store_open(e, &p->store, &(struct mk_store_options){0}, &f) != 0 ||
-        mk_net_open(e, &p->net,
-                    &(struct mk_net_options){&p->c->keys[p->i], MK_UNIVERSE, !p->c->o.tls}) != 0 ||
-        mk_net_listen(p->net, own_address(p), &f) != 0 || open_witness(p, &f) != 0 ||
-        open_group(p, &f) != 0) {
+        mk_net_open(e, &p->net, &net) != 0 || mk_net_listen(p->net, own_address(p), &f) != 0 ||
+        open_witness(p, &f) != 0 || open_group(p, &f) != 0) {
         snprintf(p->failed, sizeof p->failed, "%s", f.text);
         return p;
     }
@@ -161,6 +163,7 @@ struct cluster *cluster_new(const struct cluster_options *o)
     struct cluster *c = mk_alloc(sizeof *c);
 
     c->o = *o;
+    c->old = o->old;
     c->n = (o->n == 0 ? 3 : o->n) + o->spares;
     make_keys(c);
     c->stable_id = mk_id_of_text(MK_STR("a simulated component"));

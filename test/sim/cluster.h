@@ -44,6 +44,7 @@ struct cluster_options {
     bool tls;         /* real TLS on the simulated streams */
     uint64_t snapshot_entries;
     uint32_t quiet_ms; /* 0: the default */
+    unsigned old; /* bits: members of the build before, that knows protocol 1 (c->old goes on) */
     unsigned lease_ms; /* reads under a lease; 0: none. Three of four gets ask for one. */
     unsigned uncured;
     bool unfounded;                       /* nobody is started with --found */
@@ -102,10 +103,11 @@ struct cluster {
     /* bits of nodes, 0: none: the clients among them read a key from the members among them, the
      * others write it elsewhere (cluster_snatch()) */
     uint64_t snatched;
-    unsigned snatches; /* each has a key of its own: histories of one key stay short */
-    unsigned rogues;   /* bit i: another program runs on member i's node */
-    unsigned aside;    /* bits: at its next boot puts its log away as damaged */
-    unsigned wiped;    /* bits: lost the disk in this swarm */
+    unsigned snatches;     /* each has a key of its own: histories of one key stay short */
+    unsigned old, foreign; /* bits: at their next boot of an older build, with another machine */
+    unsigned rogues;       /* bit i: another program runs on member i's node */
+    unsigned aside;        /* bits: at its next boot puts its log away as damaged */
+    unsigned wiped;        /* bits: lost the disk in this swarm */
     struct mk_buf history;
 };
 

@@ -39,6 +39,8 @@ struct plan plan_draw(uint64_t seed)
         for (unsigned k = FAULT_CRASH; k < FAULT_KINDS; k++)
             if (prng_below(&p, 3) == 0)
                 plan.kinds |= 1u << k;
+    if (prng_one_in(&p, 4)) /* an upgrade: as many as still are of the build before */
+        plan.o.old = (unsigned)prng_below(&p, 1u << plan.o.n);
     if (prng_one_in(&p, 2)) {
         plan.o.lease_ms = 200;
         if (prng_one_in(&p, 2))
@@ -87,8 +89,11 @@ static void restart(struct cluster *c, unsigned i)
     world_disk_capacity(c->w, i, 0);
     if (has_failed(c, i))
         world_crash(c->w, i);
-    if (!world_is_up(c->w, i))
-        world_restart(c->w, i);
+    if (world_is_up(c->w, i))
+        return;
+    if ((c->old >> i & 1) != 0 && world_chaos(c->w, 2) == 0)
+        c->old &= ~(1u << i); /* it comes back with the next build */
+    world_restart(c->w, i);
 }
 
 static void crash(struct cluster *c, unsigned i)

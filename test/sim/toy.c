@@ -176,25 +176,27 @@ static void toy_free(struct mk_machine *m)
     mk_free(m);
 }
 
-static const struct mk_machine_ops toy_ops = {
-    .name = "toy",
-    .version = 1,
-    .surfaces = cluster_surfaces,
-    .n_surfaces = 2,
-    .apply = toy_apply,
-    .query = toy_query,
-    .snapshot = toy_snapshot,
-    .restore = toy_restore,
-    .free = toy_free,
-};
+#define TOY_OPS(v)                                                                                \
+    {                                                                                             \
+        .name = "toy", .version = v, .surfaces = cluster_surfaces, .n_surfaces = 2,               \
+        .apply = toy_apply, .query = toy_query, .snapshot = toy_snapshot, .restore = toy_restore, \
+        .free = toy_free,                                                                         \
+    }
 
-struct mk_machine *toy_new(void)
+static const struct mk_machine_ops toy_ops[] = {TOY_OPS(1), TOY_OPS(2)};
+
+struct mk_machine *toy_new_version(unsigned version)
 {
     struct toy *t = mk_alloc(sizeof *t);
     static unsigned made;
 
-    t->machine.ops = &toy_ops;
+    t->machine.ops = &toy_ops[version - 1];
     if (planted_unequal)
         t->counters[1] = made++;
     return &t->machine;
+}
+
+struct mk_machine *toy_new(void)
+{
+    return toy_new_version(1);
 }

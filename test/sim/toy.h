@@ -6,6 +6,7 @@
 #include <mosaik/machine.h>
 
 struct mk_machine *toy_new(void);
+struct mk_machine *toy_new_version(unsigned version); /* 1 or 2 */
 /** pc of a text, as the map's keys and values are. */
 void toy_text(struct mk_buf *out, const char *text);
 

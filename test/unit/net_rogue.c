@@ -54,7 +54,7 @@ static void rogue_hello(struct rogue *r)
     if (!r->chan->ready || r->no_hello)
         return;
     r->no_hello = true;
-    mk_frame_put_hello(&r->out, &MK_UNIVERSE, r->instance);
+    mk_frame_put_hello(&r->out, mk_protocols, &MK_UNIVERSE, r->instance);
     rogue_send(r);
 }
 

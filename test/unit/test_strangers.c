@@ -89,7 +89,7 @@ static void break_length_by_one(struct rogue *r)
 }
 static void break_second_hello(struct rogue *r)
 {
-    mk_frame_put_hello(&r->out, &MK_UNIVERSE, r->instance);
+    mk_frame_put_hello(&r->out, mk_protocols, &MK_UNIVERSE, r->instance);
 }
 static void break_second_ready(struct rogue *r)
 {
@@ -346,17 +346,17 @@ static void test_bad_hellos(void **state)
         if (i == 0) { /* of a version to come, in a shape to come */
             mk_frame_put_header(&r->out, MK_FRAME_HELLO, 0, 9);
             mk_buf_put_u32le(&r->out, MK_FRAME_MAGIC);
-            mk_buf_put_u32le(&r->out, MK_FRAME_VERSION + 1);
+            mk_buf_put_u32le(&r->out, (MK_PROTOCOL_NEWEST + 1u) | (MK_PROTOCOL_NEWEST + 2u) << 16);
             mk_buf_put_u8(&r->out, 0);
         } else if (i == 1) {
-            mk_frame_put_hello(&r->out, &MK_ZERO_ID, r->instance);
+            mk_frame_put_hello(&r->out, mk_protocols, &MK_ZERO_ID, r->instance);
         } else if (i == 2) { /* magic */
             mk_frame_put_header(&r->out, MK_FRAME_HELLO, 0, 56);
             memset(mk_buf_grow(&r->out, 56), 0, 56);
         } else if (i == 3) { /* length */
             mk_frame_put_header(&r->out, MK_FRAME_HELLO, 0, 8);
             mk_buf_put_u32le(&r->out, MK_FRAME_MAGIC);
-            mk_buf_put_u32le(&r->out, MK_FRAME_VERSION);
+            mk_buf_put_u32le(&r->out, MK_PROTOCOL_OLDEST | MK_PROTOCOL_NEWEST << 16);
         } else if (i == 4) { /* something else first */
             put_open(r, 1, "echo", 0, false);
         } else {
@@ -831,7 +831,7 @@ static void odd_pump(struct odd_client *o)
         uint8_t instance[MK_FRAME_INSTANCE] = {0};
 
         o->said_hello = true;
-        mk_frame_put_hello(&hello, &MK_UNIVERSE, instance);
+        mk_frame_put_hello(&hello, mk_protocols, &MK_UNIVERSE, instance);
         SSL_write(o->ssl, hello.p, (int)hello.n);
         mk_buf_done(&hello);
     }
