@@ -5,6 +5,7 @@
  * a member that lies gets a proposal that its own group refuses. Then the command waits until
  * the group says that the epoch is there and every peer of the roster votes. */
 #include "agent.h"
+#include "check_states.h"
 
 #include <mosaik/node.h>
 #include <mosaik/records.h>
@@ -22,7 +23,7 @@ struct input {
     unsigned n_keys;
     struct mk_peer add[MK_ROSTER_MAX], remove[MK_ROSTER_MAX], to;
     unsigned n_add, n_remove;
-    bool transfer, to_given, json;
+    bool transfer, to_given, check, json;
     uint32_t timeout_ms;
 };
 
@@ -31,6 +32,8 @@ static const struct argp_option options[] = {
     {"add", 'a', "PEER", 0, "The next roster has this peer; its node runs already, with --join", 0},
     {"remove", 'r', "PEER", 0, "The next roster has not", 0},
     {"transfer", 'l', "PEER", OPTION_ARG_OPTIONAL, "Hand leadership over, to this member", 0},
+    {"check", 'x', NULL, 0,
+     "Every member takes the hash of its state at one entry; 1 when they are not equal", 0},
     {"key", 'k', "FILE", 0, "The operator's key; or, repeated, those of a majority of the members",
      0},
     {"timeout", 't', "S", 0, "Seconds to wait until it is done (60)", 0},
@@ -73,6 +76,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
             take_peer(state, &in->to, arg);
         }
         return 0;
+    case 'x':
+        in->check = true;
+        return 0;
     case 'k':
         if (in->n_keys == KEYS_MAX)
             wrong_usage(state, "at most %u keys", KEYS_MAX);
@@ -93,8 +99,10 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case ARGP_KEY_END:
         if (in->file == NULL || in->component == NULL)
             wrong_usage(state, "a coalition file and --component are wanted");
-        if ((in->transfer || in->n_add + in->n_remove > 0) && in->n_keys == 0)
+        if ((in->transfer || in->check || in->n_add + in->n_remove > 0) && in->n_keys == 0)
             wrong_usage(state, "--key is missing: the operator's");
+        if (in->check && (in->transfer || in->n_add + in->n_remove > 0))
+            wrong_usage(state, "--check is a command of its own");
         if (in->transfer && in->n_add + in->n_remove > 0)
             wrong_usage(state, "--transfer and another roster are two commands");
         return 0;
@@ -337,9 +345,11 @@ static int run(const struct input *in, struct agent *a, const struct mk_key *key
         return complain(STATUS_USAGE, "%s: %s states no committee", in->file, in->component);
     if (!look(a, &c, &v, left_until(deadline)))
         return complain(STATUS_TIMEOUT, "no member of %s answers", in->component);
-    if (in->transfer || in->n_add + in->n_remove > 0)
+    if (in->check)
+        status = check_states(&(struct checking){a, &c.reference, in->json, deadline}, v.address);
+    else if (in->transfer || in->n_add + in->n_remove > 0)
         status = ask_for_it(a, &c, &v, in, keys, deadline);
-    if (status == 0)
+    if (status == 0 && !in->check)
         print_view(in, &v);
     view_done(&v);
     return status;
@@ -353,7 +363,7 @@ int cmd_committee(int argc, char **argv)
         "FILE",
         "Who is of a component's committee, and which of them vote. With --add and --remove: "
         "another roster, from the next epoch on; with --transfer: another leader. Both wait until "
-        "it is done.\v"
+        "it is done. With --check: do all members have the same state?\v"
         "A member that lost its disk needs none of this: it is given its seat again by itself.",
         NULL,
         NULL,

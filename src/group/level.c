@@ -28,13 +28,24 @@ static void propose(struct mk_group *g, const struct mk_logged *e)
     mk_buf_done(&b);
 }
 
+/* Of the roster, or still of the configuration: it is given the log. */
+static bool takes_part(const struct mk_group *g, const struct mk_member *m)
+{
+    const struct mk_configuration *c = mk_consensus_configuration(g->raft);
+
+    return m->used &&
+           (m->in_roster || (m->raft_id != 0 && mk_configuration_find(c, m->raft_id) != NULL));
+}
+
 /* The first peer that must know the next protocol and, as far as we know, does not. */
 static const struct mk_member *behind(const struct mk_group *g, uint16_t next)
 {
+    if (g->raft == NULL)
+        return NULL;
     for (unsigned i = 0; i < g->n_members; i++) {
         const struct mk_member *m = g->members[i];
 
-        if (i != g->self && m->used && m->in_roster && (!m->up || m->newest < next))
+        if (i != g->self && takes_part(g, m) && (!m->up || m->newest < next))
             return m;
     }
     return NULL;

@@ -393,9 +393,11 @@ void mk_snap_stalled(struct mk_group *g)
 
     if (f == NULL)
         return;
-    if (mk_state_index(g->st) >= f->index && f->stage != FETCH_FINISHING)
-        fetch_forget(g); /* the log was faster */
-    else if (running(f) && mk_now(g->env) >= f->stalled_ns)
+    if (mk_state_index(g->st) >= f->index && f->stage != FETCH_FINISHING) {
+        /* the log was faster; consensus takes the next offer only when it knows that */
+        mk_consensus_fetch_failed(g->raft, f->index);
+        fetch_forget(g);
+    } else if (running(f) && mk_now(g->env) >= f->stalled_ns)
         fetch_pause(g);
 }
 

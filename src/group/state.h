@@ -56,10 +56,10 @@ struct mk_applied {
     bool certified_change;   /* the present epoch's change has its signatures */
     const struct mk_cited *cited; /* Execute: the pointers that it rests on */
     unsigned n_cited;
-    uint16_t beyond;         /* not 0: the group goes on at this protocol, which is not known here:
-                              * the state must be used no more */
-    bool check;              /* the hash of the state is wanted */
-    uint64_t nonce;          /* ... under this number */
+    uint16_t beyond; /* not 0: the group goes on at this protocol, which is not known here:
+                      * the state must be used no more */
+    bool check;      /* the hash of the state is wanted */
+    uint64_t nonce;  /* ... under this number */
 };
 
 /** Applies the entry at index (above the last one): a frame byte and pc(Logged). */

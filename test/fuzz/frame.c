@@ -97,7 +97,9 @@ static void make_one(struct fuzz_random *r, struct mk_buf *out)
     struct mk_frame f = {.type = (enum mk_frame_type)(1 + fuzz_below(r, 9)),
                          .conv = 1 + (uint32_t)fuzz_u64(r) % 1000,
                          .number = 1 + (uint32_t)fuzz_below(r, 60000),
-                         .token = fuzz_u64(r)};
+                         .token = fuzz_u64(r),
+                         .protocols = {(uint16_t)(1 + fuzz_below(r, MK_PROTOCOL_NEWEST)),
+                                       (uint16_t)(MK_PROTOCOL_NEWEST + fuzz_below(r, 9))}};
     uint8_t bytes[64];
 
     for (size_t i = 0; i < sizeof bytes; i++)

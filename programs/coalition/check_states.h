@@ -1,0 +1,18 @@
+/* check_states.h - do all members of a committee have the same state? */
+#ifndef PROGRAM_CHECK_STATES_H
+#define PROGRAM_CHECK_STATES_H
+
+#include "agent.h"
+
+struct checking {
+    struct agent *agent;
+    const struct mk_reference *reference;
+    bool json;
+    uint64_t deadline;
+};
+
+/** Asks the member at address for a check, waits until every member shows its hash, prints them.
+ * A status: 0; STATUS_CHECK when they differ, STATUS_TIMEOUT when not all answered. */
+int check_states(const struct checking *k, struct mk_str address);
+
+#endif
