@@ -25,7 +25,7 @@
 #define BLOCK (4u << 20)
 
 struct mk_snap_writer {
-    struct mk_store *store;
+    struct mk_env *env; /* not the store: a file that is finished outlives it */
     struct mk_id group;
     uint64_t index;
     const char *ext; /* "tmp", or "part": it is resumed */
@@ -101,8 +101,8 @@ static int put_in_place(struct mk_snap_writer *w)
     mk_snap_path(from, &w->group, w->index, w->ext);
     mk_snap_path(to, &w->group, w->index, "snap");
     mk_snap_path(dir, &w->group, 0, NULL);
-    rv = mk_rename(w->store->env, from, to);
-    return rv != 0 ? rv : mk_dir_sync(w->store->env, dir);
+    rv = mk_rename(w->env, from, to);
+    return rv != 0 ? rv : mk_dir_sync(w->env, dir);
 }
 
 static void discard(struct mk_snap_writer *w)
@@ -110,7 +110,7 @@ static void discard(struct mk_snap_writer *w)
     char path[128];
 
     mk_snap_path(path, &w->group, w->index, w->ext);
-    (void)mk_unlink(w->store->env, path); /* else at the next opening, or by the next fetch */
+    (void)mk_unlink(w->env, path); /* else at the next opening, or by the next fetch */
 }
 
 static void writer_end(struct mk_snap_writer *w)
@@ -214,7 +214,7 @@ static struct mk_snap_writer *writer_new(struct mk_store_group *g, struct mk_fil
 {
     struct mk_snap_writer *w = mk_alloc(sizeof *w);
 
-    w->store = g->store;
+    w->env = g->store->env;
     w->group = g->id;
     w->index = index;
     w->ext = ext;
@@ -320,7 +320,7 @@ void mk_snap_put(struct mk_snap_writer *w, struct mk_bytes chunk, const struct m
     note_chunk(w, chunk.n, hash);
     mk_buf_put(&w->fill, chunk.p, chunk.n);
     if (w->fill.n >= BLOCK)
-        mk_later(w->store->env, &w->task);
+        mk_later(w->env, &w->task);
 }
 
 uint64_t mk_snap_pending(const struct mk_snap_writer *w)
@@ -350,12 +350,12 @@ void mk_snap_finish(struct mk_snap_writer *w, const struct mk_snap_info *expect,
         w->expects = true;
         w->expect = *expect;
     }
-    mk_later(w->store->env, &w->task);
+    mk_later(w->env, &w->task);
 }
 
 void mk_snap_cancel(struct mk_snap_writer *w)
 {
-    bool dead = mk_env_is_dead(w->store->env);
+    bool dead = mk_env_is_dead(w->env);
 
     if (!dead && strcmp(w->ext, "tmp") == 0)
         discard(w);

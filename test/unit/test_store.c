@@ -925,6 +925,28 @@ static void a_fetched_snapshot_is_resumed(void **state)
     mk_free(p);
 }
 
+/* The file is whole and in its place when the store closed while it was written: the writer ends
+ * by itself. */
+static void a_snapshot_outlives_its_store(void **state)
+{
+    struct world *w = world_new(17);
+    struct node *n = boot(w);
+    struct mk_id id = group_id(0);
+    struct mk_store_group *g = mk_store_group(n->store, &id);
+    struct mk_snap_writer *sw;
+    bool done = false;
+
+    (void)state;
+    assert_int_equal(mk_snap_create(g, &sw, 3), 0);
+    mk_snap_put(sw, MK_BYTES("snapshot", 8), NULL);
+    mk_snap_finish(sw, NULL, snap_cb, &done);
+    mk_store_close(n->store, NULL, NULL);
+    n->store = NULL;
+    assert_true(world_run_until(w, is_true, &done, 5000));
+    assert_int_equal(snap_status, 0);
+    world_free(w);
+}
+
 /* Many small records in one turn go out in one write. */
 static void a_turn_is_one_write(void **state)
 {
@@ -969,6 +991,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_rotten_snapshot_is_not_loaded),
         cmocka_unit_test(an_unfinished_snapshot_leaves_nothing),
         cmocka_unit_test(a_fetched_snapshot_is_resumed),
+        cmocka_unit_test(a_snapshot_outlives_its_store),
         cmocka_unit_test(a_turn_is_one_write),
     };
 
