@@ -77,6 +77,7 @@ struct mk_group_status {
     enum mk_group_state state;
     uint64_t term, vote, commit, applied, last, epoch, snapshot;
     bool has_leader;
+    bool quiet; /* nothing to do: it sends nothing (quiet.c) */
     struct mk_peer leader;
     unsigned links;        /* members we have a conversation with */
     unsigned refused;      /* members refused by a clause */

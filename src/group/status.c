@@ -164,6 +164,7 @@ void mk_group_glance(const struct mk_group *g, struct mk_group_status *ret)
         ret->last = mk_consensus_last(g->raft);
         ret->snapshot = mk_consensus_snapshot(g->raft);
     }
+    ret->quiet = g->quiet;
     ret->has_leader = g->raft != NULL && g->leader != 0;
     if (leader != NULL)
         ret->leader = leader->peer;

@@ -56,6 +56,8 @@ static void records_changed(struct mk_discovery_watch *w)
     mk_list_each(p, &n->hosts) mk_group_rejudge(mk_container_of(p, struct mk_host, node)->group);
 }
 
+static void offer(struct mk_task *t);
+
 int mk_node_open(struct mk_env *e, struct mk_node **ret, const struct mk_node_options *o,
                  struct mk_fault *reterr)
 {
@@ -80,6 +82,7 @@ int mk_node_open(struct mk_env *e, struct mk_node **ret, const struct mk_node_op
     n->log_arg = o->log_arg;
     n->failed = o->failed;
     n->failed_arg = o->failed_arg;
+    n->offer.cb = offer;
     mk_list_init(&n->hosts);
     rv = mk_store_open(e, &n->store, &(struct mk_store_options){0}, reterr);
     if (rv != 0)
@@ -120,6 +123,7 @@ void mk_node_close(struct mk_node *n)
     if (n == NULL)
         return;
     mk_http_close(&n->http);
+    mk_later_cancel(&n->offer);
     while (!mk_list_empty(&n->hosts))
         mk_host_close(mk_container_of(n->hosts.prev, struct mk_host, node));
     mk_discovery_unwatch(&n->records);
@@ -146,11 +150,16 @@ uint16_t mk_node_port(const struct mk_node *n)
     return mk_network_port(n->network);
 }
 
-void mk_node_offer(struct mk_node *n)
+static void offer(struct mk_task *t)
 {
-    struct mk_id *surfaces = mk_alloc((n->n_hosts * MK_SURFACES_MAX + 1) * sizeof *surfaces);
-    struct mk_id *deployments = mk_alloc((n->n_hosts + 1) * sizeof *deployments);
+    struct mk_node *n = mk_container_of(t, struct mk_node, offer);
+    struct mk_id *deployments = mk_alloc((n->n_hosts + 1) * sizeof *deployments), *surfaces;
     size_t n_surfaces = 0, n_deployments = 0;
+
+    mk_list_each(p, &n->hosts) n_surfaces +=
+        mk_container_of(p, struct mk_host, node)->machine->ops->n_surfaces;
+    surfaces = mk_alloc((n_surfaces + 1) * sizeof *surfaces);
+    n_surfaces = 0;
 
     mk_list_each(p, &n->hosts)
     {
@@ -164,6 +173,12 @@ void mk_node_offer(struct mk_node *n)
     mk_network_offer(n->network, surfaces, n_surfaces, deployments, n_deployments);
     mk_free(surfaces);
     mk_free(deployments);
+}
+
+/* Once for all that are added in a turn: thousands may be. */
+void mk_node_offer(struct mk_node *n)
+{
+    mk_later(n->env, &n->offer);
 }
 
 int mk_node_add(struct mk_node *n, const struct mk_component_options *o, struct mk_fault *reterr)

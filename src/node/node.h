@@ -51,6 +51,7 @@ struct mk_node {
     unsigned n_hosts;
     struct mk_service trace; /* protocol "trace" */
     struct mk_service operate;
+    struct mk_task offer; /* our entry names all that is here, at the end of the turn */
     struct mk_discovery_watch records;
     uint64_t lists_seen; /* of the issuer book's changes: the groups were judged by them */
     void (*log)(void *arg, const struct mk_log_line *line);
@@ -70,7 +71,8 @@ void mk_node_log(struct mk_node *n, const struct mk_host *h, const char *event, 
 int mk_node_http_open(struct mk_node *n, const char *address, struct mk_fault *reterr);
 /** A component stopped: tells the owner when nothing is left. */
 void mk_node_component_failed(struct mk_node *n, const char *why);
-/** Our entry in discovery names the surfaces and deployments of all components. */
+/** Our entry in discovery names the surfaces and deployments of all components, at the end of
+ * the turn. */
 void mk_node_offer(struct mk_node *n);
 int mk_host_open(struct mk_node *n, const struct mk_component_options *o, struct mk_fault *reterr);
 void mk_host_close(struct mk_host *h);

@@ -11,12 +11,38 @@
 
 /* --- groups -------------------------------------------------------------------------- */
 
+/* Where id is in the table, or belongs: open addressing, at most half full. Ids are those of our
+ * own components, so nobody chooses them to collide. */
+static size_t slot_of(const struct mk_stored *s, const struct mk_id *id)
+{
+    uint64_t h;
+    size_t at;
+
+    if (s->n_slots == 0)
+        return 0;
+    memcpy(&h, id->b, sizeof h);
+    for (at = h & (s->n_slots - 1); s->slots[at] != 0; at = (at + 1) & (s->n_slots - 1))
+        if (mk_id_eq(&s->groups[s->slots[at] - 1]->id, id))
+            break;
+    return at;
+}
+
 struct mk_store_group *mk_stored_find(struct mk_stored *s, const struct mk_id *id)
 {
+    size_t at = slot_of(s, id);
+
+    return s->n_slots == 0 || s->slots[at] == 0 ? NULL : s->groups[s->slots[at] - 1];
+}
+
+static void slots_grow(struct mk_stored *s)
+{
+    size_t n = s->n_slots == 0 ? 16 : 2 * s->n_slots;
+
+    mk_free(s->slots);
+    s->slots = mk_alloc(n * sizeof *s->slots);
+    s->n_slots = n;
     for (size_t i = 0; i < s->n; i++)
-        if (mk_id_eq(&s->groups[i]->id, id))
-            return s->groups[i];
-    return NULL;
+        s->slots[slot_of(s, &s->groups[i]->id)] = (uint32_t)i + 1;
 }
 
 struct mk_store_group *mk_stored_add(struct mk_stored *s, const struct mk_id *id)
@@ -30,6 +56,10 @@ struct mk_store_group *mk_stored_add(struct mk_stored *s, const struct mk_id *id
         s->groups = mk_realloc(s->groups, s->cap * sizeof *s->groups);
     }
     s->groups[s->n++] = g;
+    if (2 * s->n > s->n_slots)
+        slots_grow(s);
+    else
+        s->slots[slot_of(s, id)] = (uint32_t)s->n;
     return g;
 }
 
@@ -83,6 +113,7 @@ void mk_stored_done(struct mk_stored *s)
     for (size_t i = 0; i < s->n; i++)
         group_free(s->groups[i]);
     mk_free(s->groups);
+    mk_free(s->slots);
     mk_free(s->by_number);
     mk_free(s->floor);
     memset(s, 0, sizeof *s);

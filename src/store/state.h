@@ -46,6 +46,8 @@ struct mk_store_group {
 struct mk_stored {
     struct mk_store_group **groups;
     size_t n, cap;
+    uint32_t *slots;                   /* by id: 1 + which of groups, 0: free */
+    size_t n_slots;                    /* a power of two, or 0 */
     struct mk_store_group **by_number; /* NULL: gone */
     size_t n_numbers, cap_numbers;
     uint64_t *floor; /* recovery: entries of number i below floor[i] need not be kept */
