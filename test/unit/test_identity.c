@@ -356,6 +356,39 @@ static void test_superchain(void **state)
     superchain_done(&s);
 }
 
+/* The folds that a config does not show by themselves, from their parts. */
+static void test_parts(void **state)
+{
+    struct coa_lattice_ref lattice = {.name = MK_STR("l"), .stable_id = {{1}}};
+    struct coa_ticket_issuer_config issuer = {.name = MK_STR("tickets")};
+    struct mk_id content = coa_content_fp(MK_BYTES("abc", 3)), acl = coa_acl_fp(&issuer.acl), id;
+    struct mk_buf text = {0};
+    struct mk_bytes three[] = {MK_BYTES("lattice-ref", 11), MK_ID_BYTES(&lattice.stable_id),
+                               MK_ID_BYTES(&MK_ZERO_ID)};
+    struct mk_bytes two[] = {MK_ID_BYTES(&content), MK_ID_BYTES(&acl)};
+
+    (void)state;
+    /* BLAKE3 of "abc" */
+    unit_assert_id(content, "6437b3ac38465133ffb63b75273a8db548c558465d79db03fd359c6cd5bd9d85");
+    id = mk_hash_many(two, 2);
+    content = coa_content_hash(&content, &acl);
+    assert_true(mk_id_eq(&content, &id));
+    id = mk_hash_many(three, 3);
+    content = coa_lattice_ref_fp(&lattice);
+    assert_true(mk_id_eq(&content, &id));
+    lattice.content_hash = (struct mk_opt_id){.some = true, .v = acl};
+    three[2] = MK_ID_BYTES(&acl);
+    id = mk_hash_many(three, 3);
+    content = coa_lattice_ref_fp(&lattice);
+    assert_true(mk_id_eq(&content, &id));
+    mk_buf_printf(&text, "ticket-issuer|\x01|tickets");
+    two[0] = mk_buf_bytes(&text);
+    id = mk_hash_many(two, 2);
+    content = coa_ticket_issuer_fp(&issuer);
+    assert_true(mk_id_eq(&content, &id));
+    mk_buf_done(&text);
+}
+
 static void test_serialised(void **state)
 {
     struct superchain s;
@@ -465,11 +498,17 @@ static void test_signer(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_stable_ids),       cmocka_unit_test(test_acls),
-        cmocka_unit_test(test_organisms),        cmocka_unit_test(test_lattice),
-        cmocka_unit_test(test_small_coalitions), cmocka_unit_test(test_superchain),
-        cmocka_unit_test(test_serialised),       cmocka_unit_test(test_anchors),
-        cmocka_unit_test(test_surfaces),         cmocka_unit_test(test_signer),
+        cmocka_unit_test(test_stable_ids),
+        cmocka_unit_test(test_acls),
+        cmocka_unit_test(test_organisms),
+        cmocka_unit_test(test_lattice),
+        cmocka_unit_test(test_small_coalitions),
+        cmocka_unit_test(test_superchain),
+        cmocka_unit_test(test_parts),
+        cmocka_unit_test(test_serialised),
+        cmocka_unit_test(test_anchors),
+        cmocka_unit_test(test_surfaces),
+        cmocka_unit_test(test_signer),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

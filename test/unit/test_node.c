@@ -1,0 +1,387 @@
+/* test_node.c - a node of one member and an integrator on this machine's loopback, with a machine
+ * of a component author's own: what the public headers promise of machines, queries, bonds, feeds
+ * and status. */
+#include "unit.h"
+
+#include <mosaik/feed.h>
+#include <mosaik/loop.h>
+#include <mosaik/map.h>
+#include <mosaik/node.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define WAIT_MS 30000u
+
+/* --- a machine: a map, a stream ------------------------------------------------------------- */
+
+enum { BOARD_MAP, BOARD_LOG };
+static const struct mk_surface_spec board_surfaces[] = {
+    {.kind = MK_SURFACE_MAP, .name = "map", .key = &mk_u8_type, .value = &mk_u8_type},
+    {.kind = MK_SURFACE_STREAM, .name = "log", .value = &mk_u8_type},
+};
+
+static void answer(struct mk_apply *a, uint64_t v)
+{
+    struct mk_buf b = {0};
+
+    mk_buf_put_u64le(&b, v);
+    mk_answer(a, mk_buf_bytes(&b));
+    mk_buf_done(&b);
+}
+
+/* "=kov": key k from o to v, "-" for absent; "!": clear; "t": the time; "+v": append. */
+static int board_apply(struct mk_machine *m, struct mk_apply *a, struct mk_bytes c)
+{
+    bool changed = false;
+    int rv = 0;
+
+    (void)m;
+    if (c.n == 4 && c.p[0] == '=') {
+        struct mk_bytes expect = MK_BYTES(c.p + 2, 1);
+
+        rv = mk_map_compare_set(a, BOARD_MAP, MK_BYTES(c.p + 1, 1), c.p[2] != '-' ? &expect : NULL,
+                                MK_BYTES(c.p + 3, 1), &changed);
+        if (rv != 0)
+            return mk_refuse(a, "%c is not %c", c.p[1], c.p[2]);
+    } else if (c.n == 1 && c.p[0] == '!') {
+        rv = mk_map_clear(a, BOARD_MAP, &changed);
+    } else if (c.n == 1 && c.p[0] == 't') {
+        answer(a, mk_apply_time_ms(a));
+        return 0;
+    } else if (c.n == 2 && c.p[0] == '+') {
+        mk_stream_append(a, BOARD_LOG, MK_BYTES(c.p + 1, 1));
+    } else {
+        return mk_refuse(a, "no such command");
+    }
+    answer(a, changed);
+    return rv;
+}
+
+/* The keys, in the order of the map. */
+static int board_query(struct mk_machine *m, const struct mk_surfaces *s, struct mk_bytes query,
+                       struct mk_buf *out, struct mk_fault *reterr)
+{
+    struct mk_id cursor = MK_ZERO_ID;
+    struct mk_bytes key, value;
+
+    (void)m;
+    if (query.n > 0)
+        return mk_fault(reterr, MK_EREFUSED, "a query has no bytes");
+    while (mk_map_next(s, BOARD_MAP, &cursor, &key, &value)) {
+        mk_buf_put(out, key.p, key.n);
+        mk_buf_put(out, value.p, value.n);
+    }
+    return 0;
+}
+
+static void board_free(struct mk_machine *m)
+{
+    mk_free(m);
+}
+
+static const struct mk_machine_ops board_ops = {.name = "board",
+                                                .version = 1,
+                                                .surfaces = board_surfaces,
+                                                .n_surfaces = 2,
+                                                .apply = board_apply,
+                                                .query = board_query,
+                                                .free = board_free};
+
+/* --- a node and an integrator ---------------------------------------------------------------- */
+
+struct bed {
+    struct mk_env *loop, *reader; /* the node's has a directory */
+    struct mk_key key;
+    struct mk_node *node;
+    struct mk_network *net;
+    struct mk_bond *bond;
+    struct mk_arena arena;
+    char dir[64], address[128];
+};
+
+static void open_node(struct bed *b)
+{
+    static const struct mk_acl_composition open;
+    struct mk_id id = mk_id_of_text(MK_STR("board"));
+    struct mk_str address = MK_STR("");
+    struct mk_machine *m = mk_alloc(sizeof *m);
+    struct mk_fault fault = {{0}};
+    struct mk_roster roster = {.deployment = id, .epoch = 1, .peers = {&b->key.peer, 1}};
+    struct mk_component_options o = {.label = MK_STR("board"),
+                                     .stable_id = id,
+                                     .content_hash = id,
+                                     .deployment = id,
+                                     .roster = &roster,
+                                     .addresses = &address,
+                                     .acl = &open,
+                                     .machine = m,
+                                     .found = true};
+
+    m->ops = &board_ops;
+    if (mk_node_open(b->loop, &b->node,
+                     &(struct mk_node_options){.key = &b->key, .listen = "127.0.0.1:0"},
+                     &fault) != 0 ||
+        mk_node_add(b->node, &o, &fault) != 0)
+        fail_msg("%s", fault.text);
+}
+
+static int bed_up(void **state)
+{
+    static const uint8_t seed[32] = "a node of one";
+    struct bed *b = mk_alloc(sizeof *b);
+    struct mk_id id = mk_id_of_text(MK_STR("board"));
+    char hex[MK_ID_HEX];
+    struct mk_str address;
+    struct mk_reference r = {.label = MK_STR("board"),
+                             .stable_id = id,
+                             .has_version0 = true,
+                             .deployment = id,
+                             .deployed_content = id,
+                             .addresses = &address,
+                             .n_addresses = 1};
+
+    snprintf(b->dir, sizeof b->dir, "/tmp/test_node.XXXXXX");
+    assert_non_null(mkdtemp(b->dir));
+    mk_key_from_seed(&b->key, seed);
+    assert_int_equal(mk_loop_open(&b->loop, b->dir, NULL), 0);
+    open_node(b);
+    assert_int_not_equal(mk_node_port(b->node), 0);
+    assert_int_equal(mk_node_port(b->node), mk_network_port(mk_node_network(b->node)));
+    snprintf(b->address, sizeof b->address, "%s@127.0.0.1:%u", mk_peer_hex(&b->key.peer, hex),
+             mk_node_port(b->node));
+    address = mk_str_of(b->address);
+    r.roster = (struct mk_roster){.deployment = id, .epoch = 1, .peers = {&b->key.peer, 1}};
+    assert_int_equal(mk_network_open(b->loop, &b->net, &(struct mk_network_options){0}, NULL), 0);
+    assert_int_equal(mk_bond_open(b->net, &b->bond, &r, NULL), 0);
+    *state = b;
+    return 0;
+}
+
+static int bed_down(void **state)
+{
+    struct bed *b = *state;
+    char command[96];
+
+    mk_network_close(b->net);
+    mk_node_close(b->node);
+    mk_loop_turn(b->loop, 0);
+    mk_loop_free(b->loop);
+    mk_key_done(&b->key);
+    mk_arena_done(&b->arena);
+    snprintf(command, sizeof command, "rm -r %s", b->dir);
+    mk_free(b);
+    return system(command);
+}
+
+/* The answer as a number; UINT64_MAX when it was refused with that rule. */
+static uint64_t put(struct bed *b, const char *command, const char *rule)
+{
+    struct mk_fault fault = {{0}};
+    struct mk_outcome o;
+    struct mk_reader r;
+    int rv = mk_execute_wait(b->bond, &o, MK_BYTES(command, strlen(command)), MK_STEP_CERTIFIED,
+                             WAIT_MS, &b->arena, &fault);
+
+    if (rule != NULL) {
+        assert_int_equal(rv, MK_EREFUSED);
+        assert_string_equal(fault.text, rule);
+        return UINT64_MAX;
+    }
+    if (rv != 0)
+        fail_msg("%s: %s", command, fault.text);
+    r = (struct mk_reader){.p = o.answer.p, .n = o.answer.n};
+    return mk_read_u64le(&r);
+}
+
+static void holds(struct bed *b, size_t n_keys, const char *has)
+{
+    struct mk_outcome o;
+
+    for (unsigned linearizable = 0; linearizable < 2; linearizable++) {
+        assert_int_equal(
+            mk_query_wait(b->bond, &o, MK_BYTES(NULL, 0), linearizable, WAIT_MS, &b->arena, NULL),
+            0);
+        assert_int_equal(o.answer.n, 2 * n_keys);
+        assert_true(has == NULL || memmem(o.answer.p, o.answer.n, has, 2) != NULL);
+    }
+}
+
+/* --- tests ------------------------------------------------------------------------------------ */
+
+static void test_a_machines_map(void **state)
+{
+    struct bed *b = *state;
+    struct mk_map *m;
+
+    assert_int_equal(put(b, "=a-1", NULL), 1);
+    put(b, "=a-2", "a is not -");
+    put(b, "=a52", "a is not 5");
+    assert_int_equal(put(b, "=a11", NULL), 0); /* as it was: no commit */
+    assert_int_equal(put(b, "=a12", NULL), 1);
+    assert_int_equal(put(b, "=b-9", NULL), 1);
+    put(b, "?", "no such command");
+    holds(b, 2, "a2");
+    assert_int_equal(mk_map_open(b->bond, &m, &board_surfaces[BOARD_MAP], NULL, NULL), 0);
+    assert_int_equal(mk_map_size(m), 0); /* nothing is shown before it is verified */
+    assert_int_equal(mk_map_wait(m, 0, WAIT_MS, NULL), 0);
+    assert_int_equal(mk_map_size(m), 2);
+    mk_map_close(m);
+    assert_int_equal(put(b, "!", NULL), 1);
+    assert_int_equal(put(b, "!", NULL), 0);
+    holds(b, 0, NULL);
+}
+
+static void test_a_machines_time(void **state)
+{
+    struct bed *b = *state;
+    uint64_t first = 0, next;
+
+    for (unsigned i = 0; i < 1000 && first == 0; i++) { /* until its committee has spoken */
+        first = put(b, "t", NULL);
+        mk_loop_turn(b->loop, 10);
+    }
+    assert_true(first > 1700000000000ull);
+    next = put(b, "t", NULL);
+    assert_true(next >= first && next - first < 60000);
+}
+
+static void test_a_query_is_refused(void **state)
+{
+    struct bed *b = *state;
+    struct mk_fault fault = {{0}};
+    struct mk_outcome o;
+
+    assert_int_equal(mk_query_wait(b->bond, &o, MK_BYTES("x", 1), true, WAIT_MS, &b->arena, &fault),
+                     MK_EREFUSED);
+    assert_string_equal(fault.text, "a query has no bytes");
+}
+
+struct watcher {
+    struct mk_bond_watch watch;
+    unsigned n;
+    struct mk_bond_status last;
+};
+
+static void bond_changed(struct mk_bond_watch *w, struct mk_bond *bond)
+{
+    struct watcher *x = mk_container_of(w, struct watcher, watch);
+
+    x->n++;
+    mk_bond_status(bond, &x->last);
+}
+
+static bool left_ready(void *arg)
+{
+    return ((struct watcher *)arg)->last.state != MK_BOND_READY;
+}
+
+static void test_a_bond_is_watched(void **state)
+{
+    struct bed *b = *state;
+    struct watcher stays = {.watch.changed = bond_changed}, goes = stays;
+
+    mk_bond_watch(b->bond, &stays.watch);
+    mk_bond_watch(b->bond, &goes.watch);
+    assert_int_equal(mk_bond_wait(b->bond, WAIT_MS, NULL), 0);
+    mk_loop_turn(b->loop, 0);
+    assert_int_equal(stays.last.state, MK_BOND_READY);
+    assert_true(stays.n > 0 && goes.n == stays.n);
+    mk_bond_unwatch(b->bond, &goes.watch);
+    mk_node_close(b->node);
+    b->node = NULL;
+    assert_true(mk_loop_run_until(b->loop, left_ready, &stays, WAIT_MS));
+    assert_true(stays.n > goes.n);
+    mk_bond_unwatch(b->bond, &stays.watch);
+}
+
+static void feed_item(struct mk_feed *f, uint64_t index, struct mk_bytes item)
+{
+    uint64_t *last = mk_feed_owner(f);
+
+    (void)item;
+    assert_int_equal(index, *last + 1);
+    *last = index;
+}
+
+static void feed_ended(struct mk_feed *f, int status, const struct mk_fault *fault)
+{
+    (void)f;
+    fail_msg("%d: %s", status, fault->text);
+}
+
+static bool has_six(void *last)
+{
+    return *(uint64_t *)last == 6;
+}
+
+static void test_a_paused_feed(void **state)
+{
+    static const struct mk_feed_cbs cbs = {.item = feed_item, .ended = feed_ended};
+    struct mk_feed_options o = {.from = MK_FEED_OLDEST};
+    struct bed *b = *state;
+    uint64_t paused = 0, reads = 0;
+    struct mk_feed *f, *g;
+
+    assert_int_equal(mk_feed_open(b->bond, &f, &board_surfaces[BOARD_LOG], &o, &cbs, &paused), 0);
+    assert_int_equal(mk_feed_open(b->bond, &g, &board_surfaces[BOARD_LOG], &o, &cbs, &reads), 0);
+    mk_feed_pause(f, true);
+    for (unsigned i = 0; i < 6; i++)
+        put(b, "+x", NULL);
+    assert_true(mk_loop_run_until(b->loop, has_six, &reads, WAIT_MS));
+    assert_int_equal(paused, 0);
+    mk_feed_pause(f, false);
+    assert_true(mk_loop_run_until(b->loop, has_six, &paused, WAIT_MS));
+    mk_feed_close(f);
+    mk_feed_close(g);
+}
+
+static void test_status_is_asked(void **state)
+{
+    struct bed *b = *state;
+    struct mk_fault fault = {{0}};
+    struct mk_buf json = {0};
+    char hex[MK_ID_HEX], gone[128];
+
+    assert_int_equal(mk_node_ask_status(b->net, mk_str_of(b->address), WAIT_MS, &json, &fault), 0);
+    mk_peer_hex(&b->key.peer, hex);
+    assert_non_null(memmem(json.p, json.n, hex, 64));
+    assert_non_null(memmem(json.p, json.n, "\"component\":\"board\"", 19));
+    mk_buf_clear(&json);
+    memset(hex, 'a', 64);
+    snprintf(gone, sizeof gone, "%.64s@127.0.0.1:%u", hex, mk_node_port(b->node));
+    assert_int_equal(mk_node_ask_status(b->net, mk_str_of(gone), 2000, &json, &fault),
+                     MK_EUNREACHABLE);
+    assert_non_null(strstr(fault.text, "another peer answered"));
+    assert_int_equal(json.n, 0);
+    mk_buf_done(&json);
+}
+
+static void test_the_network_says_what_it_bound(void **state)
+{
+    struct bed *b = *state;
+    struct mk_buf json = {0};
+
+    assert_int_equal(mk_bond_wait(b->bond, WAIT_MS, NULL), 0);
+    mk_network_status(b->net, &json);
+    mk_buf_put_u8(&json, 0);
+    assert_non_null(strstr((const char *)json.p, "\"bonds\":[{\"component\":\"board\""));
+    assert_non_null(strstr((const char *)json.p, "\"state\":\"ready\",\"why\":\"\""));
+    mk_buf_done(&json);
+}
+
+int main(void)
+{
+#define ON_A_NODE(f) cmocka_unit_test_setup_teardown(f, bed_up, bed_down)
+    const struct CMUnitTest tests[] = {
+        ON_A_NODE(test_a_machines_map),
+        ON_A_NODE(test_a_machines_time),
+        ON_A_NODE(test_a_query_is_refused),
+        ON_A_NODE(test_a_bond_is_watched),
+        ON_A_NODE(test_a_paused_feed),
+        ON_A_NODE(test_status_is_asked),
+        ON_A_NODE(test_the_network_says_what_it_bound),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
