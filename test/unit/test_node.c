@@ -100,14 +100,14 @@ struct bed {
     char dir[64], address[128];
 };
 
-static void open_node(struct bed *b)
+static int add_board(struct mk_node *n, const struct mk_machine_ops *ops,
+                     const struct mk_peer *peers, size_t n_peers, struct mk_fault *fault)
 {
     static const struct mk_acl_composition open;
     struct mk_id id = mk_id_of_text(MK_STR("board"));
     struct mk_str address = MK_STR("");
     struct mk_machine *m = mk_alloc(sizeof *m);
-    struct mk_fault fault = {{0}};
-    struct mk_roster roster = {.deployment = id, .epoch = 1, .peers = {&b->key.peer, 1}};
+    struct mk_roster roster = {.deployment = id, .epoch = 1, .peers = {peers, n_peers}};
     struct mk_component_options o = {.label = MK_STR("board"),
                                      .stable_id = id,
                                      .content_hash = id,
@@ -118,11 +118,18 @@ static void open_node(struct bed *b)
                                      .machine = m,
                                      .found = true};
 
-    m->ops = &board_ops;
+    m->ops = ops;
+    return mk_node_add(n, &o, fault);
+}
+
+static void open_node(struct bed *b)
+{
+    struct mk_fault fault = {{0}};
+
     if (mk_node_open(b->loop, &b->node,
                      &(struct mk_node_options){.key = &b->key, .listen = "127.0.0.1:0"},
                      &fault) != 0 ||
-        mk_node_add(b->node, &o, &fault) != 0)
+        add_board(b->node, &board_ops, &b->key.peer, 1, &fault) != 0)
         fail_msg("%s", fault.text);
 }
 
@@ -370,6 +377,110 @@ static void test_the_network_says_what_it_bound(void **state)
     mk_buf_done(&json);
 }
 
+static void test_the_same_component_twice(void **state)
+{
+    struct bed *b = *state;
+    struct mk_fault fault = {{0}};
+
+    assert_int_equal(add_board(b->node, &board_ops, &b->key.peer, 1, &fault), MK_EEXISTS);
+    assert_non_null(strstr(fault.text, "already"));
+    assert_int_equal(put(b, "=a-1", NULL), 1); /* the first one goes on */
+}
+
+static void test_nobody_answers(void **state)
+{
+    static const struct mk_peer nobody = {{7}};
+    struct bed *b = *state;
+    struct mk_fault fault = {{0}};
+    struct mk_id id = mk_id_of_text(MK_STR("elsewhere"));
+    struct mk_str address =
+        MK_STR("0700000000000000000000000000000000000000000000000000000000000000@127.0.0.1:1");
+    struct mk_reference r = {.label = MK_STR("elsewhere"),
+                             .stable_id = id,
+                             .has_version0 = true,
+                             .deployment = id,
+                             .deployed_content = id,
+                             .roster = {.deployment = id, .epoch = 1, .peers = {&nobody, 1}},
+                             .addresses = &address,
+                             .n_addresses = 1};
+    struct mk_bond *bond;
+
+    assert_int_equal(mk_bond_open(b->net, &bond, &r, &fault), 0); /* at once */
+    assert_int_equal(mk_bond_wait(bond, 300, &fault), MK_EUNREACHABLE);
+    assert_non_null(strstr(fault.text, "07000000"));
+    assert_non_null(strstr(fault.text, "nobody answered"));
+    mk_bond_close(bond);
+}
+
+/* --- two members of which one runs another build --------------------------------------------- */
+
+struct pair {
+    struct mk_env *loops[2];
+    struct mk_key keys[2];
+    struct mk_node *nodes[2];
+    char dirs[2][64];
+};
+
+static bool says_machine(void *arg)
+{
+    struct pair *p = arg;
+    struct mk_buf json = {0};
+    bool found;
+
+    mk_loop_turn(p->loops[1], 0);
+    mk_node_status(p->nodes[0], &json);
+    mk_buf_put_u8(&json, 0);
+    found = strstr((const char *)json.p, "\"detail\":\"machine ") != NULL &&
+            strstr((const char *)json.p, "ours is board version 1 (") != NULL;
+    mk_buf_done(&json);
+    return found;
+}
+
+static void test_another_machine_is_refused_by_name(void **state)
+{
+    struct mk_machine_ops other = board_ops;
+    struct mk_fault fault = {{0}};
+    struct pair p = {.dirs = {"/tmp/test_node.XXXXXX", "/tmp/test_node.XXXXXX"}};
+    struct mk_peer peers[2];
+    char address[2][128], hex[MK_ID_HEX], command[160];
+
+    (void)state;
+    other.version = 2;
+    for (unsigned i = 0; i < 2; i++) {
+        uint8_t seed[32] = {(uint8_t)(i + 1)};
+
+        mk_key_from_seed(&p.keys[i], seed);
+        peers[i] = p.keys[i].peer;
+    }
+    if (mk_peer_cmp(&peers[0], &peers[1]) > 0) {
+        peers[0] = p.keys[1].peer;
+        peers[1] = p.keys[0].peer;
+    }
+    for (unsigned i = 0; i < 2; i++) {
+        struct mk_node_options o = {.key = &p.keys[i], .listen = "127.0.0.1:0"};
+        struct mk_str hint = mk_str_of(address[0]);
+
+        o.hints = &hint;
+        o.n_hints = i; /* the second knows the first */
+        assert_non_null(mkdtemp(p.dirs[i]));
+        assert_int_equal(mk_loop_open(&p.loops[i], p.dirs[i], NULL), 0);
+        if (mk_node_open(p.loops[i], &p.nodes[i], &o, &fault) != 0 ||
+            add_board(p.nodes[i], i == 0 ? &board_ops : &other, peers, 2, &fault) != 0)
+            fail_msg("%s", fault.text);
+        snprintf(address[i], sizeof address[i], "%s@127.0.0.1:%u",
+                 mk_peer_hex(&p.keys[i].peer, hex), mk_node_port(p.nodes[i]));
+    }
+    assert_true(mk_loop_run_until(p.loops[0], says_machine, &p, WAIT_MS));
+    for (unsigned i = 0; i < 2; i++) {
+        mk_node_close(p.nodes[i]);
+        mk_loop_turn(p.loops[i], 0);
+        mk_loop_free(p.loops[i]);
+        mk_key_done(&p.keys[i]);
+    }
+    snprintf(command, sizeof command, "rm -r %s %s", p.dirs[0], p.dirs[1]);
+    assert_int_equal(system(command), 0);
+}
+
 int main(void)
 {
 #define ON_A_NODE(f) cmocka_unit_test_setup_teardown(f, bed_up, bed_down)
@@ -381,6 +492,9 @@ int main(void)
         ON_A_NODE(test_a_paused_feed),
         ON_A_NODE(test_status_is_asked),
         ON_A_NODE(test_the_network_says_what_it_bound),
+        ON_A_NODE(test_the_same_component_twice),
+        ON_A_NODE(test_nobody_answers),
+        cmocka_unit_test(test_another_machine_is_refused_by_name),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -523,6 +523,7 @@ static void test_cursor_is_kept(void **state)
 static void test_subscribers_max(void **state)
 {
     struct bed *b = bed_new(30);
+    struct mk_stream_refusal r;
     struct bed_taker *t[7];
     unsigned n = 0;
 
@@ -536,6 +537,11 @@ static void test_subscribers_max(void **state)
     assert_int_equal(n, 3);
     assert_int_equal(bed_stats(b, 0).subscribers, 3);
     assert_true(bed_stats(b, 0).refused >= 4);
+    assert_true(mk_producer_refusal(b->peers[0].producer, 0, &r));
+    assert_int_equal(r.clause, MK_BY_LIMIT);
+    assert_int_equal(r.count, bed_stats(b, 0).refused);
+    assert_string_equal(r.reason, "the stream has its 3 subscribers");
+    assert_false(mk_producer_refusal(b->peers[0].producer, 1, &r));
     for (unsigned i = 0; i < 7; i++) {
         if (t[i]->subscribed)
             continue;
@@ -1083,6 +1089,33 @@ static void test_gather(void **state)
     bed_free(b);
 }
 
+/** A producer that is closed is let go by its reason, and offered no more. */
+static void test_a_closed_producer_leaves_the_entry(void **state)
+{
+    static const struct mk_consumer_cbs cbs = {.item = gathered_item, .state = gathered_state};
+    struct mk_gather_options o = {.consumer = {.surface = bed_surface}};
+    struct bed *b = bed_new(71);
+
+    (void)state;
+    b->hinted = true;
+    bed_up(b, 0, NULL, 0);
+    bed_taker(b);
+    bed_produce(b, 1, (struct mk_producer_options){0});
+    bed_taker(b);
+    bed_up(b, 2, NULL, 0);
+    assert_int_equal(mk_gather_open(b->peers[2].net, &b->gather, &o, &cbs, b), 0);
+    until_gathered(b, 1);
+    mk_producer_close(b->peers[1].producer);
+    b->peers[1].producer = NULL;
+    until_gathered(b, 0);
+    world_run(b->w, 60000);
+    assert_int_equal(mk_gather_subscribed(b->gather), 0);
+    bed_produce(b, 1, (struct mk_producer_options){0}); /* and offered again, found again */
+    until_gathered(b, 1);
+    mk_gather_close(b->gather);
+    bed_free(b);
+}
+
 /** A consumer of one producer and one of all judge by what their network handle knows of
  * issuers, when nothing else is said. */
 static void test_the_networks_own_issuers(void **state)
@@ -1158,6 +1191,7 @@ int main(void)
         cmocka_unit_test(test_a_ticket_ends),
         cmocka_unit_test(test_a_ticket_is_revoked),
         cmocka_unit_test(test_gather),
+        cmocka_unit_test(test_a_closed_producer_leaves_the_entry),
         cmocka_unit_test(test_the_networks_own_issuers),
     };
 
