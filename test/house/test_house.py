@@ -164,18 +164,26 @@ def counting():
 
 
 def conformance_names_tests():
-    """Every test that docs/conformance.md names is in the tree."""
-    with open(os.path.join(ROOT, 'docs', 'conformance.md'), encoding='utf-8') as f:
-        named = set(re.findall(r'`(test_\w+(?:\.c)?)`', f.read()))
-    there = set()
-    for folder, _, files in (f for root in ('test', 'python') for f in os.walk(os.path.join(ROOT, root))):
-        there.update(files)
-        for name in files:
-            if name.endswith(('.c', '.py')):
-                with open(os.path.join(folder, name), encoding='utf-8') as f:
-                    there.update(re.findall(r'\btest_\w+', f.read()))
-    missing = sorted(named - there)
-    return f'named, and not there: {", ".join(missing)}' if missing or not named else None
+    """Every test that docs/conformance.md names is in the tree, and one that is not is found."""
+    status, out = run('check-conformance', ROOT)
+    if status != 0:
+        return out
+    return expect('check-conformance',
+                  {'docs/conformance.md': '`test_there`\n`test_gone`, `T.test_it` in `test_a.py`\n`b.c`\n',
+                   'test/test_a.py': 'def test_there():\n    pass\n\nclass T:\n    def test_on(self):\n'},
+                  'conformance.md:2: test_gone is no test', 'T.test_it is no test of test_a.py',
+                  'b.c is no file of the tests')
+
+
+def public_functions_are_called():
+    """A function of include/ that nobody calls is found."""
+    status, out = run('check-public', ROOT)
+    if status != 0:
+        return out
+    return expect('check-public',
+                  {'include/mosaik/a.h': '/** x */\nint mk_called(void);\nint\nmk_alone(int a);\n',
+                   'test/a.c': 'int main(void)\n{\n    return mk_called();\n}\n'},
+                  'include/mosaik/a.h: mk_alone: nobody calls it')
 
 
 def spec_is_explained():
@@ -198,7 +206,7 @@ def spec_is_explained():
 CASES = [layers_upward, layers_privilege, layers_seam, layers_private_door, layers_public_upward,
          layers_unknown_folder, layers_missing_file, layers_good, tidy_words, tidy_notes,
          tidy_lets_pass, tidy_wants_a_reason, counting,
-         conformance_names_tests, spec_is_explained]
+         conformance_names_tests, public_functions_are_called, spec_is_explained]
 
 
 def main():

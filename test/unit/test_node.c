@@ -8,6 +8,7 @@
 #include <mosaik/map.h>
 #include <mosaik/node.h>
 
+#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -34,7 +35,7 @@ static void answer(struct mk_apply *a, uint64_t v)
 static int board_apply(struct mk_machine *m, struct mk_apply *a, struct mk_bytes c)
 {
     bool changed = false;
-    int rv = 0;
+    int rv;
 
     (void)m;
     if (c.n == 4 && c.p[0] == '=') {
@@ -165,10 +166,23 @@ static int bed_up(void **state)
     return 0;
 }
 
+static int remove_one(const char *path, const struct stat *st, int what, struct FTW *f)
+{
+    (void)st;
+    (void)what;
+    (void)f;
+    return remove(path);
+}
+
+static int remove_tree(const char *dir)
+{
+    return nftw(dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+}
+
 static int bed_down(void **state)
 {
     struct bed *b = *state;
-    char command[96];
+    int rv;
 
     mk_network_close(b->net);
     mk_node_close(b->node);
@@ -176,9 +190,9 @@ static int bed_down(void **state)
     mk_loop_free(b->loop);
     mk_key_done(&b->key);
     mk_arena_done(&b->arena);
-    snprintf(command, sizeof command, "rm -r %s", b->dir);
+    rv = remove_tree(b->dir);
     mk_free(b);
-    return system(command);
+    return rv;
 }
 
 /* The answer as a number; UINT64_MAX when it was refused with that rule. */
@@ -442,7 +456,7 @@ static void test_another_machine_is_refused_by_name(void **state)
     struct mk_fault fault = {{0}};
     struct pair p = {.dirs = {"/tmp/test_node.XXXXXX", "/tmp/test_node.XXXXXX"}};
     struct mk_peer peers[2];
-    char address[2][128], hex[MK_ID_HEX], command[160];
+    char address[2][128], hex[MK_ID_HEX];
 
     (void)state;
     other.version = 2;
@@ -477,8 +491,8 @@ static void test_another_machine_is_refused_by_name(void **state)
         mk_loop_free(p.loops[i]);
         mk_key_done(&p.keys[i]);
     }
-    snprintf(command, sizeof command, "rm -r %s %s", p.dirs[0], p.dirs[1]);
-    assert_int_equal(system(command), 0);
+    assert_int_equal(remove_tree(p.dirs[0]), 0);
+    assert_int_equal(remove_tree(p.dirs[1]), 0);
 }
 
 int main(void)
