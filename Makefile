@@ -51,7 +51,8 @@ bench:
 
 # The checks of the house alone: layers, banned words, layout.
 check:
-	@tools/check-layers && tools/check-public && tools/check-conformance && tools/tidy && tools/check-format
+	@tools/check-layers && tools/check-public && tools/check-conformance && tools/tidy && \
+		tools/check-format && tools/check-types
 
 format:
 	@tools/setup format

@@ -38,7 +38,7 @@ def dispatch(action: str, tick: dict[str, Any]) -> None:
 
 def price_of(tick: dict[str, Any]) -> float:
     price = tick['price']
-    return int(price['mantissa']) / 10 ** int(price['scale'])
+    return float(price['mantissa']) / float(10 ** int(price['scale']))
 
 
 def main() -> int:

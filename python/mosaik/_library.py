@@ -1,14 +1,15 @@
 """The C library, loaded once: the functions of src/ffi/ffi.h with their types, and errors.
 
 The library is looked for in MOSAIK_LIBRARY (a path), beside this package, in the build
-folder of a source tree, below the prefix that it is installed in, and where the system keeps
-libraries.
+folder of a source tree, below the prefix that it is installed in, where the system keeps
+libraries, and where pkg-config says that `coalition` is.
 """
 from __future__ import annotations
 
 import ctypes
 import ctypes.util
 import os
+import subprocess
 import sysconfig
 from ctypes import (POINTER, byref, c_bool, c_char_p, c_int, c_size_t, c_uint, c_uint8, c_uint16,
                     c_uint32, c_uint64, c_void_p)
@@ -182,7 +183,18 @@ def _find() -> str:
         path = os.path.join(folder, 'libmosaik_ffi.so')
         if os.path.exists(path):
             return path
-    return ctypes.util.find_library('mosaik_ffi') or 'libmosaik_ffi.so'
+    return ctypes.util.find_library('mosaik_ffi') or _asked() or 'libmosaik_ffi.so'
+
+
+def _asked() -> Optional[str]:
+    """What pkg-config knows of an installation elsewhere."""
+    try:
+        ran = subprocess.run(['pkg-config', '--variable=libdir', 'coalition'], check=True, timeout=10,
+                             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    path = os.path.join(ran.stdout.strip(), 'libmosaik_ffi.so')
+    return path if os.path.exists(path) else None
 
 
 class _Library:
@@ -234,7 +246,7 @@ def texts(values: Sequence[str]) -> Any:
 
 def blobs(values: Sequence[bytes]) -> Any:
     """An array of Bytes, which keeps what it points to."""
-    array = (Bytes * max(len(values), 1))()
+    array: Any = (Bytes * max(len(values), 1))()
     kept = [ctypes.create_string_buffer(v, len(v)) for v in values]
     for at, buffer, value in zip(array, kept, values):
         at.p, at.n = ctypes.cast(buffer, c_void_p), len(value)

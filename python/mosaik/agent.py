@@ -61,8 +61,9 @@ class Surface:
     def __init__(self, kind: str, name: str, value: Type, key: Optional[Type] = None,
                  capacity: int = 0) -> None:
         self.kind, self.name, self.value, self.key = kind, name, value, key or BYTES
-        self.handle = handle(library.surface_new, OUT, kind.encode(), name.encode(),
-                             text(key.name if key else None), value.name.encode(), capacity)
+        self.handle: Optional[int] = handle(
+            library.surface_new, OUT, kind.encode(), name.encode(),
+            text(key.name if key else None), value.name.encode(), capacity)
 
     def __del__(self) -> None:
         if getattr(self, 'handle', None):

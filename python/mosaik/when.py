@@ -116,13 +116,14 @@ def offered(agent: Agent, name: str, n: int = 1) -> Condition:
 
 def _filter(source: Union[Feed, Consumer], accept: Optional[Filter]) -> Any:
     if accept is None:
-        return FILTER()
+        return FILTER(0)  # NULL: takes all
     kind = source.surface.value if isinstance(source, Feed) else source.value
 
     def call(p: Optional[int], n: int) -> bool:
         assert accept is not None
         try:
-            return bool(accept(decode(source.agent, kind, ctypes.string_at(p, n) if n else b'')))
+            item = ctypes.string_at(p, n) if p is not None and n > 0 else b''
+            return bool(accept(decode(source.agent, kind, item)))
         except Exception:  # an item that the filter cannot judge is none of ours
             return False
     return FILTER(call)

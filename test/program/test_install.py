@@ -9,6 +9,8 @@ import functools
 import glob
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -92,4 +94,24 @@ def package(folder):
     assert out[0] == only('**/libmosaik_ffi.so') and len(out[1]) == 64, out
 
 
-frame.main(install, headers, integrator, package)
+def package_elsewhere(folder):
+    """a copy of the package asks pkg-config where the library was installed"""
+    if SANITIZE != 'none':
+        return
+    shutil.copytree(os.path.dirname(only('**/mosaik/_library.py')), os.path.join(folder, 'mosaik'))
+    with open(only('**/coalition.pc'), encoding='utf-8') as f:
+        pc = re.sub('^prefix=.*$', 'prefix=' + prefix(), f.read(), flags=re.M)
+    frame.write(folder, 'coalition.pc', pc)
+    env = {k: v for k, v in os.environ.items()
+           if k not in ('MOSAIK_LIBRARY', 'LD_PRELOAD', 'LD_LIBRARY_PATH')}
+    for path, wanted in ((folder, only('**/libmosaik_ffi.so')), (folder + '/none', None)):
+        p = subprocess.run([sys.executable, '-c', 'from mosaik import _library\n'
+                            'print(_library._find())'], capture_output=True, text=True, cwd=folder,
+                           env={**env, 'PYTHONPATH': folder, 'PKG_CONFIG_PATH': path}, timeout=60)
+        if wanted:
+            assert p.stdout.strip() == wanted, p
+        else:
+            assert 'libmosaik_ffi.so' in p.stderr and p.returncode != 0, p
+
+
+frame.main(install, headers, integrator, package, package_elsewhere)

@@ -35,7 +35,7 @@ static void answer(struct mk_apply *a, uint64_t v)
 static int board_apply(struct mk_machine *m, struct mk_apply *a, struct mk_bytes c)
 {
     bool changed = false;
-    int rv;
+    int rv = 0;
 
     (void)m;
     if (c.n == 4 && c.p[0] == '=') {
