@@ -20,7 +20,7 @@ struct attested {
 
     /* what they show us */
     struct mk_evidence evidence;
-    uint64_t judged_ms; /* by the wall clock that the verdict went by */
+    uint64_t judged_ms;     /* by the wall clock that the verdict went by */
     bool asked;             /* on this link, and not given up */
     struct mk_conv *ask;    /* NULL: none under way */
     uint64_t deadline_ns;   /* of the quote that was asked for */
