@@ -20,17 +20,19 @@ struct input {
     struct words words; /* verb, FILE, COMPONENT, SHAPE, NAME, the rest */
     struct reach reach;
     const char *key, *value;
-    uint64_t capacity, count;
+    uint64_t capacity, count, reaches;
     uint64_t deadline;
 };
 
-enum { OPT_KEY_TYPE = 256, OPT_VALUE_TYPE, OPT_CAPACITY };
+enum { OPT_KEY_TYPE = 256, OPT_VALUE_TYPE, OPT_CAPACITY, OPT_REACHES };
 enum { WORD_SHAPE = 3, WORD_NAME, WORD_REST };
 
 static const struct argp_option options[] = {
     {"key-type", OPT_KEY_TYPE, "TYPE", 0, "Of a map's or queue's keys (str)", 0},
     {"type", OPT_VALUE_TYPE, "TYPE", 0, "Of the values (str)", 0},
     {"capacity", OPT_CAPACITY, "N", 0, "Of a queue that holds at most N entries", 0},
+    {"reaches", OPT_REACHES, "VERSION", 0,
+     "List, get of a vec: the copy has this version, as a write told it, or a later one", 0},
     {"count", 'n', "N", 0, "Watch: end after N changes", 0},
     OPTION_KEY,
     OPTION_AGE,
@@ -60,6 +62,10 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case OPT_CAPACITY:
         if (parse_u64(&in->capacity, arg, UINT64_MAX) != 0 || in->capacity == 0)
             wrong_usage(state, "--capacity: a number above 0 is wanted");
+        return 0;
+    case OPT_REACHES:
+        if (parse_u64(&in->reaches, arg, UINT64_MAX) != 0)
+            wrong_usage(state, "--reaches: a version is wanted");
         return 0;
     case 'n':
         if (parse_u64(&in->count, arg, UINT32_MAX) != 0 || in->count == 0)
@@ -210,7 +216,7 @@ static int get_at(struct mk_bond *bond, const struct mk_surface_spec *spec, cons
     if (parse_u64(&index, in->words.v[WORD_REST], UINT64_MAX) != 0)
         return complain(STATUS_USAGE, "%s: no index", in->words.v[WORD_REST]);
     mk_collection_open(bond, &c, spec, NULL, NULL);
-    rv = mk_collection_wait(c, 0, left_until(in->deadline), &fault);
+    rv = mk_collection_wait(c, in->reaches, left_until(in->deadline), &fault);
     if (rv == 0) {
         rv = mk_vec_at(mk_collection_view(c), index, &value);
         if (rv == 0)
@@ -275,7 +281,7 @@ static int list(struct mk_bond *bond, const struct mk_surface_spec *spec, const 
     int rv;
 
     mk_collection_open(bond, &c, spec, NULL, NULL);
-    rv = mk_collection_wait(c, 0, left_until(in->deadline), &fault);
+    rv = mk_collection_wait(c, in->reaches, left_until(in->deadline), &fault);
     if (rv == 0)
         print_view(spec, mk_collection_view(c), in->words.json, entries);
     if (rv == 0 && entries != NULL) {
