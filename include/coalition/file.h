@@ -140,6 +140,8 @@ struct coa_node_component {
     struct mk_str file;       /* a coalition or organism file */
     struct mk_str component;  /* a module's kind or "ticket_issuer"; p NULL for an organism file */
     struct mk_str deployment; /* a signed Deployment; p NULL: version 0, from the file */
+    struct mk_str retention;  /* how much of the past is kept (mosaik/retention.h); p NULL: as
+                               * published,  as declared */
     struct mk_str source;     /* where a feed reads: "-", "file:PATH", "exec:COMMAND"; p NULL: - */
 };
 

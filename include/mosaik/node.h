@@ -10,6 +10,7 @@
 #include <mosaik/input.h>
 #include <mosaik/machine.h>
 #include <mosaik/network.h>
+#include <mosaik/retention.h>
 
 struct mk_node;
 struct mk_host; /* one component as it runs here; lent to its driver */
@@ -99,13 +100,14 @@ struct mk_component_options {
     size_t n_addresses;
     const struct mk_founding *founding; /* operators; its raft_ids are ignored; NULL: none */
     const struct mk_acl_composition *acl;
-    struct mk_id own_issuer;    /* zero: none */
-    struct mk_issuers *issuers; /* NULL: the book of the node's network */
-    struct mk_machine *machine; /* taken */
-    struct mk_driver *driver;   /* taken; NULL: none */
-    struct mk_bytes record;     /* pc(Deployment) to spread; empty: none */
-    bool found;                 /* --found */
-    bool join;                  /* --join: the peer may be of no roster yet */
+    struct mk_id own_issuer;           /* zero: none */
+    struct mk_issuers *issuers;        /* NULL: the book of the node's network */
+    struct mk_machine *machine;        /* taken */
+    struct mk_driver *driver;          /* taken; NULL: none */
+    struct mk_bytes record;            /* pc(Deployment) to spread; empty: none */
+    const struct mk_retention *retain; /* to keep more of the past than declared; NULL: no more */
+    bool found;                        /* --found */
+    bool join;                         /* --join: the peer may be of no roster yet */
 };
 int mk_node_add(struct mk_node *n, const struct mk_component_options *o, struct mk_fault *reterr);
 /** One JSON object: peer, components with role, term, indices, members, what each waits for, bonds.

@@ -2,6 +2,7 @@
  * was admitted, and for what was not, which rule refused. */
 #include "agent.h"
 
+#include <mosaik/retention.h>
 #include <mosaik/feed.h>
 #include <mosaik/map.h>
 
@@ -134,6 +135,19 @@ static void try_write(struct mk_bond *bond, struct tried *t)
 
 static const char *const state_names[] = {"resolving", "connecting", "ready", "failed"};
 
+/** What the member that reaches back furthest promises and still has; null when none says. */
+static json_t *retention_json(struct mk_bond *bond, const struct mk_surface_spec *spec)
+{
+    struct mk_retained v[MK_ROSTER_MAX];
+    size_t n = 0;
+
+    if (mk_retention_wait(bond, spec, READ_MS, v, &n, NULL) != 0)
+        return json_null();
+    return json_pack("{s:I, s:I, s:I, s:I, s:i}", "oldest", (json_int_t)v[0].oldest, "commits",
+                     (json_int_t)v[0].promised.commits, "ms", (json_int_t)v[0].promised.ms, "bytes",
+                     (json_int_t)v[0].promised.bytes, "members", (int)n);
+}
+
 static json_t *surfaces_json(struct agent *a, struct mk_bond *bond, const struct component *c,
                              const struct input *in)
 {
@@ -148,6 +162,7 @@ static json_t *surfaces_json(struct agent *a, struct mk_bond *bond, const struct
         json_object_set_new(s, "name", json_string(c->surfaces[i].name));
         json_object_set_new(s, "kind", json_string(mk_surface_kind_name(c->surfaces[i].kind)));
         json_object_set_new(s, "surface", json_id(&id));
+        json_object_set_new(s, "retention", retention_json(bond, &c->surfaces[i]));
         json_object_set_new(s, "read", json_string(t.text));
         if (in->write)
             try_write(bond, &w);
@@ -219,6 +234,9 @@ static void print_component(const json_t *o)
                text_of(s, "read"));
         if (json_is_string(json_object_get(s, "write")))
             printf("; write: %s", text_of(s, "write"));
+        if (json_is_object(json_object_get(s, "retention")))
+            printf("; kept from commit %lld on", (long long)json_integer_value(json_object_get(
+                                                     json_object_get(s, "retention"), "oldest")));
         putchar('\n');
     }
 }

@@ -212,6 +212,18 @@ static void put_addresses(struct running *r, struct mk_component_options *o,
     o->n_addresses = c->n;
 }
 
+/** What the node file says, else what is published beside the component where that can be kept to
+ * the letter; a text for people ("a week of routes") promises nothing here. */
+static void put_retention(struct running *r, const struct coa_node_component *nc,
+                          const struct coa_notes *notes, struct mk_component_options *o)
+{
+    struct mk_str text = nc->retention.p != NULL ? nc->retention : notes->retention;
+    struct mk_retention *kept = mk_arena_take(&r->arena, sizeof *kept);
+
+    if (text.p != NULL && mk_retention_parse(kept, text, NULL) == 0)
+        o->retain = kept;
+}
+
 /* --- a module of a coalition ------------------------------------------------------------- */
 
 static int compare_operators(const void *a, const void *b)
@@ -320,6 +332,7 @@ static int add_module(struct running *r, const struct coa_node_component *nc,
             rv = follow_organisms(r, f, o->acl, fault);
         o->own_issuer = f->config.ticket_issuer != NULL ? ids.tickets_root : MK_ZERO_ID;
         put_addresses(r, o, &f->modules[kind].committee);
+        put_retention(r, nc, &f->modules[kind], o);
         if (rv == 0)
             rv = r->use.use(r->use.arg, o, fault);
     }
@@ -381,6 +394,7 @@ static int add_organism(struct running *r, const struct coa_node_component *nc,
         o->founding = &founding;
         o->acl = &f->config.acl;
         put_addresses(r, o, &f->notes.committee);
+        put_retention(r, nc, &f->notes, o);
         rv = r->use.use(r->use.arg, o, fault);
     }
     coa_organism_file_done(f);

@@ -95,6 +95,21 @@ static void print_bonds(const json_t *c)
     }
 }
 
+/** What is still there, and what is promised. */
+static void print_retention(const json_t *s)
+{
+    const json_t *r = json_object_get(s, "retention");
+
+    if (r == NULL)
+        return;
+    printf("      kept from commit %lld on; promised: the newest %lld", number_of(s, "oldest"),
+           number_of(r, "commits"));
+    if (number_of(r, "ms") > 0)
+        printf(", and %lld s", number_of(r, "ms") / 1000);
+    printf(", within %lld KiB%s\n", number_of(r, "bytes") / 1024,
+           json_is_true(json_object_get(r, "cut")) ? " (which cut it short)" : "");
+}
+
 static void print_component(const json_t *c)
 {
     const json_t *s;
@@ -109,6 +124,7 @@ static void print_component(const json_t *c)
         printf("    %-6s %-14s %lld commits, certified to %lld by %lld members\n",
                text_of(s, "kind"), text_of(s, "name"), number_of(s, "index"),
                number_of(s, "certified_index"), number_of(s, "signatures"));
+        print_retention(s);
     }
     print_bonds(c);
 }

@@ -1,5 +1,6 @@
 /* read_node.c - the node file: what runs in one process; and which kind a file is. */
 #include <coalition/file.h>
+#include <mosaik/retention.h>
 
 #include "coalition/reader.h"
 
@@ -16,6 +17,7 @@ static int read_components(struct reader *r, const struct toml_node *n, const st
         TEXT(struct coa_node_component, "component", component, false),
         TEXT(struct coa_node_component, "deployment", deployment, false),
         TEXT(struct coa_node_component, "source", source, false),
+        TEXT(struct coa_node_component, "retention", retention, false),
     };
     struct coa_node_file *file = ret;
     enum coa_module_kind kind;
@@ -30,6 +32,15 @@ static int read_components(struct reader *r, const struct toml_node *n, const st
     file->components = v;
     for (size_t i = 0; i < file->n_components; i++) {
         struct mk_str component = file->components[i].component;
+        struct mk_str retention = file->components[i].retention;
+        struct mk_retention kept;
+        struct mk_fault rule;
+
+        if (retention.p != NULL && mk_retention_parse(&kept, retention, &rule) != 0)
+            return reader_fail(r, n->children[i].at,
+                               "retention is \"%s\": %s; like \"7d\", or \"200000 commits, 36h, "
+                               "512MiB\"",
+                               retention.p, rule.text);
 
         if (component.p != NULL && !mk_str_is(component, "ticket_issuer") &&
             coa_module_kind_of(&kind, component) != 0)

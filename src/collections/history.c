@@ -8,6 +8,8 @@
 
 #include "base/assert.h"
 
+#include <mosaik/retention.h>
+
 struct mk_history *mk_history_new(const struct mk_id *before, uint32_t commits_max,
                                   uint32_t bytes_max)
 {
@@ -16,7 +18,23 @@ struct mk_history *mk_history_new(const struct mk_id *before, uint32_t commits_m
     h->before = *before;
     h->commits_max = commits_max > 0 ? commits_max : MK_RETAIN_COMMITS;
     h->bytes_max = bytes_max > 0 ? bytes_max : MK_RETAIN_BYTES;
+    h->keep_commits = h->commits_max;
+    h->keep_bytes = h->bytes_max;
     return h;
+}
+
+void mk_history_keep(struct mk_history *h, size_t commits, uint64_t ms, size_t bytes,
+                     const uint64_t *clock)
+{
+    h->keep_commits = commits > h->commits_max ? commits : h->commits_max;
+    h->keep_bytes = bytes > h->bytes_max ? bytes : h->bytes_max;
+    h->keep_ms = ms;
+    h->clock = clock;
+}
+
+static uint64_t clock_ms(const struct mk_history *h)
+{
+    return h->clock != NULL ? *h->clock : 0;
 }
 
 static struct mk_past *slot(const struct mk_history *h, size_t i)
@@ -42,6 +60,10 @@ static void drop_oldest(struct mk_history *h)
     struct mk_past *p = slot(h, 0);
 
     MK_ASSERT(h->n > 0);
+    if (h->n_window == h->n) {
+        h->n_window--;
+        h->window_bytes -= p->n_payload;
+    }
     h->before = p->hash;
     h->bytes -= p->n_payload;
     bury(h, p->payload);
@@ -55,6 +77,7 @@ void mk_history_reset(struct mk_history *h, const struct mk_id *before)
     while (h->n > 0)
         drop_oldest(h);
     h->before = *before;
+    h->cut = false;
 }
 
 void mk_history_free(struct mk_history *h)
@@ -80,17 +103,53 @@ static void grow(struct mk_history *h)
     h->start = 0;
 }
 
+/* The declared window moves on as if nothing more were kept. */
+static void slide_window(struct mk_history *h, size_t payload)
+{
+    while (h->n_window > 0 &&
+           (h->n_window >= h->commits_max || h->window_bytes + payload > h->bytes_max)) {
+        h->window_bytes -= slot(h, h->n - h->n_window)->n_payload;
+        h->n_window--;
+    }
+    h->n_window++;
+    h->window_bytes += payload;
+}
+
+static bool is_young(const struct mk_history *h)
+{
+    uint64_t now = clock_ms(h), at = slot(h, 0)->at_ms;
+
+    return h->keep_ms > 0 && (now < at || now - at <= h->keep_ms);
+}
+
+/* Is the oldest to go, before one more of so many bytes comes? */
+static bool is_over(struct mk_history *h, size_t payload)
+{
+    bool promised = h->n < h->keep_commits || is_young(h);
+
+    if (h->n >= MK_RETAIN_COMMITS_MAX)
+        return true;
+    if (h->filling)
+        return false;
+    if (h->bytes + payload <= h->keep_bytes)
+        return !promised;
+    h->cut |= promised;
+    return true;
+}
+
 void mk_history_push(struct mk_history *h, const struct mk_id *hash, struct mk_bytes payload,
                      bool marker)
 {
-    while (h->n > 0 && (h->n >= h->commits_max || h->bytes + payload.n > h->bytes_max))
+    while (h->n > 0 && is_over(h, payload.n))
         drop_oldest(h);
+    slide_window(h, payload.n);
     if (h->n == h->cap)
         grow(h);
     *slot(h, h->n) = (struct mk_past){.hash = *hash,
                                       .payload = mk_memdup(payload.p, payload.n),
                                       .n_payload = (uint32_t)payload.n,
-                                      .marker = marker};
+                                      .marker = marker,
+                                      .at_ms = clock_ms(h)};
     h->n++;
     h->bytes += payload.n;
 }

@@ -12,7 +12,8 @@ struct mk_past {
     struct mk_id hash; /* of the commit */
     uint8_t *payload;
     uint32_t n_payload;
-    bool marker; /* its digest is the retirement marker's */
+    bool marker;    /* its digest is the retirement marker's */
+    uint64_t at_ms; /* machine time when it came here */
 };
 
 struct mk_history {
@@ -22,9 +23,17 @@ struct mk_history {
     size_t start; /* of the oldest */
     size_t n;
     size_t bytes; /* of payloads */
+    /* What machines see: the declared window, the same at every member. */
     size_t commits_max, bytes_max;
-    unsigned frozen; /* copies that are not thawed yet */
-    uint8_t **grave; /* payloads that were dropped since, and that they may hold */
+    size_t n_window, window_bytes;
+    /* What is kept: never less; see mosaik/retention.h. */
+    size_t keep_commits, keep_bytes;
+    uint64_t keep_ms;
+    const uint64_t *clock; /* machine time; NULL: always 0 */
+    bool cut;              /* bytes made it let go of what it was to keep */
+    bool filling;          /* from a snapshot, whose history may be longer than ours */
+    unsigned frozen;       /* copies that are not thawed yet */
+    uint8_t **grave;       /* payloads that were dropped since, and that they may hold */
     size_t n_grave, cap_grave;
 };
 
@@ -43,6 +52,9 @@ void mk_history_free(struct mk_history *h);
 /** Copies the payload. Drops the oldest where a limit is passed, but never the one pushed. */
 void mk_history_push(struct mk_history *h, const struct mk_id *hash, struct mk_bytes payload,
                      bool marker);
+/** More is to be kept than declared: the greater of each counts. */
+void mk_history_keep(struct mk_history *h, size_t commits, uint64_t ms, size_t bytes,
+                     const uint64_t *clock);
 /** i from 0, the oldest; lent until the next push. */
 const struct mk_past *mk_history_at(const struct mk_history *h, size_t i);
 /** Nothing is retained any more; the next push continues `before`. */

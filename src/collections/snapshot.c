@@ -270,6 +270,7 @@ static const char *surface_ends(struct mk_surfaces_filler *f, struct mk_surface 
     if (!mk_id_eq(&f->hash, &s->commit))
         return "the retained commits do not end at the commit hash";
     s->retired = f->retired;
+    s->history->filling = false;
     f->stage = ++f->i < f->s->n ? FILL_NUMBERS : FILL_DONE;
     return NULL;
 }
@@ -282,13 +283,14 @@ static const char *fill_past(struct mk_surfaces_filler *f, struct mk_surface *s,
 
     if (r->failed)
         return NULL;
-    if (n > s->index || n > s->history->commits_max)
+    if (n > s->index || n > MK_RETAIN_COMMITS_MAX)
         return "more commits are retained than there can be";
     if ((n == 0) != (s->index == 0))
         return "the last commit is not retained";
     if (n == s->index && !mk_id_eq(&hash, &f->first))
         return "the first commit hash is another one";
     mk_history_reset(s->history, &hash);
+    s->history->filling = true; /* a member that promises more made it; ours goes with time */
     f->hash = hash;
     f->left = f->n = n;
     f->retired = false;
@@ -313,8 +315,6 @@ static const char *fill_commit(struct mk_surfaces_filler *f, struct mk_surface *
     payload_hash = mk_hash(payload);
     f->hash = mk_commit_hash(&f->hash, s->index - f->left + 1, &digest, &payload_hash);
     mk_history_push(s->history, &f->hash, payload, f->retired);
-    if (s->history->n != f->n - f->left + 1)
-        return "more bytes are retained than the surface declares";
     return --f->left == 0 ? surface_ends(f, s) : NULL;
 }
 

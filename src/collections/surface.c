@@ -103,6 +103,18 @@ void mk_surfaces_init(struct mk_surfaces *s, const struct mk_surface_spec *specs
     }
 }
 
+void mk_surfaces_retain(struct mk_surfaces *s, const struct mk_retention *more,
+                        const uint64_t *clock)
+{
+    for (unsigned i = 0; i < s->n; i++) {
+        struct mk_retention r;
+
+        mk_retention_declared(s->v[i].spec, &r);
+        mk_retention_raise(&r, more);
+        mk_history_keep(s->v[i].history, (size_t)r.commits, r.ms, (size_t)r.bytes, clock);
+    }
+}
+
 void mk_surfaces_done(struct mk_surfaces *s)
 {
     for (unsigned i = 0; i < s->n; i++) {
@@ -155,11 +167,28 @@ uint64_t mk_surface_index(const struct mk_surfaces *s, unsigned surface)
     return surface_at(s, surface)->index;
 }
 
+void mk_surface_retained(const struct mk_surfaces *s, unsigned surface, struct mk_retained *ret)
+{
+    const struct mk_surface *x = surface_at(s, surface);
+
+    *ret = (struct mk_retained){.promised = {.commits = x->history->keep_commits,
+                                             .ms = x->history->keep_ms,
+                                             .bytes = x->history->keep_bytes},
+                                .oldest = mk_surface_oldest(x),
+                                .index = x->index,
+                                .cut = x->history->cut};
+}
+
 int mk_stream_get(const struct mk_surfaces *s, unsigned surface, uint64_t index,
                   struct mk_bytes *ret_item)
 {
+    const struct mk_surface *x = surface_at(s, surface);
     struct mk_commit c;
-    int rv = mk_surface_commit_at(surface_at(s, surface), index, &c);
+    int rv;
+
+    if (index > x->index || index + x->history->n_window <= x->index)
+        return MK_ENOTFOUND; /* what is kept beyond the declared window differs between members */
+    rv = mk_surface_commit_at(x, index, &c);
 
     if (rv == 0)
         *ret_item = c.payload;

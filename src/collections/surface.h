@@ -6,6 +6,7 @@
 
 #include "collections/view.h"
 #include <mosaik/machine.h>
+#include <mosaik/retention.h>
 
 #define MK_PAYLOAD_MAX (2 * MK_VALUE_MAX + MK_KEY_MAX + 16u) /* bytes of a commit: a CompareSet */
 
@@ -49,6 +50,11 @@ struct mk_id mk_commit_first(const struct mk_id *surface, const struct mk_id *de
 void mk_surfaces_init(struct mk_surfaces *s, const struct mk_surface_spec *specs, unsigned n,
                       const struct mk_id *stable_id, const struct mk_id *deployment);
 void mk_surfaces_done(struct mk_surfaces *s);
+/** More is to be kept than declared (retention.h). clock: machine time, borrowed. */
+void mk_surfaces_retain(struct mk_surfaces *s, const struct mk_retention *more,
+                        const uint64_t *clock);
+/** All but peer. */
+void mk_surface_retained(const struct mk_surfaces *s, unsigned surface, struct mk_retained *ret);
 /** By surface id; NULL when it is none of ours. */
 struct mk_surface *mk_surfaces_find(struct mk_surfaces *s, const struct mk_id *id);
 

@@ -329,8 +329,11 @@ static struct mk_group *group_new(struct mk_env *e, struct mk_net *net, struct m
                                   const struct mk_group_options *o)
 {
     struct mk_group *g = mk_alloc(sizeof *g);
-    struct mk_state_options so = {
-        o->deployment, o->stable_id, o->roster, o->machine, 0, mk_net_protocols(net).newest};
+    struct mk_state_options so = {.deployment = o->deployment,
+                                  .stable_id = o->stable_id,
+                                  .roster = o->roster,
+                                  .machine = o->machine,
+                                  .newest = mk_net_protocols(net).newest};
 
     g->env = e;
     g->net = net;
@@ -343,6 +346,8 @@ static struct mk_group *group_new(struct mk_env *e, struct mk_net *net, struct m
     copy_options(g, o);
     mk_entropy(e, &so.seed, sizeof so.seed);
     mk_entropy(e, &g->pending_table.seed, sizeof g->pending_table.seed);
+    if (o->retain != NULL)
+        so.retain = *o->retain;
     g->st = mk_state_new(&so);
     g->serve_host = (struct mk_serve_host){host_surfaces, host_judge,    host_epoch,
                                            host_change,   host_interest, host_certificate};

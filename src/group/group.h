@@ -17,6 +17,7 @@
 #include "witness/witness.h"
 #include <mosaik/machine.h>
 #include <mosaik/outcome.h>
+#include <mosaik/retention.h>
 #include <mosaik/ticket.h>
 
 struct mk_group;
@@ -45,6 +46,7 @@ struct mk_group_options {
     const struct mk_wallet *wallet;     /* borrowed; shown instead of those; NULL: they are */
     bool found;                         /* started with --found */
     bool join;                          /* may be of no roster yet: a later one will name it */
+    const struct mk_retention *retain;  /* to keep more than declared; copied; NULL: no more */
     unsigned election_ms, heartbeat_ms; /* 0: the defaults */
     unsigned lease_ms;                  /* reads under a lease: see consensus.h; 0: none */
     uint64_t snapshot_entries;          /* take one every so many entries; 0: default */

@@ -128,6 +128,7 @@ struct mk_filling *mk_state_fill(const struct mk_state *s)
     struct mk_filling *f = mk_alloc(sizeof *f);
 
     mk_surfaces_init(&f->surfaces, ops->surfaces, ops->n_surfaces, &s->stable_id, &s->deployment);
+    mk_surfaces_retain(&f->surfaces, &s->retain, &s->time_ms);
     f->filler = mk_surfaces_fill(&f->surfaces);
     return f;
 }

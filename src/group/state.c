@@ -31,7 +31,9 @@ struct mk_state *mk_state_new(const struct mk_state_options *o)
     s->newest = o->newest != 0 ? o->newest : mk_protocols.newest;
     mk_rosters_init(s, o->roster);
     mk_sessions_init(&s->sessions, o->seed);
+    s->retain = o->retain;
     mk_surfaces_init(&s->surfaces, ops->surfaces, ops->n_surfaces, &s->stable_id, &s->deployment);
+    mk_surfaces_retain(&s->surfaces, &s->retain, &s->time_ms);
     return s;
 }
 

@@ -36,6 +36,7 @@ struct mk_state_options {
     struct mk_machine *machine;     /* taken */
     uint64_t seed;                  /* of the tables' hash; changes nothing that is decided */
     uint16_t newest;                /* protocol that is known; 0: this build's */
+    struct mk_retention retain;     /* more than declared; changes nothing that is decided either */
 };
 struct mk_state *mk_state_new(const struct mk_state_options *o);
 void mk_state_free(struct mk_state *s); /* NULL is fine */

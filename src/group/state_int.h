@@ -39,6 +39,7 @@ struct mk_state {
     uint64_t index;
     uint16_t level, newest; /* the protocol it works at, and the newest that we know */
     uint64_t time_ms;
+    struct mk_retention retain;
     uint64_t last_ms[MK_ROSTER_MAX]; /* in roster order */
     /* rosters.c */
     uint64_t seats[MK_ROSTER_MAX]; /* Raft ids, in roster order; 0: none yet */

@@ -265,6 +265,7 @@ static int open_group(struct mk_host *h, const struct mk_component_options *o,
         .witness = net->witness,
         .standing = mk_network_standing(net),
         .wallet = &net->wallet,
+        .retain = o->retain,
         .found = o->found && h->of->aside.n == 0,
         .join = o->join};
 

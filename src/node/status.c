@@ -1,6 +1,7 @@
 /* status.c - what a node says of itself, as one JSON object: what its network handle says
  * (status_network.c), and each component as it runs here. */
 #include "collections/certificate.h"
+#include "collections/surface.h"
 #include "node/node.h"
 #include "node/status.h"
 
@@ -44,6 +45,18 @@ static json_t *roster_of(const struct mk_host *h)
     return list;
 }
 
+static void put_retained(json_t *o, const struct mk_surfaces *surfaces, unsigned i)
+{
+    struct mk_retained r;
+
+    mk_surface_retained(surfaces, i, &r);
+    mk_json_u64(o, "oldest", r.oldest);
+    json_object_set_new(o, "retention",
+                        json_pack("{s:I, s:I, s:I, s:b}", "commits", (json_int_t)r.promised.commits,
+                                  "ms", (json_int_t)r.promised.ms, "bytes",
+                                  (json_int_t)r.promised.bytes, "cut", r.cut));
+}
+
 static json_t *surfaces_of(const struct mk_host *h)
 {
     const struct mk_machine_ops *ops = h->machine->ops;
@@ -59,6 +72,7 @@ static json_t *surfaces_of(const struct mk_host *h)
         json_object_set_new(s, "kind", json_string(mk_surface_kind_name(ops->surfaces[i].kind)));
         json_object_set_new(s, "surface", mk_json_hex(id.b, sizeof id.b));
         mk_json_u64(s, "index", mk_surface_index(surfaces, i));
+        put_retained(s, surfaces, i);
         if (mk_group_certificate(h->group, &id, &c) == 0) {
             mk_json_u64(s, "certified_index", c->head.index);
             mk_json_u64(s, "certified_time_ms", c->head.time_ms);

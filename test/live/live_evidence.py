@@ -79,7 +79,7 @@ class Bed:
             prices = self.path(f'prices-{i}')
             open(prices, 'w', encoding='utf-8').close()
             feed.configure(f'file = "../feed-{i}.toml", deployment = "../feed-{i}.deployment", '
-                           f'source = "file:{prices}"', [])
+                           f'source = "file:{prices}", retention = "100000 commits, 7d"', [])
         sources = ', '.join(f'{{ stable_id = "{x}", operator = "{operator}" }}' for x in self.ids)
         span = ''.join(f'\n[[span.organism]]\nrole = "feed"\nstable_id = "{x}"\n' for x in self.ids)
         self.write('oracle.toml', operator, 'oracle', self.members,
@@ -221,6 +221,28 @@ def another_history(bed):
     assert e['unresolved']['pointer']['clock'] == 1, e
 
 
+def retention(bed):
+    """what a node promises to keep is honoured by its status"""
+    feed = bed.feeds[0]
+    s = ask('status', '--node', feed.contact)['nodes'][0]['components'][0]['surfaces'][0]
+    assert s['retention'] == {'commits': 100000, 'ms': 7 * 86400000, 'bytes': 16 << 20,
+                              'cut': False}, s
+    assert s['oldest'] == 1 and s['index'] >= 1, s
+    status, out, _ = run('status', '--node', feed.contact)
+    assert status == 0 and 'kept from commit 1 on; promised: the newest 100000' in out, out
+    bound = next(c for f in ask('bind', bed.file)['coalitions'] for c in f['components']
+                 if c['component'] == 'feed-0')
+    assert bound['surfaces'][0]['retention'] == {
+        'oldest': 1, 'commits': 100000, 'ms': 7 * 86400000, 'bytes': 16 << 20, 'members': 1}, bound
+    bad = os.path.join(feed.dir, 'bad.toml')
+    with open(os.path.join(feed.dir, 'node.toml'), encoding='utf-8') as f:
+        text = f.read().replace('7d', 'a week')
+    with open(bad, 'w', encoding='utf-8') as f:
+        f.write(text)
+    status, _, err = run('node', bad)
+    assert status == 2 and 'retention is "100000 commits, a week"' in err, (status, err)
+
+
 def with_logs(bed, cases):
     """The cases; of the nodes' logs the ends, where one failed."""
     print(f'1..{len(cases)}', flush=True)
@@ -240,7 +262,7 @@ with tempfile.TemporaryDirectory(prefix='coalition-live-') as folder:
         for node in bed.feeds + bed.members:
             node.start('--found')
         bed.follow()
-        failed = with_logs(bed, (medians, killed, followed, live, another_history))
+        failed = with_logs(bed, (medians, killed, followed, live, another_history, retention))
     finally:
         bed.stop()
 sys.exit(1 if failed else 0)

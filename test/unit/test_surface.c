@@ -195,6 +195,94 @@ static void test_retention(void **state)
     mk_surfaces_done(&s);
 }
 
+/* A node promises more than the surface declares: kept until it is old enough and not among the
+ * newest; what machines see stays the declared window, the same at every member. */
+static void test_promised(void **state)
+{
+    const struct mk_retention more = {.commits = 8, .ms = 1000, .bytes = 500};
+    struct mk_surfaces s = fresh(), plain = fresh(), back = fresh();
+    struct mk_buf bytes = {0};
+    struct mk_retained r;
+    struct mk_bytes item;
+    uint64_t clock = 10000;
+    char one[16];
+
+    (void)state;
+    mk_surfaces_retain(&s, &more, &clock);
+    for (unsigned i = 1; i <= 20; i++) {
+        snprintf(one, sizeof one, "%u", i);
+        append(&s.v[1], one);
+        append(&plain.v[1], one);
+    }
+    assert_int_equal(mk_surface_oldest(&s.v[1]), 1); /* all are young */
+    for (uint64_t i = 1; i <= 20; i++) {
+        int rv = mk_stream_get(&s, 1, i, &item);
+
+        assert_int_equal(rv, mk_stream_get(&plain, 1, i, &item));
+        assert_int_equal(rv, i > 15 ? 0 : MK_ENOTFOUND);
+    }
+    mk_surfaces_snapshot(&s, &bytes); /* goes to a member that promises no more than declared */
+    assert_int_equal(mk_surfaces_restore(&back, mk_buf_bytes(&bytes), NULL), 0);
+    assert_int_equal(mk_stream_get(&back, 1, 15, &item), MK_ENOTFOUND);
+    assert_int_equal(mk_stream_get(&back, 1, 16, &item), 0);
+    append(&back.v[1], "21");
+    assert_int_equal(mk_surface_oldest(&back.v[1]), 17);
+    clock += 1001;
+    append(&s.v[1], "21");
+    assert_int_equal(mk_surface_oldest(&s.v[1]), 14); /* eight are left */
+    mk_surface_retained(&s, 1, &r);
+    assert_int_equal(r.oldest, 14);
+    assert_int_equal(r.index, 21);
+    assert_int_equal(r.promised.commits, 8);
+    assert_int_equal(r.promised.ms, 1000);
+    assert_false(r.cut);
+    for (unsigned i = 0; i < 60; i++)
+        append(&s.v[1], "ten bytes.");
+    mk_surface_retained(&s, 1, &r);
+    assert_false(r.cut); /* declared are 16 MiB, of which 500 bytes are the lesser */
+    for (unsigned i = 0; i < 60; i++)
+        append(&s.v[2], "ten bytes.");
+    mk_surface_retained(&s, 2, &r);
+    assert_true(r.cut); /* 50 of them are all that 500 bytes hold */
+    assert_int_equal(r.index - r.oldest + 1, 50);
+    mk_surfaces_done(&s);
+    mk_surfaces_done(&plain);
+    mk_surfaces_done(&back);
+    mk_buf_done(&bytes);
+}
+
+static void test_retention_text(void **state)
+{
+    static const char *const bad[] = {"",
+                                      "7",
+                                      "d",
+                                      "7 weeks",
+                                      "0d",
+                                      "7d,",
+                                      "7d, 1h",
+                                      "5 commits, 6 commits",
+                                      "-1d",
+                                      "7d 5h",
+                                      "99999999999s",
+                                      "4194305 commits",
+                                      "2GiB",
+                                      "a week of routes"};
+    struct mk_retention r;
+
+    (void)state;
+    assert_int_equal(mk_retention_parse(&r, MK_STR("7d"), NULL), 0);
+    assert_true(r.ms == 7 * 86400000ull && r.commits == 0 && r.bytes == 0);
+    assert_int_equal(mk_retention_parse(&r, MK_STR("200000 commits, 36h ,512MiB"), NULL), 0);
+    assert_true(r.ms == 36 * 3600000ull && r.commits == 200000 && r.bytes == 512u << 20);
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        struct mk_fault fault = {""};
+
+        if (mk_retention_parse(&r, mk_str_of(bad[i]), &fault) != MK_EMALFORMED)
+            fail_msg("\"%s\" is accepted", bad[i]);
+        assert_true(fault.text[0] != '\0');
+    }
+}
+
 static void fill(struct mk_surfaces *s, unsigned n)
 {
     char key[16];
@@ -332,6 +420,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_vector_chain),     cmocka_unit_test(test_map_ops),
         cmocka_unit_test(test_commits_chain),    cmocka_unit_test(test_retention),
+        cmocka_unit_test(test_promised),         cmocka_unit_test(test_retention_text),
         cmocka_unit_test(test_snapshot),         cmocka_unit_test(test_marker),
         cmocka_unit_test(test_snapshot_damaged), cmocka_unit_test(test_head),
     };
