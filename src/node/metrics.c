@@ -6,7 +6,9 @@
  */
 #include "group/serve.h"
 #include "node/node.h"
+#include "streams/consumer.h"
 #include "streams/producer.h"
+#include <mosaik/ticket.h>
 
 #include <stddef.h>
 #include <stdio.h>
@@ -430,19 +432,29 @@ static void put_components(struct mk_node *n, struct mk_buf *out)
     mk_free(v);
 }
 
-/* --- producers' own streams ------------------------------------------------------------ */
+/* --- producers' own streams, and what is consumed ---------------------------------------- */
+
+struct stream_facts {
+    struct mk_producer_stats st;
+    uint64_t subscribers;
+};
 
 #undef FACT
-#define FACT(field) offsetof(struct mk_producer_stats, field)
+#define FACT(field) offsetof(struct stream_facts, field)
 static const struct metric stream_metrics[] = {
-    {"stream_items_total", COUNTER, FACT(sent), "Items sent."},
-    {"stream_bytes_total", COUNTER, FACT(bytes), "Bytes of them."},
-    {"stream_delivered_total", COUNTER, FACT(delivered), "Items handed to subscribers' links."},
-    {"stream_dropped_total", COUNTER, FACT(dropped), "Items skipped for slow subscribers."},
-    {"stream_closed_slow_total", COUNTER, FACT(closed_slow), "Subscribers closed for being slow."},
-    {"stream_refused_total", COUNTER, FACT(refused), "Subscriptions refused."},
-    {"stream_lag_items", GAUGE, FACT(lag_items_max), "How far the last subscriber is behind."},
-    {"stream_retained_bytes", GAUGE, FACT(retained_bytes), "Bytes kept for subscribers."},
+    {"stream_items_total", COUNTER, FACT(st.sent), "Items sent."},
+    {"stream_bytes_total", COUNTER, FACT(st.bytes), "Bytes of them."},
+    {"stream_delivered_total", COUNTER, FACT(st.delivered), "Items handed to subscribers' links."},
+    {"stream_dropped_total", COUNTER, FACT(st.dropped), "Items skipped for slow subscribers."},
+    {"stream_closed_slow_total", COUNTER, FACT(st.closed_slow),
+     "Subscribers closed for being slow."},
+    {"stream_refused_total", COUNTER, FACT(st.refused), "Subscriptions refused."},
+    {"stream_expired_total", COUNTER, FACT(st.expired), "Subscribers whose admission ended."},
+    {"stream_missed_total", COUNTER, FACT(st.missed),
+     "Items gone before a subscriber came back for them."},
+    {"stream_subscribers", GAUGE, FACT(subscribers), "Subscribers now."},
+    {"stream_lag_items", GAUGE, FACT(st.lag_items_max), "How far the last subscriber is behind."},
+    {"stream_retained_bytes", GAUGE, FACT(st.retained_bytes), "Bytes kept for subscribers."},
 };
 
 static void put_streams(struct mk_node *n, struct mk_buf *out)
@@ -454,14 +466,101 @@ static void put_streams(struct mk_node *n, struct mk_buf *out)
         mk_list_each(p, &n->network->streams.producers)
         {
             const struct mk_producer *producer = mk_container_of(p, struct mk_producer, node);
-            struct mk_producer_stats st;
+            struct stream_facts f;
             uint64_t value;
 
-            mk_producer_stats(producer, &st);
-            memcpy(&value, (const char *)&st + stream_metrics[m].offset, sizeof value);
+            mk_producer_stats(producer, &f.st);
+            f.subscribers = f.st.subscribers;
+            memcpy(&value, (const char *)&f + stream_metrics[m].offset, sizeof value);
             put_one(out, stream_metrics[m].name, "surface",
                     short_hex(producer->options.surface.b, hex), value);
         }
+    }
+}
+
+struct consumer_facts {
+    struct mk_consumer_stats st;
+    uint64_t subscribed;
+};
+
+#undef FACT
+#define FACT(field) offsetof(struct consumer_facts, field)
+static const struct metric consumer_metrics[] = {
+    {"consumer_subscribed", GAUGE, FACT(subscribed), "1 while it is subscribed."},
+    {"consumer_items_total", COUNTER, FACT(st.items), "Items delivered to the program."},
+    {"consumer_lost_total", COUNTER, FACT(st.lost), "Items that never will come."},
+    {"consumer_refusals_total", COUNTER, FACT(st.refusals), "Times that either side refused."},
+    {"consumer_lag_items", GAUGE, FACT(st.lag_items), "Items the producer has and we do not."},
+};
+
+static void put_consumers(struct mk_node *n, struct mk_buf *out)
+{
+    char surface[17], producer[17];
+
+    for (size_t m = 0; m < N(consumer_metrics); m++) {
+        head_of(out, &consumer_metrics[m]);
+        mk_list_each(p, &n->network->streams.consumers)
+        {
+            const struct mk_consumer *c = mk_container_of(p, struct mk_consumer, node);
+            struct consumer_facts f;
+            uint64_t value;
+
+            mk_consumer_stats(c, &f.st);
+            f.subscribed = f.st.subscribed;
+            memcpy(&value, (const char *)&f + consumer_metrics[m].offset, sizeof value);
+            put_two(out, consumer_metrics[m].name, "surface",
+                    short_hex(c->options.surface.b, surface), "producer",
+                    short_hex(c->options.producer.b, producer), value);
+        }
+    }
+}
+
+/* --- what is bound, what is shown ------------------------------------------------------------ */
+
+struct bond_facts {
+    uint64_t ready, linked, certified_s;
+};
+
+#undef FACT
+#define FACT(field) offsetof(struct bond_facts, field)
+static const struct metric bond_metrics[] = {
+    {"bond_ready", GAUGE, FACT(ready), "1 while a member of what is bound is linked."},
+    {"bond_members_linked", GAUGE, FACT(linked), "Members of it that are linked."},
+    {"bond_certified_time_seconds", GAUGE, FACT(certified_s),
+     "Machine time of the newest certificate seen."},
+};
+
+static void put_bonds(struct mk_node *n, struct mk_buf *out)
+{
+    for (size_t m = 0; m < N(bond_metrics); m++) {
+        head_of(out, &bond_metrics[m]);
+        mk_list_each(p, &n->network->bonds)
+        {
+            const struct mk_bond *b = mk_container_of(p, struct mk_bond, node);
+            struct mk_bond_status st;
+            struct bond_facts f;
+            uint64_t value;
+
+            mk_bond_status(b, &st);
+            f = (struct bond_facts){st.state == MK_BOND_READY, st.linked, st.certified_ms / 1000};
+            memcpy(&value, (const char *)&f + bond_metrics[m].offset, sizeof value);
+            put_one(out, bond_metrics[m].name, "component", b->reference.label, value);
+        }
+    }
+}
+
+/** The tickets shown: a monitor warns before the first of them ends. */
+static void put_tickets(struct mk_node *n, struct mk_buf *out)
+{
+    const struct mk_wallet *w = &n->network->wallet;
+    char hex[17];
+
+    head(out, "ticket_end_seconds", "gauge", "When a ticket that this node shows ends.");
+    for (size_t i = 0; i < w->n; i++) {
+        struct mk_claims claims;
+
+        if (mk_shown_claims(w->v[i], &claims))
+            put_one(out, "ticket_end_seconds", "jti", short_hex(claims.jti, hex), claims.exp);
     }
 }
 
@@ -473,4 +572,7 @@ void mk_node_metrics(struct mk_node *n, struct mk_buf *out)
     put_issuers(n, out);
     put_components(n, out);
     put_streams(n, out);
+    put_consumers(n, out);
+    put_bonds(n, out);
+    put_tickets(n, out);
 }

@@ -116,6 +116,9 @@ struct mk_reader_memory *mk_bond_recall(struct mk_env *e, const struct mk_id *de
 uint64_t mk_bond_recall_version(struct mk_env *e, const struct mk_id *stable_id);
 void mk_bond_remember_version(struct mk_env *e, const struct mk_id *stable_id, uint64_t version);
 
+/** The claims of a ticket of an issuer; false: of another kind. Nothing is verified. */
+struct mk_claims;
+bool mk_shown_claims(struct mk_bytes ticket, struct mk_claims *ret);
 /** Copies; the streams and the entry are told by the caller. */
 void mk_network_keep_tickets(struct mk_network *n, const struct mk_bytes *tickets,
                              size_t n_tickets);

@@ -148,6 +148,19 @@ static json_t *tags_of(const struct mk_network *n)
     return list;
 }
 
+bool mk_shown_claims(struct mk_bytes ticket, struct mk_claims *ret)
+{
+    struct mk_arena arena = {0};
+    struct mk_signed_ticket body;
+    struct mk_ticket t;
+    bool is_issuers = mk_decode(&t, &mk_ticket_type, ticket, &arena, NULL) == 0 &&
+                      mk_decode(&body, &mk_signed_ticket_type, t.data, &arena, NULL) == 0 &&
+                      mk_claims_parse(ret, body.claims, NULL) == 0;
+
+    mk_arena_done(&arena);
+    return is_issuers;
+}
+
 /** The tickets that this node shows; those of issuers with their end. */
 static json_t *tickets_of(const struct mk_network *n)
 {
@@ -155,19 +168,16 @@ static json_t *tickets_of(const struct mk_network *n)
 
     for (size_t i = 0; i < n->wallet.n; i++) {
         struct mk_arena arena = {0};
-        struct mk_signed_ticket body;
         struct mk_claims claims;
         struct mk_ticket t;
         json_t *o = json_object();
 
-        if (mk_decode(&t, &mk_ticket_type, n->wallet.v[i], &arena, NULL) == 0) {
+        if (mk_decode(&t, &mk_ticket_type, n->wallet.v[i], &arena, NULL) == 0)
             json_object_set_new(o, "class", mk_json_hex(t.class.b, 32));
-            if (mk_decode(&body, &mk_signed_ticket_type, t.data, &arena, NULL) == 0 &&
-                mk_claims_parse(&claims, body.claims, NULL) == 0) {
-                json_object_set_new(o, "aud", mk_json_hex(claims.aud.b, 32));
-                json_object_set_new(o, "jti", mk_json_hex(claims.jti, sizeof claims.jti));
-                mk_json_u64(o, "expires_ms", claims.exp * 1000);
-            }
+        if (mk_shown_claims(n->wallet.v[i], &claims)) {
+            json_object_set_new(o, "aud", mk_json_hex(claims.aud.b, 32));
+            json_object_set_new(o, "jti", mk_json_hex(claims.jti, sizeof claims.jti));
+            mk_json_u64(o, "expires_ms", claims.exp * 1000);
         }
         json_array_append_new(list, o);
         mk_arena_done(&arena);

@@ -7,6 +7,7 @@
 #include <mosaik/loop.h>
 #include <mosaik/map.h>
 #include <mosaik/node.h>
+#include <mosaik/stream.h>
 
 #include <ftw.h>
 #include <stdio.h>
@@ -391,6 +392,58 @@ static void test_the_network_says_what_it_bound(void **state)
     mk_buf_done(&json);
 }
 
+static bool in_metrics(struct mk_node *n, const char *line)
+{
+    struct mk_buf text = {0};
+    bool found;
+
+    mk_node_metrics(n, &text);
+    mk_buf_put_u8(&text, 0);
+    found = strstr((const char *)text.p, line) != NULL;
+    mk_buf_done(&text);
+    return found;
+}
+
+static void stream_item(struct mk_consumer *c, uint64_t seq, struct mk_bytes item)
+{
+    (void)item;
+    *(uint64_t *)mk_consumer_owner(c) = seq;
+}
+
+static void test_streams_are_measured(void **state)
+{
+    static const struct mk_consumer_cbs cbs = {.item = stream_item};
+    struct bed *b = *state;
+    struct mk_network *n = mk_node_network(b->node);
+    struct mk_producer_options o = {.surface = {{0xab}}};
+    struct mk_consumer_options c = {
+        .surface = {{0xab}}, .producer = b->key.peer, .address = strchr(b->address, '@') + 1};
+    struct mk_producer *p;
+    struct mk_consumer *got, *own;
+    uint64_t last = 0, none = 0;
+
+    assert_int_equal(mk_producer_open(n, &p, &o), 0);
+    assert_int_equal(mk_consumer_open(b->net, &got, &c, &cbs, &last), 0);
+    c.surface.b[1] = 1; /* that nobody produces, at somebody else */
+    c.producer = *mk_network_peer(b->net);
+    c.address = NULL;
+    assert_int_equal(mk_consumer_open(n, &own, &c, &cbs, &none), 0);
+    assert_int_equal(mk_consumer_wait_subscribed(got, WAIT_MS, NULL), 0);
+    for (unsigned i = 0; i < 6; i++)
+        mk_producer_send(p, MK_BYTES("x", 1));
+    assert_true(mk_loop_run_until(b->loop, has_six, &last, WAIT_MS));
+    assert_true(in_metrics(b->node, "stream_subscribers{surface=\"ab00000000000000\"} 1\n"));
+    assert_true(in_metrics(b->node, "stream_items_total{surface=\"ab00000000000000\"} 6\n"));
+    assert_true(
+        in_metrics(b->node, "consumer_subscribed{surface=\"ab01000000000000\",producer=\""));
+    assert_string_equal(mk_consumer_why(got), "");
+    assert_true(strlen(mk_consumer_why(own)) > 0);
+    mk_consumer_close(got);
+    mk_consumer_close(own);
+    mk_producer_close(p);
+    assert_false(in_metrics(b->node, "stream_subscribers{"));
+}
+
 static void test_the_same_component_twice(void **state)
 {
     struct bed *b = *state;
@@ -444,8 +497,8 @@ static bool says_machine(void *arg)
     mk_loop_turn(p->loops[1], 0);
     mk_node_status(p->nodes[0], &json);
     mk_buf_put_u8(&json, 0);
-    found = strstr((const char *)json.p, "\"detail\":\"machine ") != NULL &&
-            strstr((const char *)json.p, "ours is board version 1 (") != NULL;
+    found = strstr((const char *)json.p, "runs machine board version 1 (") != NULL &&
+            strstr((const char *)json.p, " board version 2 (") != NULL;
     mk_buf_done(&json);
     return found;
 }
@@ -506,6 +559,7 @@ int main(void)
         ON_A_NODE(test_a_paused_feed),
         ON_A_NODE(test_status_is_asked),
         ON_A_NODE(test_the_network_says_what_it_bound),
+        ON_A_NODE(test_streams_are_measured),
         ON_A_NODE(test_the_same_component_twice),
         ON_A_NODE(test_nobody_answers),
         cmocka_unit_test(test_another_machine_is_refused_by_name),
