@@ -168,6 +168,7 @@ struct coa_node_file {
     struct mk_str advertise;      /* "host:port" that others dial; p NULL: what listen says */
     const struct mk_str *tickets; /* paths of tickets to show */
     size_t n_tickets;
+    struct mk_str lan;         /* an interface or "*": multicast DNS; p NULL: none */
     const struct mk_str *tags; /* words that its entry shows */
     size_t n_tags;
     struct coa_contacts peers;

@@ -36,6 +36,9 @@ struct mk_network_options {
     const struct mk_bytes *tickets; /* shown wherever we bind, and in our entry; copied. Others take
                                      * their place with mk_network_renew() */
     size_t n_tickets;
+    /** Asks and answers on the local network by multicast DNS (_coalition._tcp): an interface's
+     * name, or "*" for all that are up; NULL: neither. What is heard is a hint, no more. */
+    const char *lan;
     const struct mk_str *tags; /* words that our entry shows: "gpu", "eu-west"; copied */
     size_t n_tags;             /* at most MK_NETWORK_TAGS_MAX */
     const struct mk_witness_options *witness; /* quotes (witness.h); NULL: none shown or judged */

@@ -64,6 +64,7 @@ struct mk_node_options {
     size_t n_hints;
     const struct mk_bytes *tickets;
     size_t n_tickets;
+    const char *lan;           /* multicast DNS on this interface, or "*"; NULL: none */
     const struct mk_str *tags; /* words that its entry shows; copied */
     size_t n_tags;
     const struct mk_witness_options *witness; /* quotes (witness.h); NULL: none */

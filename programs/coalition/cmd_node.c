@@ -448,6 +448,7 @@ static int open_node(struct running *r, struct mk_fault *fault)
                                 .advertise = r->file.advertise.p,
                                 .hints = hints,
                                 .n_hints = r->file.peers.n,
+                                .lan = r->file.lan.p,
                                 .tags = r->file.tags,
                                 .n_tags = r->file.n_tags,
                                 .n_tickets = r->file.n_tickets,

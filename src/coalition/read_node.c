@@ -116,6 +116,7 @@ static const struct field node_fields[] = {
     TEXT(struct coa_node_file, "http", http, false),
     TEXT(struct coa_node_file, "advertise", advertise, false),
     {"tickets", read_tickets, 0, false, 1, 4096},
+    TEXT(struct coa_node_file, "lan", lan, false),
     {"tags", read_tags, 0, false, 1, 128},
     {"peers", read_contacts, offsetof(struct coa_node_file, peers), false, 0, 0},
     {"components", read_components, 0, true, 0, 0},

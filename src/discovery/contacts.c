@@ -6,6 +6,7 @@
  *              network that lost each other meet again
  *   neighbour  chosen among the entries, so that we gossip with a few and no single loss cuts
  *              us off; forgotten when it does not answer, or will not talk
+ *   lan        a first contact that multicast told us of (lan.c): as a hint, for a while
  *   anchor     a neighbour that lasted a minute, the first MK_DISCOVERY_ANCHORS_MAX of them: when
  *              the link breaks it is dialed again like a hint, as long as its entry lives
  *
@@ -70,6 +71,7 @@ static void contact_free(struct mk_discovery *d, struct mk_contact *c)
     contact_undial(d, c);
     d->n_hints -= c->is_hint;
     d->n_anchors -= c->is_anchor;
+    d->n_lan -= c->is_lan;
     mk_list_del(&c->node);
     mk_buf_done(&c->hint);
     mk_free(c);
@@ -229,7 +231,11 @@ static uint64_t contact_advance(struct mk_discovery *d, struct mk_contact *c, bo
             contact_dial(d, c);
         return UINT64_MAX;
     }
-    if (c->is_hint)
+    if (c->is_lan && (now >= c->lan_until_ns || (!linked && contact_is_known(d, &c->peer)))) {
+        c->is_lan = false;
+        d->n_lan--;
+    }
+    if (c->is_hint || c->is_lan)
         return linked ? UINT64_MAX : contact_hint(d, c, alone);
     if (c->is_neighbour && linked && contact_talks(d, c))
         return contact_lasts(d, c);
@@ -383,6 +389,29 @@ void mk_discovery_hint(struct mk_discovery *d, const struct mk_peer *peer, const
     d->n_hints += !c->is_hint;
     c->is_hint = true;
     contact_set_hint(c, address);
+    mk_contacts_entry(d, peer);
+    mk_discovery_poke(d);
+}
+
+void mk_contacts_lan(struct mk_discovery *d, const struct mk_peer *peer, const char *address,
+                     uint64_t until_ns)
+{
+    struct mk_contact *c = mk_contacts_find(d, peer);
+
+    if (until_ns <= mk_now(d->env)) {
+        if (c != NULL && c->is_lan)
+            c->lan_until_ns = 0;
+        mk_discovery_poke(d);
+        return;
+    }
+    if (c == NULL && (d->n_lan >= MK_DISCOVERY_LAN_MAX || contact_is_known(d, peer)))
+        return;
+    c = contact_get(d, peer);
+    d->n_lan += !c->is_lan;
+    c->is_lan = true;
+    c->lan_until_ns = until_ns;
+    if (!c->is_hint && c->wants == 0)
+        contact_set_hint(c, address);
     mk_contacts_entry(d, peer);
     mk_discovery_poke(d);
 }

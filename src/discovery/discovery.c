@@ -176,6 +176,7 @@ void mk_discovery_close(struct mk_discovery *d)
         return;
     MK_ASSERT(mk_list_empty(&d->syncs)); /* they are cancelled first */
     d->closing = true;
+    mk_lan_close(d);
     mk_entry_depart(d);
     mk_gossip_close(d);
     mk_contacts_close(d);

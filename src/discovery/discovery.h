@@ -50,6 +50,7 @@ struct mk_issuer_book;
 #define MK_DISCOVERY_SETTLED_MS 600000u           /* held so long it does not give way any more */
 #define MK_DISCOVERY_ANCHORS_MAX 8u               /* neighbours of long standing, dialed again */
 #define MK_DISCOVERY_HINTS_MAX 64u                /* first contacts */
+#define MK_DISCOVERY_LAN_MAX 32u                  /* dialed for what multicast said */
 #define MK_DISCOVERY_LISTS_MAX 256u               /* revocation lists, one an issuer */
 #define MK_ENTRY_ADDRESSES_MAX 8u
 #define MK_ENTRY_ADDRESS_MAX 255u /* bytes of "host:port" */
@@ -105,6 +106,11 @@ void mk_discovery_close(struct mk_discovery *d);
  * all, and now and then while there is none to it (so that two halves of a network
  * that lost each other meet again). Ignored above MK_DISCOVERY_HINTS_MAX. */
 void mk_discovery_hint(struct mk_discovery *d, const struct mk_peer *peer, const char *address);
+
+/** Asks and answers on the local network, by multicast DNS: whoever is there becomes a first
+ * contact, no more (lan.c). interface: its name, or "*" for all. MK_EEXISTS: it is on; and as
+ * mk_cast_open. */
+int mk_discovery_lan(struct mk_discovery *d, const char *interface, struct mk_fault *reterr);
 
 /** What our own entry says; re-signed and spread with a higher version. Copied, sorted
  * here. Surfaces that do not fit into an entry are left out. */
@@ -239,12 +245,13 @@ struct mk_discovery_stats {
     uint64_t records_in, records_out; /* that travelled */
     uint64_t refused;                 /* of all reasons */
     uint64_t refused_by[MK_RUMOURS];
-    uint64_t expelled;              /* conversations ended for what was sent in them */
-    uint64_t displaced;             /* records that gave way in a full table */
-    uint64_t announced_in, lapsed;  /* names heard; asked for and not given in time */
-    uint64_t comparisons;           /* finished */
-    uint64_t busy;                  /* conversations that ended for want of a place */
-    uint64_t messages_in, bytes_in; /* of all conversations */
+    uint64_t expelled;               /* conversations ended for what was sent in them */
+    uint64_t displaced;              /* records that gave way in a full table */
+    uint64_t announced_in, lapsed;   /* names heard; asked for and not given in time */
+    uint64_t comparisons;            /* finished */
+    uint64_t lan_heard, lan_ignored; /* peers that said they are there; what was no news of ours */
+    uint64_t busy;                   /* conversations that ended for want of a place */
+    uint64_t messages_in, bytes_in;  /* of all conversations */
     uint64_t messages_out, bytes_out;
     size_t entries, deployments, lists, bytes; /* held now */
     size_t conversations, neighbours;          /* now; neighbours are of our choice */

@@ -10,6 +10,7 @@
  *   spread.c      what is new is announced, asked for, given
  *   sync.c        comparing with one named peer, because somebody asked
  *   contacts.c    whom we dial: hints, wants, neighbours
+ *   lan.c         neighbours on the local network, by multicast (dns.c, lan_wire.c)
  *   prefix.c      which addresses are likely one party's
  *
  * Callbacks of the net only take in what came and ask for advance(); all sending,
@@ -146,9 +147,10 @@ struct mk_contact {
     struct mk_buf hint;     /* "host:port" and a 0, or empty */
     struct mk_id addresses; /* hash of those that its dial knows */
     unsigned wants;
-    bool is_hint, is_neighbour, is_anchor;
+    bool is_hint, is_neighbour, is_anchor, is_lan;
     uint32_t group;     /* of the address that it was dialed at */
     uint64_t linked_ns; /* 0: not linked */
+    uint64_t lan_until_ns;
     bool dialing;
     uint64_t since_ns; /* dialing, or waiting, since */
     uint64_t next_ns;  /* of a hint or anchor: when to try again */
@@ -161,6 +163,8 @@ struct mk_contact {
 struct mk_interest {
     struct mk_record_key key;
 };
+
+struct mk_lan;
 
 struct mk_discovery {
     struct mk_env *env;
@@ -201,8 +205,9 @@ struct mk_discovery {
     struct mk_list syncs; /* of struct mk_discovery_sync */
     uint64_t tags_seq;
 
+    struct mk_lan *lan;      /* NULL: not listened to */
     struct mk_list contacts; /* of struct mk_contact, oldest first */
-    size_t n_hints, n_anchors;
+    size_t n_hints, n_anchors, n_lan;
     uint64_t pick_ns; /* when to look for another neighbour */
     struct mk_gossip_pause *pauses;
     size_t n_pauses, cap_pauses;
@@ -290,6 +295,10 @@ void mk_sync_advance(struct mk_discovery *d);
 /** A conversation ended. */
 void mk_sync_lost(struct mk_discovery *d, uint32_t conv, unsigned close, const char *detail);
 
+/* --- lan.c ------------------------------------------------------------------------------ */
+
+void mk_lan_close(struct mk_discovery *d);
+
 /* --- contacts.c ------------------------------------------------------------------------- */
 
 void mk_contacts_close(struct mk_discovery *d);
@@ -301,6 +310,9 @@ void mk_contacts_link_down(struct mk_discovery *d, const struct mk_peer *peer, u
 void mk_contacts_entry(struct mk_discovery *d, const struct mk_peer *peer);
 /** Starts and ends dials. Returns as mk_gossip_advance. */
 uint64_t mk_contacts_advance(struct mk_discovery *d);
+/** Somebody on the local network says that a peer is there, until then; past: that it left. */
+void mk_contacts_lan(struct mk_discovery *d, const struct mk_peer *peer, const char *address,
+                     uint64_t until_ns);
 size_t mk_contacts_neighbours(const struct mk_discovery *d);
 
 #endif /* DISCOVERY_DISCOVERY_INT_H */

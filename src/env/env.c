@@ -402,6 +402,39 @@ void mk_input_close(struct mk_input *in)
     in->impl = NULL;
 }
 
+/* --- datagrams to everybody ------------------------------------------------------- */
+
+int mk_cast_open(struct mk_env *e, struct mk_cast *c, const char *group, const char *interface,
+                 struct mk_fault *reterr)
+{
+    int rv;
+
+    MK_ASSERT(c->got != NULL);
+    c->env = e;
+    c->impl = NULL;
+    if (e->ops->cast_open == NULL)
+        return mk_fault(reterr, MK_ENOTSUP, "there is no multicast in this world");
+    rv = e->ops->cast_open(e, c, group, interface, reterr);
+    if (rv != 0)
+        c->impl = NULL;
+    return rv;
+}
+
+void mk_cast_send(struct mk_cast *c, struct mk_bytes datagram)
+{
+    MK_ASSERT(datagram.n <= MK_CAST_MAX);
+    if (c->impl != NULL)
+        c->env->ops->cast_send(c, datagram);
+}
+
+void mk_cast_close(struct mk_cast *c)
+{
+    if (c->impl == NULL)
+        return;
+    c->env->ops->cast_close(c);
+    c->impl = NULL;
+}
+
 /* --- HTTP for operators -------------------------------------------------------- */
 
 int mk_http_open(struct mk_env *e, struct mk_http *h, const char *address, struct mk_fault *reterr)

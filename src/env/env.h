@@ -222,6 +222,28 @@ int mk_connect(struct mk_env *e, struct mk_connect *c, const char *address);
 /** cb is not called any more; c may be reused. Safe when idle. */
 void mk_connect_cancel(struct mk_connect *c);
 
+/* --- datagrams to everybody on the local network ------------------------------------------ */
+
+#define MK_CAST_MAX 9000u /* bytes of one */
+
+/** Multicast over IPv4, time to live 255, heard by oneself too. May lose, double and reorder. */
+struct mk_cast {
+    /** A datagram came; lent for the call, as is from, the sender's numeric host. */
+    void (*got)(struct mk_cast *c, struct mk_bytes datagram, const char *from);
+    void *owner;
+    struct mk_env *env; /* private, as the next */
+    void *impl;
+};
+/** group "a.b.c.d:port", shared with others on this machine. interface: its name, or "*" for all
+ * that are up and can multicast now. MK_EINVALID; MK_ENOTFOUND: no such interface; MK_EEXISTS,
+ * MK_EIO; the reason in reterr. */
+int mk_cast_open(struct mk_env *e, struct mk_cast *c, const char *group, const char *interface,
+                 struct mk_fault *reterr);
+/** On each interface; what does not go now is lost. At most MK_CAST_MAX bytes (asserted). */
+void mk_cast_send(struct mk_cast *c, struct mk_bytes datagram);
+/** Fine when it is not open. */
+void mk_cast_close(struct mk_cast *c);
+
 /* --- HTTP for operators ------------------------------------------------------------- */
 
 struct mk_http_answer {

@@ -22,6 +22,10 @@ struct mk_env_ops {
                      size_t max, struct mk_buf *out, struct mk_fault *reterr);
 
     /* NULL where there is none */
+    int (*cast_open)(struct mk_env *e, struct mk_cast *c, const char *group, const char *interface,
+                     struct mk_fault *reterr);
+    void (*cast_send)(struct mk_cast *c, struct mk_bytes datagram);
+    void (*cast_close)(struct mk_cast *c);
     int (*http_open)(struct mk_env *e, struct mk_http *h, const char *address,
                      struct mk_fault *reterr);
     uint16_t (*http_port)(const struct mk_http *h);

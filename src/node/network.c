@@ -149,6 +149,11 @@ static int open_discovery(struct mk_network *n, const struct mk_network_options 
         mk_discovery_close(n->discovery);
         return mk_fault(reterr, rv, "%zu tags are more than %u", o->n_tags, MK_NETWORK_TAGS_MAX);
     }
+    rv = o->lan != NULL ? mk_discovery_lan(n->discovery, o->lan, reterr) : 0;
+    if (rv != 0) {
+        mk_discovery_close(n->discovery);
+        return rv;
+    }
     return 0;
 }
 

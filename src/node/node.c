@@ -70,6 +70,7 @@ int mk_node_open(struct mk_env *e, struct mk_node **ret, const struct mk_node_op
                                      .n_hints = o->n_hints,
                                      .tickets = o->tickets,
                                      .n_tickets = o->n_tickets,
+                                     .lan = o->lan,
                                      .tags = o->tags,
                                      .n_tags = o->n_tags,
                                      .witness = o->witness,

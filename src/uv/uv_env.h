@@ -5,7 +5,8 @@
  * uv_env.c   the loop, the clock, timers, signals       uv_pool.c  threads for slow work
  * uv_sock.c  connections                                uv_disk.c  files
  * uv_net.c   listening and dialing                      uv_input.c lines from outside
- * uv_http.c  HTTP for operators                          uv_tsm.c   quotes of this machine */
+ * uv_http.c  HTTP for operators                          uv_tsm.c   quotes of this machine
+ * uv_cast.c  multicast */
 #ifndef UV_UV_ENV_H
 #define UV_UV_ENV_H
 
@@ -141,6 +142,11 @@ int mk_uv_net_connect(struct mk_env *e, struct mk_connect *c, const char *addres
 void mk_uv_net_connect_cancel(struct mk_connect *c);
 /** "1.2.3.4:5" or "[::1]:5". */
 void mk_uv_net_format(const struct sockaddr_storage *a, char *out, size_t n);
+
+int mk_uv_cast_open(struct mk_env *e, struct mk_cast *c, const char *group, const char *interface,
+                    struct mk_fault *reterr);
+void mk_uv_cast_send(struct mk_cast *c, struct mk_bytes datagram);
+void mk_uv_cast_close(struct mk_cast *c);
 
 int mk_uv_http_open(struct mk_env *e, struct mk_http *h, const char *address,
                     struct mk_fault *reterr);

@@ -219,6 +219,9 @@ static const struct mk_env_ops sim_ops = {
     .work_start = sim_work_start,
     .work_cancel = sim_work_cancel,
     .tsm_quote = sim_tsm_quote,
+    .cast_open = sim_cast_open,
+    .cast_send = sim_cast_send,
+    .cast_close = sim_cast_close,
     .file_open = sim_file_open,
     .file_close = sim_file_close,
     .file_size = sim_file_size,
@@ -270,6 +273,7 @@ struct sim_life *sim_life_new(struct sim_node *n)
     mk_list_init(&l->listeners);
     mk_list_init(&l->files);
     mk_list_init(&l->inputs);
+    mk_list_init(&l->casts);
     return l;
 }
 
@@ -277,6 +281,7 @@ void sim_life_free(struct sim_life *l)
 {
     MK_ASSERT(l->dead);
     sim_inputs_free(l);
+    sim_casts_free(l);
     sim_listeners_free(l);
     sim_socks_free(l);
     sim_files_free(l);

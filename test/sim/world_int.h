@@ -6,7 +6,8 @@
  *
  * world.c  events, time, nodes      sim_env.c   a node's clock, timers, tasks, work
  * sim_net.c   connections           sim_dial.c  listening and dialing
- * sim_disk.c  files and crashes     sim_input.c lines from outside */
+ * sim_disk.c  files and crashes     sim_input.c lines from outside
+ * sim_cast.c  multicast */
 #ifndef SIM_WORLD_INT_H
 #define SIM_WORLD_INT_H
 
@@ -110,7 +111,7 @@ struct sim_life {
     uint64_t armed_seq; /* which timer the event stands for */
     struct sim_event timer, turn;
     struct mk_list events, backlog;
-    struct mk_list socks, dirty, listeners, files, inputs;
+    struct mk_list socks, dirty, listeners, files, inputs, casts;
     bool vouched;
     struct mk_peer self;
 };
@@ -175,6 +176,12 @@ void sim_listener_close(struct mk_listener *l);
 void sim_listeners_free(struct sim_life *l);
 int sim_connect(struct mk_env *e, struct mk_connect *c, const char *address);
 void sim_connect_cancel(struct mk_connect *c);
+
+int sim_cast_open(struct mk_env *e, struct mk_cast *c, const char *group, const char *interface,
+                  struct mk_fault *reterr);
+void sim_cast_send(struct mk_cast *c, struct mk_bytes datagram);
+void sim_cast_close(struct mk_cast *c);
+void sim_casts_free(struct sim_life *l);
 
 /* --- disks ------------------------------------------------------------------------------------ */
 
