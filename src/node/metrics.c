@@ -111,7 +111,7 @@ struct node_facts {
     uint64_t up_s, ready, components, http_requests;
     uint64_t links, dials, handshakes, unfinished, handshakes_refused, links_refused;
     uint64_t entries, deployments, lists, bytes, refused, expelled;
-    uint64_t conversations, neighbours, displaced, comparisons, lapsed;
+    uint64_t conversations, neighbours, displaced, comparisons, lapsed, lan_heard, lan_ignored;
     uint64_t store_healthy, frames, written, segments;
     uint64_t verifications, quotes;
 };
@@ -140,6 +140,10 @@ static const struct metric node_metrics[] = {
      "Conversations ended for what was sent in them."},
     {"discovery_conversations", GAUGE, FACT(conversations), "Peers that gossip with this one now."},
     {"discovery_neighbours", GAUGE, FACT(neighbours), "Of them those that this node dialed."},
+    {"discovery_lan_heard_total", COUNTER, FACT(lan_heard),
+     "Peers of this universe that multicast DNS told of."},
+    {"discovery_lan_ignored_total", COUNTER, FACT(lan_ignored),
+     "Datagrams that were none, or too many, and peers of other universes."},
     {"discovery_displaced_total", COUNTER, FACT(displaced),
      "Records that gave way in a full table."},
     {"discovery_comparisons_total", COUNTER, FACT(comparisons),
@@ -188,6 +192,8 @@ static void put_node(struct mk_node *n, struct mk_buf *out)
                             .displaced = d.displaced,
                             .comparisons = d.comparisons,
                             .lapsed = d.lapsed,
+                            .lan_heard = d.lan_heard,
+                            .lan_ignored = d.lan_ignored,
                             .store_healthy = mk_store_status(n->store) == 0,
                             .frames = s.frames,
                             .written = s.bytes,

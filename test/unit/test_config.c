@@ -503,7 +503,7 @@ static void test_node_file(void **state)
 {
     static const char text[] =
         "key = \"node.key\"\nlisten = \"127.0.0.1:7701\"\ndir = \"state\"\nadvertise = \"a:1\"\n"
-        "tickets = [\"t1\", \"t2\"]\ntags = [\"gpu\", \"eu-west\"]\npeers = [\"" PEER
+        "tickets = [\"t1\", \"t2\"]\nlan = \"*\"\ntags = [\"gpu\", \"eu-west\"]\npeers = [\"" PEER
         "@[::1]:9\"]\n"
         "components = [{ file = \"c.toml\", component = \"atlas\", deployment = \"d\" },\n"
         "              { file = \"feed.toml\", source = \"exec:prices\" }]\n"
@@ -518,6 +518,7 @@ static void test_node_file(void **state)
     assert_string_equal(f.components[0].component.p, "atlas");
     assert_null(f.components[1].component.p);
     assert_string_equal(f.components[1].source.p, "exec:prices");
+    assert_string_equal(f.lan.p, "*");
     assert_int_equal(f.n_tags, 2);
     assert_string_equal(f.tags[0].p, "gpu");
     assert_int_equal(f.n_tickets, 2);
