@@ -80,6 +80,13 @@ void mk_found_open(struct mk_group *g)
     g->sign_wait = mk_store_get(g->disk, &pc, FACT_JOINED) == 0 && pc.n == 1 && pc.p[0] == 1;
 }
 
+void mk_found_anew(struct mk_group *g)
+{
+    g->named = g->founding_known = false;
+    g->raft_id = 0;
+    draw_raft_id(g);
+}
+
 void mk_found_close(struct mk_group *g)
 {
     mk_store_wait_cancel(&g->founding_wait);
@@ -313,7 +320,7 @@ void mk_found_joined(struct mk_group *g)
 
 void mk_found_received(struct mk_group *g, struct mk_member *m, const struct mk_founding *f)
 {
-    if (g->founding_known)
+    if (g->founding_known || g->state == MK_GROUP_DAMAGED)
         return;
     m->founded = true;
     if (!as_planned(g, f)) {

@@ -108,6 +108,7 @@ static void rearm(struct mk_group *g)
     uint64_t at = least(mk_peers_deadline(g), mk_exec_deadline(g));
 
     at = least(at, least(mk_pending_deadline(g), mk_query_deadline(g)));
+    at = least(at, mk_mend_deadline(g));
     if (g->raft != NULL)
         at = least(at, founded_deadline(g));
     if (at == g->timer_ns && g->timer.armed)
@@ -146,6 +147,7 @@ static void turn_cb(struct mk_task *t)
         mk_exec_turn(g);
         mk_peers_turn(g);
         mk_found_turn(g);
+        mk_mend_turn(g);
         if (g->raft != NULL)
             founded_turn(g);
         mk_query_turn(g);
@@ -357,6 +359,24 @@ static struct mk_group *group_new(struct mk_env *e, struct mk_net *net, struct m
     return g;
 }
 
+/* A snapshot whose bits have turned is damage of this group alone; nothing of it was used yet. */
+static int recover(struct mk_group *g, struct mk_fault *reterr)
+{
+    struct mk_fault why = {{0}};
+    int rv = mk_drive_recover(g, &why);
+
+    if (rv == 0)
+        return 0;
+    if (rv != MK_ECORRUPT || g->raft != NULL || mk_state_index(g->st) != 0 ||
+        mk_store_set_damage(g->disk, why.text) != 0)
+        return mk_fault(reterr, rv, "%s", why.text);
+    mk_store_forget(g->disk);
+    g->founding_known = g->named = false;
+    g->raft_id = 0;
+    mk_mend_begin(g, why.text);
+    return 0;
+}
+
 static int group_start(struct mk_group *g, struct mk_fault *reterr)
 {
     int rv;
@@ -365,12 +385,16 @@ static int group_start(struct mk_group *g, struct mk_fault *reterr)
     rv = mk_serve_open(g->env, &g->serve, &g->serve_host);
     if (rv != 0)
         return rv;
-    mk_found_open(g);
+    if (mk_store_damage(g->disk)[0] != 0)
+        mk_mend_begin(g, mk_store_damage(g->disk));
+    else
+        mk_found_open(g);
     mk_reseat_open(g);
-    if (!g->members[g->self]->in_roster && !g->join && !g->founding_known)
+    if (!g->members[g->self]->in_roster && !g->join && !g->founding_known &&
+        g->state != MK_GROUP_DAMAGED)
         return mk_fault(reterr, MK_EINVALID, "this node's peer is not of the roster");
     if (g->founding_known) {
-        rv = mk_drive_recover(g, reterr);
+        rv = recover(g, reterr);
         if (rv != 0)
             return rv;
     }

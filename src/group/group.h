@@ -4,6 +4,7 @@
  *   opened --> blank --------(Founding)---> founded <--> following / leading
  *                 \--> lost disk --(seat)--> joining --(caught up, promoted)--^
  *                 \--> outside ---(roster)----^   (no vote in any of these)
+ *   damaged --(a majority of the others answers)--> lost disk
  *   any state --> failed (its disk failed; it stops and says so)
  *
  * What is acknowledged (step one) is durable on a majority and applied here.
@@ -66,6 +67,7 @@ void mk_group_close(struct mk_group *g);
 
 enum mk_group_state {
     MK_GROUP_BLANK,
+    MK_GROUP_DAMAGED,   /* what it stored has changed: it waits for a majority of the others */
     MK_GROUP_LOST_DISK, /* of the roster, its seat has another Raft id */
     MK_GROUP_OUTSIDE,   /* of no roster yet, or not any more */
     MK_GROUP_JOINING,   /* it has its seat and no vote yet */
@@ -89,6 +91,7 @@ struct mk_group_status {
     uint64_t leased; /* queries answered under a lease */
     unsigned readers, clients;
     uint64_t damages; /* stored bytes that were found to be others than written, since the start */
+    uint64_t mended;  /* how often it was filled again from the others for that */
     char damage[160]; /* the last: file and place */
     char why[256]; /* what it waits for, in words: "no majority: 2 members refused by clause 1" */
 };

@@ -9,7 +9,7 @@
  *   pending.c commands on their way           query.c   reads
  *   reseat.c  seats: who replaces whom        epoch.c   signing a change of the roster
  *   operate.c what operators ask for          quiet.c   groups at rest (beat.c: processes)
- *   level.c   protocols, checks
+ *   level.c   protocols, checks               mend.c    bits that turned on the disk
  *
  * Everything that comes from outside (a message, a timer, a durable write) changes its
  * part and asks for one turn (mk_group_wake); the turn proposes, carries out the effects
@@ -336,6 +336,8 @@ void mk_found_open(struct mk_group *g);
 void mk_found_turn(struct mk_group *g);
 void mk_found_received(struct mk_group *g, struct mk_member *m, const struct mk_founding *f);
 void mk_found_close(struct mk_group *g);
+/** Nothing is stored any more: draws another Raft id. */
+void mk_found_anew(struct mk_group *g);
 /** It has caught up with what it may have signed before its disk was lost. */
 void mk_found_joined(struct mk_group *g);
 
@@ -371,6 +373,12 @@ uint64_t mk_time_deadline(const struct mk_group *g);
 
 /** Stored bytes are not what they were: file and place. It is told; who calls does what helps. */
 void mk_group_damaged(struct mk_group *g, const char *what);
+/* mend.c */
+/** Opens as damaged: nothing that is stored is used. */
+void mk_mend_begin(struct mk_group *g, const char *why);
+void mk_mend_turn(struct mk_group *g);
+void mk_mend_answered(struct mk_group *g, uint64_t id, const struct mk_outcome *o);
+uint64_t mk_mend_deadline(const struct mk_group *g);
 /* snap_take.c */
 void mk_snap_turn(struct mk_group *g); /* takes one when it is time */
 /** The one at hand is not to be trusted: the next turn takes another, of the state in memory. */
@@ -534,7 +542,12 @@ struct mk_group {
     struct mk_group_snap_stats snaps;
 
     char damage[160]; /* what was found last: file and place */
-    uint64_t n_damages;
+    uint64_t n_damages, n_mended;
+
+    /* mend.c */
+    uint64_t mend_ns;    /* when to ask again */
+    uint64_t mend_asked; /* questions after it are the present ones */
+    bool mending;        /* it began anew, and does not vote yet */
     unsigned trailing;
 
     struct mk_tracing *tracing; /* trace.c; NULL: nobody asked */

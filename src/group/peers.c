@@ -226,6 +226,7 @@ static void answer_in(struct mk_member *m, const struct mk_forwarded *f)
 {
     mk_pending_forwarded(m->g, m, f->id, &f->outcome);
     mk_query_forwarded(m->g, f->id, &f->outcome);
+    mk_mend_answered(m->g, f->id, &f->outcome);
 }
 
 static void dispatch(struct mk_member *m, const struct mk_member_message *msg)
@@ -333,6 +334,12 @@ static const struct mk_conv_cbs conv_cbs = {
     .closed = conv_closed,
 };
 
+/* Its Raft id is durable, or it has none to say. */
+static bool speaks(const struct mk_group *g)
+{
+    return g->named || g->state == MK_GROUP_DAMAGED;
+}
+
 static void fill_hello(struct mk_group *g, struct mk_member_message *ret)
 {
     ret->tag = mk_member_message_Hello;
@@ -369,7 +376,7 @@ unsigned mk_peers_accept(struct mk_group *g, struct mk_conv *c, const struct mk_
                  (unsigned long long)g->roster.epoch);
         return MK_CLOSE_REFUSED;
     }
-    if (g->state == MK_GROUP_FAILED || !g->named) {
+    if (g->state == MK_GROUP_FAILED || !speaks(g)) {
         snprintf(detail, MK_REASON_MAX, "this member %s", g->named ? "has failed" : "only starts");
         return MK_CLOSE_NOT_READY;
     }
@@ -518,7 +525,7 @@ static void member_turn(struct mk_group *g, struct mk_member *m)
         mk_member_drop(m, MK_CLOSE_EXPIRED, m->detail);
         return;
     }
-    if (m->conv != NULL || !m->used || !g->named || mk_peer_cmp(mk_net_self(g->net), &m->peer) > 0)
+    if (m->conv != NULL || !m->used || !speaks(g) || mk_peer_cmp(mk_net_self(g->net), &m->peer) > 0)
         return;
     if (m->retry_ns > mk_now(g->env) || g->state == MK_GROUP_FAILED)
         return;
@@ -574,7 +581,7 @@ uint64_t mk_peers_deadline(const struct mk_group *g)
         if (m->up && m->expires_ms != UINT64_MAX)
             t = now + (m->expires_ms > wall ? m->expires_ms - wall : 0) * MK_MS;
         else if (m->conv == NULL && mk_net_link(g->net, &m->peer) != NULL &&
-                 mk_peer_cmp(mk_net_self(g->net), &m->peer) < 0 && g->named)
+                 mk_peer_cmp(mk_net_self(g->net), &m->peer) < 0 && speaks(g))
             t = m->retry_ns;
         at = t < at ? t : at;
         if (m->late_ns != 0 && m->late_ns < at)

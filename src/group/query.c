@@ -164,7 +164,9 @@ void mk_query_start(struct mk_group *g, struct mk_exec_conv *x, struct mk_member
     struct query *q;
 
     if (read == MK_READ_WEAK || g->n_queries >= QUERIES_MAX) {
-        if (read != MK_READ_WEAK)
+        if (g->state == MK_GROUP_DAMAGED)
+            mk_outcome_plain(&b, MK_ENOTLEADER, g->damage);
+        else if (read != MK_READ_WEAK)
             mk_outcome_plain(&b, MK_EFULL, "too many reads in flight here");
         else
             run(g, query, &b);

@@ -271,6 +271,10 @@ static void note_state(struct mk_group *g)
     if (g->state == s || g->state == MK_GROUP_FAILED)
         return;
     g->state = s;
+    if (g->mending && (s == MK_GROUP_FOLLOWING || s == MK_GROUP_LEADING)) {
+        g->mending = false;
+        g->n_mended++;
+    }
     if (s == MK_GROUP_OUTSIDE) {
         mk_serve_dismiss(g->serve, "this member is not of the roster");
         mk_exec_close(g);

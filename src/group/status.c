@@ -10,6 +10,8 @@ const char *mk_group_state_name(enum mk_group_state s)
     switch (s) {
     case MK_GROUP_BLANK:
         return "blank";
+    case MK_GROUP_DAMAGED:
+        return "damaged";
     case MK_GROUP_LOST_DISK:
         return "lost disk";
     case MK_GROUP_OUTSIDE:
@@ -65,9 +67,15 @@ static void why_blank(const struct mk_group *g, char *out, size_t n)
     }
 }
 
+/* Up, with nothing to vote with. */
+static bool is_blank(const struct mk_group *g, const struct mk_member *m)
+{
+    return g->raft != NULL && m->i != g->self && m->used && m->up && m->raft_id == 0;
+}
+
 static void why_no_majority(const struct mk_group *g, char *out, size_t n, unsigned reachable)
 {
-    unsigned refused = 0, lost = 0, clause = UINT32_MAX;
+    unsigned refused = 0, lost = 0, blank = 0, clause = UINT32_MAX;
     const char *detail = "", *other = NULL;
 
     for (unsigned i = 0; i < g->n_members; i++) {
@@ -76,6 +84,7 @@ static void why_no_majority(const struct mk_group *g, char *out, size_t n, unsig
         if (i != g->self && m->used && m->estranged)
             other = m->detail;
         lost += i != g->self && m->up && has_lost_disk(g, m);
+        blank += is_blank(g, m);
         if (i == g->self || !m->refused)
             continue;
         refused++;
@@ -92,6 +101,9 @@ static void why_no_majority(const struct mk_group *g, char *out, size_t n, unsig
         snprintf(out, n, "no majority: %.200s", other);
     else if (lost > 0)
         snprintf(out, n, "no majority: %u member%s lost the disk", lost, lost == 1 ? "" : "s");
+    else if (blank > 0)
+        snprintf(out, n, "no majority: %u member%s damaged or without a log", blank,
+                 blank == 1 ? " is" : "s are");
     else
         snprintf(out, n, "no majority: %u of %u members linked", reachable,
                  (unsigned)g->roster.peers.n);
@@ -104,6 +116,10 @@ void mk_group_why(const struct mk_group *g, char out[256])
     out[0] = 0;
     if (g->state == MK_GROUP_FAILED) {
         snprintf(out, 256, "failed: %s", g->failure);
+        return;
+    }
+    if (g->state == MK_GROUP_DAMAGED) {
+        snprintf(out, 256, "damaged: %s; it waits for a majority of the others", g->damage);
         return;
     }
     if (g->state == MK_GROUP_LOST_DISK) {
@@ -127,7 +143,7 @@ void mk_group_why(const struct mk_group *g, char out[256])
     }
     for (unsigned i = 0; i < g->n_members; i++)
         reachable += g->members[i]->in_roster && i != g->self && g->members[i]->up &&
-                     !has_lost_disk(g, g->members[i]);
+                     !has_lost_disk(g, g->members[i]) && !is_blank(g, g->members[i]);
     if (reachable < mk_roster_majority(&g->roster))
         why_no_majority(g, out, 256, reachable);
     else if (g->leader == 0)
@@ -153,6 +169,7 @@ void mk_group_glance(const struct mk_group *g, struct mk_group_status *ret)
     ret->applied = mk_state_index(g->st);
     ret->time_ms = mk_state_time_ms(g->st);
     ret->damages = g->n_damages;
+    ret->mended = g->n_mended;
     snprintf(ret->damage, sizeof ret->damage, "%s", g->damage);
     ret->leased = g->n_leased;
     if (g->state == MK_GROUP_FAILED)

@@ -139,15 +139,28 @@ void mk_host_log(struct mk_host *h, const char *fmt, ...)
 
 #define REFUSED_EVERY_NS (10 * MK_S)
 
+/** What was found on the disk, and that it was mended. */
+static void log_damage(struct mk_host *h, const struct mk_group_status *s)
+{
+    if (s->damages != h->damages_logged)
+        mk_node_log(h->of, h, "damage", /* warning= */ true, "%s", s->damage);
+    if (s->mended != h->mended_logged)
+        mk_node_log(h->of, h, "mended", /* warning= */ false,
+                    "filled again from the other members: %s", s->damage);
+    h->damages_logged = s->damages;
+    h->mended_logged = s->mended;
+}
+
 /** Roles as they change; refusals at most once in ten seconds, since anybody can cause one. */
-static void log_changes(struct mk_host *h, const struct mk_group_status *s)
+static void log_roles(struct mk_host *h, const struct mk_group_status *s)
 {
     uint64_t refusals = 0, now = mk_now(h->of->env);
     struct mk_refusal r, last = {0};
 
     if (s->state != h->seen_state || (s->state == MK_GROUP_LEADING && s->term != h->seen_term))
         mk_node_log(h->of, h, "state",
-                    s->state == MK_GROUP_FAILED || s->state == MK_GROUP_LOST_DISK,
+                    s->state == MK_GROUP_FAILED || s->state == MK_GROUP_LOST_DISK ||
+                        s->state == MK_GROUP_DAMAGED,
                     "%s, term %llu, applied %llu%s%s", mk_group_state_name(s->state),
                     (unsigned long long)s->term, (unsigned long long)s->applied,
                     s->why[0] != '\0' ? ": " : "", s->why);
@@ -183,6 +196,12 @@ static void log_estranged(struct mk_host *h)
     snprintf(h->estranged, sizeof h->estranged, "%s", all);
     if (all[0] != 0)
         mk_node_log(h->of, h, "version", /* warning= */ true, "%s", all);
+}
+
+static void log_changes(struct mk_host *h, const struct mk_group_status *s)
+{
+    log_damage(h, s);
+    log_roles(h, s);
 }
 
 static void want(struct mk_host *h, const struct mk_peer *peer, const char *hint)

@@ -37,7 +37,7 @@ struct mk_host {
     bool closing;
     bool failed;                    /* the group has stopped, and the log says why */
     enum mk_group_state seen_state; /* what the log said last */
-    uint64_t seen_term, refusals_logged;
+    uint64_t seen_term, refusals_logged, damages_logged, mended_logged;
     char estranged[MK_REASON_MAX]; /* what was logged of members of another version */
     uint64_t refused_ns;           /* when it last told of a refusal */
     struct mk_timer retry;

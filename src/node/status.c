@@ -157,6 +157,9 @@ static json_t *component_of(const struct mk_host *h)
     mk_json_u64(o, "commit", st.commit);
     mk_json_u64(o, "applied", st.applied);
     mk_json_u64(o, "snapshot", st.snapshot);
+    mk_json_u64(o, "damages", st.damages);
+    mk_json_u64(o, "mended", st.mended);
+    json_object_set_new(o, "damage", json_string(st.damage));
     mk_json_u64(o, "time_ms", st.time_ms);
     mk_json_u64(o, "protocol", mk_group_level(h->group));
     json_object_set_new(o, "check", check_of(h));

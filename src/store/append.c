@@ -17,6 +17,8 @@
 
 #include <string.h>
 
+#define SEAL_NS (100 * MK_MS) /* of rest before the last frame gets an empty one behind it */
+
 /* --- telling ------------------------------------------------------------------------- */
 
 static void wait_due(struct mk_store *s)
@@ -75,6 +77,7 @@ static void gather_reset(struct mk_store *s)
     s->batch++;
     mk_buf_clear(&s->gather);
     memset(mk_buf_grow(&s->gather, MK_FRAME_HEADER), 0, MK_FRAME_HEADER);
+    s->gather_run = 0;
 }
 
 static bool gathered(const struct mk_store *s)
@@ -84,7 +87,7 @@ static bool gathered(const struct mk_store *s)
 
 /* The slots that are needed, and a mark on them: the others are free once this is
  * durable, even if more become free meanwhile. */
-static void put_slots(struct mk_store *s, struct mk_buf *out)
+static void put_slots(struct mk_store *s, struct mk_buf *out, size_t *at_run)
 {
     for (size_t i = 0; i < s->n_slots; i++) {
         struct mk_slot *slot = &s->slots[i];
@@ -92,22 +95,24 @@ static void put_slots(struct mk_store *s, struct mk_buf *out)
 
         slot->listed = slot->use != MK_SLOT_SPARE && mk_slot_needed(s, slot);
         if (slot->listed)
-            mk_record_put(out, &r);
+            mk_frame_add(out, at_run, &r);
     }
 }
 
+/* The slots stand there twice, in runs of their own: without them nothing could be read. */
 void mk_append_checkpoint(struct mk_store *s, struct mk_buf *out)
 {
     struct mk_record r = {.kind = MK_REC_BEGIN};
+    size_t at_run = 0;
 
     memset(mk_buf_grow(out, MK_FRAME_HEADER), 0, MK_FRAME_HEADER);
-    mk_record_put(out, &r);
-    put_slots(s, out);
-    mk_stored_write(&s->state, out, s->batch);
+    mk_frame_add(out, &at_run, &r);
+    put_slots(s, out, &at_run);
+    mk_stored_write(&s->state, out, &at_run, s->batch);
     r.kind = MK_REC_END;
-    mk_record_put(out, &r);
-    if (gathered(s))
-        mk_buf_put(out, s->gather.p + MK_FRAME_HEADER, s->gather.n - MK_FRAME_HEADER);
+    mk_frame_add(out, &at_run, &r);
+    put_slots(s, out, &at_run);
+    mk_frame_add_runs(out, &at_run, &s->gather);
 }
 
 static void sweep_due(struct mk_store *s)
@@ -139,6 +144,14 @@ static void rotated(struct mk_store *s)
         slot->n_extents = 0;
     }
     mk_slot_trim(s);
+}
+
+/* The last frame stays without one behind it for a moment only: see store.h. Each write does not
+ * move the timer; the timer looks when the last was. */
+static void seal_later(struct mk_store *s)
+{
+    if (!s->sealed && !s->seal_timer.armed && s->status == 0 && !s->closing)
+        mk_timer_start(s->env, &s->seal_timer, s->write_ns + SEAL_NS);
 }
 
 static void note_write(struct mk_store *s)
@@ -175,6 +188,7 @@ static void write_cb(struct mk_write_sync *w, int status)
         rotated(s);
     sweep_due(s);
     wait_due(s);
+    seal_later(s);
     if (gathered(s))
         mk_later(s->env, &s->flush_task);
 }
@@ -187,6 +201,8 @@ static void write_start(struct mk_store *s, struct mk_slot *slot)
     MK_ASSERT(off + s->flight.n <= slot->size);
     slot->end = off + s->flight.n;
     s->flight_lsn = s->lsn;
+    s->sealed = s->sealing;
+    s->sealing = false;
     s->writing = true;
     s->write_ns = mk_now(s->env);
     s->write.cb = write_cb;
@@ -197,10 +213,11 @@ static void write_start(struct mk_store *s, struct mk_slot *slot)
 /* The groups that have entries in the batch have them in the new slot. */
 static void note_gathered(struct mk_store *s, struct mk_slot *slot)
 {
-    struct mk_bytes b = MK_BYTES(s->gather.p + MK_FRAME_HEADER, s->gather.n - MK_FRAME_HEADER);
+    struct mk_bytes left = MK_BYTES(s->gather.p + MK_FRAME_HEADER, s->gather.n - MK_FRAME_HEADER);
+    struct mk_bytes now = {0};
     struct mk_record r;
 
-    while (mk_record_take(&r, &b))
+    while (mk_frame_record(&r, &left, &now))
         if (r.kind == MK_REC_ENTRY && s->state.by_number[r.group] != NULL)
             mk_slot_note(slot, s->state.by_number[r.group], r.index);
 }
@@ -216,9 +233,9 @@ static void rotate(struct mk_store *s)
         return; /* it will wake us */
     mk_buf_clear(&s->flight);
     mk_append_checkpoint(s, &s->flight);
-    slot = mk_slot_spare(s, mk_frame_size(s->flight.n));
+    slot = mk_slot_spare(s, mk_frame_bound(&s->flight));
     if (slot == NULL) {
-        mk_slot_prepare(s, 2 * mk_frame_size(s->flight.n));
+        mk_slot_prepare(s, 2 * mk_frame_bound(&s->flight));
         return;
     }
     mk_slot_path(path, slot->file);
@@ -247,7 +264,7 @@ static void flush(struct mk_store *s)
 
     if (s->writing || s->status != 0 || !gathered(s))
         return;
-    if (slot->end + mk_frame_size(s->gather.n) > slot->size) {
+    if (slot->end + mk_frame_bound(&s->gather) > slot->size) {
         rotate(s);
         return;
     }
@@ -256,6 +273,32 @@ static void flush(struct mk_store *s)
     write_start(s, slot);
     if (2 * slot->end > slot->size)
         mk_slot_prepare(s, MK_SLOT_FIRST);
+}
+
+static void seal_cb(struct mk_timer *t)
+{
+    struct mk_store *s = mk_container_of(t, struct mk_store, seal_timer);
+    struct mk_slot *slot = mk_slot_current(s);
+    struct mk_buf b = s->flight;
+
+    if (s->writing || s->sealed || s->status != 0 || gathered(s))
+        return; /* the next write asks again */
+    if (mk_now(s->env) < s->write_ns + SEAL_NS) {
+        seal_later(s);
+        return;
+    }
+    if (slot->end + mk_frame_bound(&s->gather) > slot->size)
+        return; /* the next slot's first frame will do */
+    s->sealing = true;
+    s->flight = s->gather;
+    s->gather = b;
+    write_start(s, slot);
+}
+
+void mk_append_opened(struct mk_store *s)
+{
+    s->write_ns = mk_now(s->env);
+    seal_later(s);
 }
 
 static void flush_cb(struct mk_task *t)
@@ -285,6 +328,7 @@ void mk_append_init(struct mk_store *s)
     mk_list_init(&s->sweeps);
     s->flush_task.cb = flush_cb;
     s->ready_task.cb = ready_cb;
+    s->seal_timer.cb = seal_cb;
     gather_reset(s);
 }
 
@@ -298,6 +342,7 @@ void mk_append_done(struct mk_store *s)
         mk_free(mk_container_of(n, struct mk_sweep, node));
     mk_later_cancel(&s->flush_task);
     mk_later_cancel(&s->ready_task);
+    mk_timer_stop(&s->seal_timer);
     mk_buf_done(&s->gather);
     mk_buf_done(&s->flight);
 }
@@ -320,7 +365,7 @@ static int add(struct mk_store_group *g, uint64_t *ret_lsn, struct mk_record *r)
         struct mk_record named = {.kind = MK_REC_GROUP, .id = g->id};
 
         named.group = mk_stored_number(&s->state, g);
-        mk_record_put(&s->gather, &named);
+        mk_frame_add(&s->gather, &s->gather_run, &named);
         g->batch = 0;
     }
     if (g->batch != s->batch) {
@@ -329,7 +374,7 @@ static int add(struct mk_store_group *g, uint64_t *ret_lsn, struct mk_record *r)
         g->before_last = g->last;
     }
     r->group = g->number;
-    mk_record_put(&s->gather, r);
+    mk_frame_add(&s->gather, &s->gather_run, r);
     rv = mk_stored_apply(&s->state, r, /* keep= */ false);
     MK_ASSERT(rv == 0); /* checked by the caller */
     if (r->kind == MK_REC_ENTRY)

@@ -8,6 +8,10 @@
  *   3. Look behind the end of the tail, and into slots with a bad first frame, for a
  *      valid frame that is newer: there is none after a crash, since a frame is
  *      written when the one before is durable. One that is there means damage.
+ *      Of a damaged frame the good runs are read; whose the lost ones were, the frame's
+ *      index says (frame.h). At the end those groups are told to be damaged whom they
+ *      mattered to: what an older slot lost below a group's first entry did not. The log
+ *      as a whole is damaged only when that cannot be told.
  *   4. Sync the tail: what was read may still be in the kernel's memory only (a killed
  *      process), and from now on it is taken for durable.
  *
@@ -28,9 +32,16 @@
 struct found {
     uint32_t file;
     struct mk_buf content;
-    struct mk_frame first; /* segment 0: no valid one */
+    uint64_t segment; /* of its first frame, which may be damaged; 0: none is known */
+    uint64_t seq;
     bool listed;
     uint64_t end; /* when listed */
+};
+
+/* A run that cannot be read any more. */
+struct loss {
+    const struct found *in;
+    struct mk_run run;
 };
 
 struct recovery {
@@ -38,6 +49,8 @@ struct recovery {
     struct found *a;
     size_t n;
     struct found *tail;
+    struct loss *losses;
+    size_t n_losses;
     uint32_t unread; /* a file that could not be read; 0: none */
     struct mk_fault *reterr;
 };
@@ -69,6 +82,29 @@ static void list_cb(void *arg, const char *name)
     r->a[r->n++] = (struct found){.file = file};
 }
 
+/* Whose slot is it? A first frame that is damaged counts when a newer one stands behind it. */
+static void read_first(struct mk_store *s, struct found *f)
+{
+    struct mk_bytes file = mk_buf_bytes(&f->content);
+    struct mk_salvage left;
+    struct mk_frame frame;
+    uint64_t off;
+
+    if (mk_frame_at(&frame, file, 0, s->key)) {
+        f->segment = frame.segment;
+        f->seq = frame.seq;
+        return;
+    }
+    if (!mk_frame_salvage(&left, file, 0, s->key, 0, 0))
+        return;
+    if (mk_frame_scan(&frame, &off, file, left.size, s->key, left.segment, left.seq + 1) &&
+        frame.segment == left.segment) {
+        f->segment = left.segment;
+        f->seq = left.seq;
+    }
+    mk_free(left.runs);
+}
+
 static int read_file(struct mk_store *s, struct found *f)
 {
     struct mk_file *file;
@@ -86,9 +122,8 @@ static int read_file(struct mk_store *s, struct found *f)
         rv = mk_file_read(file, mk_buf_grow(&f->content, size), size, 0, &got);
     f->content.n = got;
     mk_file_close(file);
-    if (rv == 0 && mk_frame_at(&f->first, mk_buf_bytes(&f->content), 0, s->key))
-        return 0;
-    f->first.segment = 0;
+    if (rv == 0)
+        read_first(s, f);
     return rv;
 }
 
@@ -102,8 +137,7 @@ static int read_all(struct recovery *r)
             r->unread = r->a[i].file;
     }
     for (size_t i = 0; i < r->n; i++)
-        if (r->a[i].first.segment != 0 &&
-            (r->tail == NULL || r->a[i].first.segment > r->tail->first.segment))
+        if (r->a[i].segment != 0 && (r->tail == NULL || r->a[i].segment > r->tail->segment))
             r->tail = &r->a[i];
     return rv;
 }
@@ -115,7 +149,7 @@ static int list_segment(struct recovery *r, uint64_t segment, uint64_t end)
     for (size_t i = 0; i < r->n; i++) {
         struct found *f = &r->a[i];
 
-        if (f->first.segment != segment || f == r->tail)
+        if (f->segment != segment || f == r->tail)
             continue;
         f->listed = true;
         f->end = end;
@@ -125,7 +159,7 @@ static int list_segment(struct recovery *r, uint64_t segment, uint64_t end)
         struct mk_frame frame;
         uint64_t off;
 
-        if (r->a[i].first.segment == 0 &&
+        if (r->a[i].segment == 0 &&
             mk_frame_scan(&frame, &off, mk_buf_bytes(&r->a[i].content), 0, r->s->key, segment, 0) &&
             frame.segment == segment)
             return damage(r, r->a[i].file, 0, "a damaged frame with valid ones behind it");
@@ -145,15 +179,13 @@ static void floor_set(struct mk_stored *st, uint32_t group, uint64_t first)
     st->floor[group] = first;
 }
 
-static int read_checkpoint(struct recovery *r)
+static int read_run(struct recovery *r, const struct mk_run *run)
 {
-    struct mk_bytes b = r->tail->first.payload;
+    struct mk_bytes b = run->records;
     struct mk_record rec;
     int rv = 0;
 
-    if (!mk_record_take(&rec, &b) || rec.kind != MK_REC_BEGIN)
-        return damage(r, r->tail->file, 0, "a segment without checkpoint");
-    while (rv == 0 && mk_record_take(&rec, &b) && rec.kind != MK_REC_END) {
+    while (rv == 0 && mk_record_take(&rec, &b)) {
         if (rec.kind == MK_REC_SLOT)
             rv = list_segment(r, rec.index, rec.first);
         else if (rec.kind == MK_REC_EXTENT)
@@ -162,40 +194,130 @@ static int read_checkpoint(struct recovery *r)
     return rv;
 }
 
+static int read_checkpoint(struct recovery *r)
+{
+    struct mk_salvage left;
+    bool slots = false;
+    int rv = 0;
+
+    if (!mk_frame_salvage(&left, mk_buf_bytes(&r->tail->content), 0, r->s->key, r->tail->segment,
+                          r->tail->seq))
+        return damage(r, r->tail->file, 0, "a damaged checkpoint");
+    for (unsigned i = 0; i < left.n_runs && rv == 0; i++) {
+        slots = slots || (left.runs[i].good && left.runs[i].group == 0);
+        if (left.runs[i].good)
+            rv = read_run(r, &left.runs[i]);
+    }
+    mk_free(left.runs);
+    return rv == 0 && !slots ? damage(r, r->tail->file, 0, "a damaged checkpoint") : rv;
+}
+
 /* --- replaying ------------------------------------------------------------------------------- */
+
+static int replay_record(struct recovery *r, struct mk_slot *slot, const struct mk_record *rec)
+{
+    struct mk_stored *st = &r->s->state;
+    int rv = mk_stored_apply(st, rec, /* keep= */ true);
+
+    if (rv == 0 && rec->kind == MK_REC_ENTRY && rec->group < st->n_numbers &&
+        st->by_number[rec->group] != NULL)
+        mk_slot_note(slot, st->by_number[rec->group], rec->index);
+    return rv;
+}
 
 static int replay_frame(struct recovery *r, struct found *f, struct mk_slot *slot, uint64_t off,
                         const struct mk_frame *frame)
 {
-    struct mk_stored *st = &r->s->state;
-    struct mk_bytes b = frame->payload;
+    struct mk_bytes left = frame->runs, now = {0};
     struct mk_record rec;
+    int rv = 0;
 
-    while (b.n > 0) {
-        if (!mk_record_take(&rec, &b) || mk_stored_apply(st, &rec, /* keep= */ true) != 0)
-            return damage(r, f->file, off, "a record that makes no sense");
-        if (rec.kind == MK_REC_ENTRY && rec.group < st->n_numbers &&
-            st->by_number[rec.group] != NULL)
-            mk_slot_note(slot, st->by_number[rec.group], rec.index);
-    }
-    return 0;
+    while (rv == 0 && mk_frame_record(&rec, &left, &now))
+        rv = replay_record(r, slot, &rec);
+    return rv == 0 && left.n == 0 && now.n == 0
+               ? 0
+               : damage(r, f->file, off, "a record that makes no sense");
+}
+
+static void note_loss(struct recovery *r, const struct found *f, const struct mk_run *run)
+{
+    r->losses = mk_realloc(r->losses, (r->n_losses + 1) * sizeof *r->losses);
+    r->losses[r->n_losses++] = (struct loss){f, *run};
+}
+
+/* A lost run of a checkpoint that is no group's had its beginning, or its end. */
+static int replay_lost(struct recovery *r, struct found *f, const struct mk_run *run, bool first)
+{
+    struct mk_record rec = {.kind = first ? MK_REC_BEGIN : MK_REC_END};
+
+    if (run->group == 0)
+        return mk_stored_apply(&r->s->state, &rec, true);
+    note_loss(r, f, run);
+    rec = (struct mk_record){.kind = MK_REC_GROUP, .group = run->group, .id = run->id};
+    return run->named ? mk_stored_apply(&r->s->state, &rec, true) : 0;
+}
+
+static int replay_run(struct recovery *r, struct mk_slot *slot, const struct mk_run *run)
+{
+    struct mk_bytes b = run->records;
+    struct mk_record rec;
+    int rv = 0;
+
+    while (rv == 0 && b.n > 0)
+        rv = mk_record_take(&rec, &b) ? replay_record(r, slot, &rec) : MK_ECORRUPT;
+    return rv;
+}
+
+/* What is left of the frame at off. */
+static int replay_damaged(struct recovery *r, struct found *f, struct mk_slot *slot, uint64_t off,
+                          uint64_t seq, uint64_t *ret_size)
+{
+    struct mk_salvage left;
+    int rv = 0;
+
+    if (!mk_frame_salvage(&left, mk_buf_bytes(&f->content), off, r->s->key, slot->segment, seq))
+        return damage(r, f->file, off, "a damaged frame");
+    for (unsigned i = 0; i < left.n_runs && rv == 0; i++)
+        rv = left.runs[i].good ? replay_run(r, slot, &left.runs[i])
+                               : replay_lost(r, f, &left.runs[i], i == 0);
+    mk_free(left.runs);
+    *ret_size = left.size;
+    return rv == 0 ? 0 : damage(r, f->file, off, "a record that makes no sense");
+}
+
+/* Was what stands at off durable once, so that a crash did not tear it? */
+static bool was_durable(struct recovery *r, const struct found *f, uint64_t off, uint64_t seq)
+{
+    struct mk_frame frame;
+    uint64_t at;
+
+    return f != r->tail ||
+           mk_frame_scan(&frame, &at, mk_buf_bytes(&f->content), off, r->s->key, f->segment, seq);
 }
 
 static int replay_slot(struct recovery *r, struct found *f)
 {
     struct mk_slot *slot = mk_slot_add(r->s, f->file, f->content.n);
     struct mk_bytes file = mk_buf_bytes(&f->content);
-    uint64_t seq = f->first.seq, off = 0;
+    uint64_t seq = f->seq, off = 0, size = 0;
     struct mk_frame frame;
     int rv = 0;
 
-    slot->segment = f->first.segment;
+    slot->segment = f->segment;
     slot->use = f == r->tail ? MK_SLOT_CURRENT : MK_SLOT_LIVE;
     slot->listed = f->listed;
-    while (rv == 0 && mk_frame_at(&frame, file, off, r->s->key) && frame.segment == slot->segment &&
-           frame.seq == seq && (f == r->tail || off < f->end)) {
-        rv = replay_frame(r, f, slot, off, &frame);
-        off += frame.size;
+    while (rv == 0 && (f == r->tail || off < f->end)) {
+        if (mk_frame_at(&frame, file, off, r->s->key) && frame.segment == slot->segment &&
+            frame.seq == seq) {
+            rv = replay_frame(r, f, slot, off, &frame);
+            size = frame.size;
+            r->s->sealed = frame.n_runs == 0;
+        } else if (was_durable(r, f, off, seq)) {
+            rv = replay_damaged(r, f, slot, off, seq, &size);
+        } else {
+            break;
+        }
+        off += size;
         seq++;
     }
     slot->end = off;
@@ -210,25 +332,41 @@ static int found_cmp(const void *a, const void *b)
 {
     const struct found *x = a, *y = b;
 
-    return x->first.segment < y->first.segment ? -1 : x->first.segment > y->first.segment ? 1 : 0;
+    return x->segment < y->segment ? -1 : x->segment > y->segment ? 1 : 0;
 }
 
-/* Nothing newer may be behind the end, or in a slot whose first frame is bad. */
+/* Nothing newer may be in a slot whose first frame is bad. */
 static int look_for_damage(struct recovery *r)
 {
-    uint64_t end = mk_slot_current(r->s)->end, off;
-    uint64_t segment = r->tail->first.segment;
     struct mk_frame frame;
+    uint64_t off;
 
-    if (mk_frame_scan(&frame, &off, mk_buf_bytes(&r->tail->content), end, r->s->key, segment,
-                      r->s->frame))
-        return damage(r, r->tail->file, end, "a damaged frame with valid ones behind it");
     for (size_t i = 0; i < r->n; i++)
-        if (r->a[i].first.segment == 0 &&
-            mk_frame_scan(&frame, &off, mk_buf_bytes(&r->a[i].content), 0, r->s->key, segment + 1,
-                          r->s->frame))
+        if (r->a[i].segment == 0 && mk_frame_scan(&frame, &off, mk_buf_bytes(&r->a[i].content), 0,
+                                                  r->s->key, r->tail->segment + 1, r->s->frame))
             return damage(r, r->a[i].file, 0, "a damaged frame with valid ones behind it");
     return 0;
+}
+
+/* Whose were they, and do they matter? What is not an entry stands in the tail's checkpoint, too.
+ */
+static void judge_losses(struct recovery *r)
+{
+    struct mk_stored *st = &r->s->state;
+
+    for (size_t i = 0; i < r->n_losses; i++) {
+        const struct loss *l = &r->losses[i];
+        struct mk_store_group *g =
+            l->run.group < st->n_numbers ? st->by_number[l->run.group] : NULL;
+        char path[32];
+
+        if (g == NULL || (l->in != r->tail && l->run.greatest < g->dropped))
+            continue;
+        mk_slot_path(path, l->in->file);
+        snprintf(g->damage, sizeof g->damage, "%s: damaged records in the frame at offset %" PRIu64,
+                 path, l->run.at);
+        mk_stored_forget(g);
+    }
 }
 
 /* Every entry between first and last was found. */
@@ -237,6 +375,8 @@ static int check_extents(struct recovery *r)
     for (size_t i = 0; i < r->s->state.n; i++) {
         const struct mk_store_group *g = r->s->state.groups[i];
 
+        if (g->damage[0] != 0)
+            continue;
         if (g->last + 1 - g->first != g->n_kept || (g->n_kept > 0 && g->kept_first != g->first))
             return mk_fault(r->reterr, MK_ECORRUPT,
                             "log: entries %" PRIu64 " to %" PRIu64 " of a group are not all there",
@@ -248,21 +388,23 @@ static int check_extents(struct recovery *r)
 static int replay(struct recovery *r)
 {
     int rv = read_checkpoint(r);
-    uint64_t tail = r->tail->first.segment;
+    uint64_t tail = r->tail->segment;
 
     if (rv != 0)
         return rv;
     qsort(r->a, r->n, sizeof *r->a, found_cmp);
     for (size_t i = 0; i < r->n; i++)
-        if (r->a[i].first.segment == tail)
+        if (r->a[i].segment == tail)
             r->tail = &r->a[i];
     for (size_t i = 0; i < r->n && rv == 0; i++)
         if (r->a[i].listed || &r->a[i] == r->tail)
             rv = replay_slot(r, &r->a[i]);
     if (rv == 0)
         rv = look_for_damage(r);
-    if (rv == 0)
+    if (rv == 0) {
+        judge_losses(r);
         rv = check_extents(r);
+    }
     r->s->segment = tail;
     return rv;
 }
@@ -281,8 +423,8 @@ static int keep_or_remove_spares(struct recovery *r)
         if (f->listed || f == r->tail)
             continue;
         mk_slot_path(path, f->file);
-        if (f->first.segment != 0)
-            mk_slot_add(r->s, f->file, f->content.n)->segment = f->first.segment;
+        if (f->segment != 0)
+            mk_slot_add(r->s, f->file, f->content.n)->segment = f->segment;
         else
             rv = mk_unlink(r->s->env, path);
         if (f->file >= r->s->next_file)
@@ -419,5 +561,6 @@ int mk_recover(struct mk_store *s, struct mk_fault *reterr)
     for (size_t i = 0; i < r.n; i++)
         mk_buf_done(&r.a[i].content);
     mk_free(r.a);
+    mk_free(r.losses);
     return rv;
 }

@@ -6,6 +6,7 @@
  * what is before it is below the group's first index, as the checkpoint will say. */
 #include "store/state.h"
 #include "base/assert.h"
+#include "store/frame.h"
 
 #include <string.h>
 
@@ -249,6 +250,8 @@ static void entry_apply(struct mk_stored *s, struct mk_store_group *g, const str
 /* Entries outside first..last are gone. */
 static void extent_apply(struct mk_store_group *g, uint64_t first, uint64_t last)
 {
+    if (g->dropped < first)
+        g->dropped = first;
     if (g->last > last)
         g->last = last;
     if (g->first < first)
@@ -282,9 +285,10 @@ static void remove_apply(struct mk_stored *s, struct mk_store_group *g)
     metadata_clear(g);
     kept_truncate(g, 0);
     g->first = 1;
-    g->last = 0;
+    g->last = g->dropped = 0;
     s->by_number[g->number] = NULL;
     g->number = 0;
+    g->damage[0] = 0;
 }
 
 /* --- records ----------------------------------------------------------------------------- */
@@ -361,14 +365,15 @@ int mk_stored_apply(struct mk_stored *s, const struct mk_record *r, bool keep)
     return 0;
 }
 
-static void group_write(const struct mk_store_group *g, struct mk_buf *out, uint64_t batch)
+static void group_write(const struct mk_store_group *g, struct mk_buf *out, size_t *at_run,
+                        uint64_t batch)
 {
     struct mk_record r = {.kind = MK_REC_GROUP, .group = g->number, .id = g->id};
 
-    mk_record_put(out, &r);
+    mk_frame_add(out, at_run, &r);
     r = (struct mk_record){
         .kind = MK_REC_TERM, .group = g->number, .term = g->term, .vote = g->vote};
-    mk_record_put(out, &r);
+    mk_frame_add(out, at_run, &r);
     for (size_t i = 0; i < g->n_facts; i++) {
         const struct mk_fact *f = &g->facts[i];
 
@@ -376,7 +381,7 @@ static void group_write(const struct mk_store_group *g, struct mk_buf *out, uint
                                .group = g->number,
                                .key = MK_BYTES(f->key, strlen(f->key)),
                                .bytes = mk_buf_bytes(&f->value)};
-        mk_record_put(out, &r);
+        mk_frame_add(out, at_run, &r);
     }
     if (g->snap_index > 0) {
         r = (struct mk_record){.kind = MK_REC_SNAPSHOT,
@@ -385,7 +390,7 @@ static void group_write(const struct mk_store_group *g, struct mk_buf *out, uint
                                .first = g->first,
                                .type = MK_REC_SNAPSHOT_KNOWN,
                                .bytes = mk_buf_bytes(&g->snap)};
-        mk_record_put(out, &r);
+        mk_frame_add(out, at_run, &r);
     }
     r = (struct mk_record){
         .kind = MK_REC_EXTENT, .group = g->number, .first = g->first, .index = g->last};
@@ -393,12 +398,12 @@ static void group_write(const struct mk_store_group *g, struct mk_buf *out, uint
         r.first = g->before_first;
         r.index = g->before_last;
     }
-    mk_record_put(out, &r);
+    mk_frame_add(out, at_run, &r);
 }
 
-void mk_stored_write(const struct mk_stored *s, struct mk_buf *out, uint64_t batch)
+void mk_stored_write(const struct mk_stored *s, struct mk_buf *out, size_t *at_run, uint64_t batch)
 {
     for (size_t i = 0; i < s->n; i++)
         if (s->groups[i]->number != 0)
-            group_write(s->groups[i], out, batch);
+            group_write(s->groups[i], out, at_run, batch);
 }

@@ -30,6 +30,7 @@ struct mk_store_group {
     /* As they were before the batch that is gathered (its number), if that touches them: a
      * checkpoint stands before its batch, and replaying the batch must begin there. */
     uint64_t batch, before_first, before_last;
+    uint64_t dropped; /* entries below it are gone because somebody said so */
     uint64_t snap_index;
     struct mk_buf snap;
     struct mk_fact *facts; /* sorted by key */
@@ -37,8 +38,9 @@ struct mk_store_group {
     struct mk_kept *kept; /* of kept_first .. kept_first + n_kept - 1 */
     uint64_t kept_first;
     size_t n_kept, cap_kept;
-    bool named;    /* by the checkpoint that is being read */
-    uint64_t slot; /* segment and position of this group's extent in its slot */
+    char damage[160]; /* "": what was recovered of it is whole */
+    bool named;       /* by the checkpoint that is being read */
+    uint64_t slot;    /* segment and position of this group's extent in its slot */
     size_t slot_at;
 };
 
@@ -63,7 +65,7 @@ uint32_t mk_stored_number(struct mk_stored *s, struct mk_store_group *g);
 int mk_stored_apply(struct mk_stored *s, const struct mk_record *r, bool keep);
 /** Writes everything but entries and slots as the records of a checkpoint, without
  * BEGIN and END; extents as before the batch. */
-void mk_stored_write(const struct mk_stored *s, struct mk_buf *out, uint64_t batch);
+void mk_stored_write(const struct mk_stored *s, struct mk_buf *out, size_t *at_run, uint64_t batch);
 const struct mk_fact *mk_stored_fact(const struct mk_store_group *g, const char *key, size_t n);
 void mk_stored_forget(struct mk_store_group *g);
 

@@ -2,6 +2,7 @@
 #include "base/assert.h"
 #include "store/store_int.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define SEGMENT_BYTES (4u << 20)
@@ -19,6 +20,36 @@ static void store_free(struct mk_store *s)
     mk_slots_done(s);
     mk_stored_done(&s->state);
     mk_free(s);
+}
+
+#define FACT_DAMAGED "damaged"
+
+const char *mk_store_damage(const struct mk_store_group *g)
+{
+    return g->damage;
+}
+
+int mk_store_set_damage(struct mk_store_group *g, const char *why)
+{
+    if (why != g->damage)
+        snprintf(g->damage, sizeof g->damage, "%s", why);
+    if (g->store->read_only)
+        return 0;
+    return mk_store_put(g, NULL, FACT_DAMAGED, MK_BYTES(g->damage, strlen(g->damage)));
+}
+
+/* It was found now, or by an earlier opening. */
+static void note_damages(struct mk_store *s)
+{
+    for (size_t i = 0; i < s->state.n; i++) {
+        struct mk_store_group *g = s->state.groups[i];
+        struct mk_bytes v;
+
+        if (g->damage[0] != 0)
+            (void)mk_store_set_damage(g, g->damage); /* a store that is dead says so to all */
+        else if (mk_store_get(g, &v, FACT_DAMAGED) == 0)
+            snprintf(g->damage, sizeof g->damage, "%.*s", (int)v.n, (const char *)v.p);
+    }
 }
 
 int mk_store_open(struct mk_env *e, struct mk_store **ret, const struct mk_store_options *o,
@@ -49,6 +80,9 @@ int mk_store_open(struct mk_env *e, struct mk_store **ret, const struct mk_store
         store_free(s);
         return rv;
     }
+    note_damages(s);
+    if (!s->read_only)
+        mk_append_opened(s);
     *ret = s;
     return 0;
 }
@@ -71,6 +105,7 @@ void mk_store_close(struct mk_store *s, void (*cb)(void *arg), void *arg)
         return;
     MK_ASSERT(!s->closing);
     s->closing = true;
+    mk_timer_stop(&s->seal_timer);
     s->close_cb = cb;
     s->close_arg = arg;
     if (mk_env_is_dead(s->env)) /* nothing calls back any more */

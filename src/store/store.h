@@ -19,8 +19,10 @@
  * call says MK_EIO, and the owner stops its members (they go on elsewhere).
  *
  * A frame cut short by a crash was never reported durable: it is cut off at opening.
- * A bad frame with a valid later one behind it is damage: MK_ECORRUPT, with file and
- * offset. */
+ * A bad frame with a valid later one behind it is damage: the groups whose records it
+ * spoiled say so (mk_store_damage), the others are whole; MK_ECORRUPT, with file and
+ * offset, where that cannot be told. So that the last frame has one behind it, too, an
+ * empty one is written when there was nothing to write for a moment. */
 #ifndef STORE_STORE_H
 #define STORE_STORE_H
 
@@ -88,6 +90,14 @@ struct mk_store_group *mk_store_find(struct mk_store *s, const struct mk_id *id)
 void mk_store_each_group(struct mk_store *s,
                          void (*cb)(void *arg, struct mk_store_group *g, const struct mk_id *id),
                          void *arg);
+
+/** Why what is known of this group is not all that was durable once: bits have turned in its
+ * records, file and place; "" when it is whole. Stays so across openings, until mk_store_remove():
+ * the group must promise nothing, and begin anew from its other members. Its entries are not
+ * recovered. Other groups are not concerned. */
+const char *mk_store_damage(const struct mk_store_group *g);
+/** What else of the group is found damaged (a snapshot): from now on mk_store_damage() says so. */
+int mk_store_set_damage(struct mk_store_group *g, const char *why);
 
 /** As appended last, durable or not yet; after opening: as recovered. */
 struct mk_store_state {

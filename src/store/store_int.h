@@ -58,12 +58,15 @@ struct mk_store {
     struct mk_file *file; /* of the current slot */
 
     /* the batch */
-    struct mk_buf gather; /* records, behind room for a frame's header */
+    struct mk_buf gather; /* runs of records, behind room for a frame's header */
+    size_t gather_run;    /* where the last one begins */
     uint64_t batch;       /* number of the one that is gathered */
     struct mk_buf flight; /* the frame being written */
     struct mk_write_sync write;
     bool writing;
-    uint64_t write_ns; /* when it began */
+    uint64_t write_ns;    /* when it began */
+    bool sealed, sealing; /* the last frame is an empty one; the one in flight is */
+    struct mk_timer seal_timer;
     struct mk_store_stats stats;
     struct mk_file *old_file; /* the slot before, closed when the rotation is durable */
     bool rotating;            /* the frame in flight begins a slot */
@@ -115,6 +118,7 @@ int mk_recover(struct mk_store *s, struct mk_fault *reterr);
 /* append.c */
 void mk_append_init(struct mk_store *s);
 void mk_append_done(struct mk_store *s);
+void mk_append_opened(struct mk_store *s);
 /** The store is dead from now on; everybody who waits is told. */
 void mk_store_die(struct mk_store *s, int status);
 /** Something changed that a flush may have waited for. */

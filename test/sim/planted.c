@@ -9,17 +9,20 @@
 /* A frame of the log whose records are terms and votes and nothing else. */
 static bool is_vote(void *arg, const char *path, const void *p, size_t n)
 {
-    struct mk_bytes b;
+    struct mk_bytes left, now = {0};
     struct mk_record r;
+    bool any = false;
 
     (void)arg;
     (void)path;
-    if (!mk_frame_peek(&b, MK_BYTES(p, n)) || b.n == 0)
+    if (!mk_frame_peek(&left, MK_BYTES(p, n)))
         return false;
-    while (mk_record_take(&r, &b))
+    while (mk_frame_record(&r, &left, &now)) {
         if (r.kind != MK_REC_TERM)
             return false;
-    return b.n == 0;
+        any = true;
+    }
+    return any && left.n == 0;
 }
 
 /* Writes that hold a term or vote and no entry are reported durable and are not (they
