@@ -1,16 +1,18 @@
 #!/usr/bin/env python3
-"""A bit that flips in the log of one member, with real processes.
+"""Bits that flip in the logs of members, with real processes.
 
   live_damage.py PROGRAM
 
-`coalition up` makes a coalition and is stopped. One bit of a member's log is turned: its node
-refuses to start and names file and offset, while the others commit. Told to, it puts the log
-away, begins anew from the others, says so in its status, and its copy counts again: with
-another member gone the committee goes on. Speaks TAP.
+`coalition up` makes a coalition and is stopped. One bit of a member's record is turned: its
+node says so, with file and place, is filled again from the others, and its copy counts again:
+with another member gone the committee goes on. Bits of two members: both name the place,
+nothing is committed, and nothing is lost: with their logs as they were the committee is back.
+A log whose damage is nobody's in particular is put away when the operator says so. Speaks TAP.
 """
 import glob
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -70,10 +72,24 @@ class Scene:
         return json.loads(p.stdout)['endpoint_hints'] if p.returncode == 0 else None
 
     def atlas(self):
-        """(what was damaged, state, applied) of the nodes that answer."""
+        """(what was put away, the component) of the nodes that answer."""
         nodes = json.loads(run('status', self.file, '--json').stdout or '{"nodes":[]}')['nodes']
-        return [(n['damaged'], c['state'], c['applied']) for n in nodes if 'components' in n
+        return [(n['damaged'], c) for n in nodes if 'components' in n
                 for c in n['components'] if c['component'] == 'atlas']
+
+    def log_of(self, member):
+        return next(p for p in map(os.path.dirname, glob.glob(
+            os.path.join(self.dir, member, '**', '000001.seg'), recursive=True)) if os.path.basename(p) == 'log')
+
+    def flip(self, member):
+        """A bit of the newest record that holds the card's stable id."""
+        path = os.path.join(self.log_of(member), '000001.seg')
+        with open(path, 'r+b') as f:
+            at = f.read().rindex(bytes.fromhex(self.entry)) + 9
+            f.seek(at)
+            byte = f.read(1)[0]
+            f.seek(at)
+            f.write(bytes([byte ^ 4]))
 
     def end(self):
         for node in self.nodes.values():
@@ -86,46 +102,82 @@ class Scene:
         self.log.close()
 
 
-def refuses(scene):
-    """a flipped bit: the member refuses to start and names the place; the others commit"""
+def whole(scene):
+    """Of three members, each of which has what the others have."""
+    seen = scene.atlas()
+    return (len(seen) == 3 and len({c['applied'] for _, c in seen}) == 1 and
+            {c['state'] for _, c in seen} == {'following', 'leading'} and seen)
+
+
+def mended(scene):
+    """a flipped bit of one: it names the place and is filled again from the others"""
     scene.lay_out()
-    log = glob.glob(os.path.join(scene.dir, MEMBERS[0], '**', '000001.seg'), recursive=True)[0]
-    with open(log, 'r+b') as f:
-        f.seek(700)
-        byte = f.read(1)[0]
-        f.seek(700)
-        f.write(bytes([byte ^ 4]))
-    for member in MEMBERS[1:]:
+    scene.flip(MEMBERS[0])
+    for member in MEMBERS:
         scene.start(member)
-    p = run('node', os.path.join(scene.dir, MEMBERS[0], 'node.toml'))
-    assert p.returncode == 1, (p.returncode, p.stderr)
-    assert 'log/000001.seg: a damaged frame with valid ones behind it at offset' in p.stderr, p.stderr
-    until(lambda: scene.publish('live:1'), 'a card by two of three')
-
-
-def begins_anew(scene):
-    """--set-aside: it begins anew, has what the others have, and says what was damaged"""
-    scene.start(MEMBERS[0], '--set-aside')
-
-    def whole():
-        seen = scene.atlas()
-        return (len(seen) == 3 and len({applied for _, _, applied in seen}) == 1 and
-                {state for _, state, _ in seen} == {'following', 'leading'} and seen)
-    damaged = [d for d, _, _ in until(whole, 'all three to be whole') if d is not None]
-    assert len(damaged) == 1 and 'a damaged frame' in damaged[0], damaged
-    folder = glob.glob(os.path.join(scene.dir, MEMBERS[0], '**', 'damaged'), recursive=True)[0]
-    assert {'why', 'key', '000001.seg'} <= set(os.listdir(folder)), os.listdir(folder)
+    until(lambda: scene.publish('live:1'), 'a card')
+    seen = until(lambda: whole(scene), 'all three to be whole')
+    damages = [c['damage'] for _, c in seen if c['mended'] == 1 and c['damages'] == 1]
+    assert len(damages) == 1, seen
+    assert 'log/000001.seg: damaged records in the frame at offset' in damages[0], damages
+    assert [c['damages'] for _, c in seen].count(0) == 2, seen
 
 
 def counts(scene):
     """its copy and its vote count: another member goes, nothing is lost, cards go on"""
     scene.kill(MEMBERS[1])
     until(lambda: scene.shown() == ['live:1'], 'the card that was acknowledged')
-    until(lambda: scene.publish('live:2'), 'a card by the member that began anew and another')
+    until(lambda: scene.publish('live:2'), 'a card by the member that was mended and another')
+    scene.start(MEMBERS[1])
+    until(lambda: whole(scene), 'all three to be whole')
+
+
+def halts(scene):
+    """flipped bits of two: both name the place, nothing is committed, and nothing is lost"""
+    for member in MEMBERS:
+        scene.kill(member)
+    for member in MEMBERS[:2]:
+        shutil.copytree(scene.log_of(member), scene.log_of(member) + '.kept')
+        scene.flip(member)
+    for member in MEMBERS:
+        scene.start(member)
+
+    def say():
+        why = [c['why'] for _, c in scene.atlas()]
+        return sum('damaged: log/000001.seg: damaged records in the frame at offset' in w for w in why) == 2 and any(
+            'no majority: 2 members are damaged' in w for w in why)
+    until(say, 'both to say so')
+    assert not scene.publish('live:3')
+    assert say(), scene.atlas()
+    for member in MEMBERS[:2]:
+        log = scene.log_of(member)
+        scene.kill(member)
+        shutil.rmtree(log)
+        os.rename(log + '.kept', log)
+        scene.start(member)
+    until(lambda: whole(scene), 'all three to be whole')
+    until(lambda: scene.shown() in (['live:2'], ['live:3']), 'the card that was acknowledged')
+    until(lambda: scene.publish('live:4'), 'a card')
+
+
+def begins_anew(scene):
+    """a log that is nobody's damage: its node refuses to start, and begins anew with --set-aside"""
+    scene.kill(MEMBERS[0])
+    with open(os.path.join(scene.log_of(MEMBERS[0]), '000001.seg'), 'r+b') as f:
+        f.write(bytes(64))
+    p = run('node', os.path.join(scene.dir, MEMBERS[0], 'node.toml'))
+    assert p.returncode == 1, (p.returncode, p.stderr)
+    assert 'log/000001.seg: a damaged checkpoint at offset 0' in p.stderr, p.stderr
+    scene.start(MEMBERS[0], '--set-aside')
+    seen = until(lambda: whole(scene), 'all three to be whole')
+    damaged = [d for d, _ in seen if d is not None]
+    assert len(damaged) == 1 and 'a damaged checkpoint' in damaged[0], damaged
+    folder = glob.glob(os.path.join(scene.dir, MEMBERS[0], '**', 'damaged'), recursive=True)[0]
+    assert {'why', 'key', '000001.seg'} <= set(os.listdir(folder)), os.listdir(folder)
 
 
 def main():
-    tests, failed = (refuses, begins_anew, counts), 0
+    tests, failed = (mended, counts, halts, begins_anew), 0
     print(f'1..{len(tests)}', flush=True)
     with tempfile.TemporaryDirectory(prefix='coalition-live-') as folder:
         scene = Scene(folder)
