@@ -271,6 +271,9 @@ int mk_consensus_compact(struct mk_consensus *c, const struct mk_snapshot_meta *
                          unsigned trailing, uint64_t now_ms);
 int mk_consensus_fetched(struct mk_consensus *c, uint64_t index, uint64_t now_ms);
 void mk_consensus_fetch_failed(struct mk_consensus *c, uint64_t index);
+/** After mk_consensus_fetch_failed(): the leader need not wait for install_ms to offer its newest
+ * snapshot. Without effect when there was no such failure, or no leader is known. */
+int mk_consensus_ask_again(struct mk_consensus *c, uint64_t now_ms);
 int mk_consensus_installed(struct mk_consensus *c, uint64_t index, uint64_t now_ms);
 
 /* --- effects ------------------------------------------------------------------------ */

@@ -106,8 +106,9 @@ static int install_fetched(struct mk_consensus *c)
     return feed_install(c, c->fetch_from, c->fetch_term, &s);
 }
 
-/* libraft answers an installation of an old term with `rejected` unset; ours says it. */
-static int refuse_old(struct mk_consensus *c, uint64_t to, const struct mk_snapshot_meta *s)
+/* libraft answers an installation of an old term with `rejected` unset; ours says it. A leader
+ * whose snapshot is refused stops waiting for it to be installed, and offers its newest. */
+static int refuse(struct mk_consensus *c, uint64_t to, const struct mk_snapshot_meta *s)
 {
     struct mk_message *m = mk_core_message(c, MK_MSG_APPEND_RESULT, to);
 
@@ -127,7 +128,7 @@ int mk_core_offered(struct mk_consensus *c, const struct mk_message *m)
     if (c->installing && mk_core_cured(c, MK_CURE_INSTALL))
         return 0;
     if (m->term < c->term)
-        return refuse_old(c, m->peer, s);
+        return refuse(c, m->peer, s);
     if (covered(c, s))
         return feed_install(c, m->peer, m->term, s); /* answered, not installed */
     if (c->installing)
@@ -171,6 +172,16 @@ void mk_consensus_fetch_failed(struct mk_consensus *c, uint64_t index)
 {
     if (c->fetch == FETCH_RUNNING && c->fetch_meta.index == index)
         c->fetch = FETCH_NONE;
+}
+
+int mk_consensus_ask_again(struct mk_consensus *c, uint64_t now_ms)
+{
+    int rv = mk_core_enter(c, now_ms);
+
+    if (rv != 0 || c->fetch != FETCH_NONE || c->installing || c->fetch_meta.index == 0 ||
+        c->role != MK_ROLE_FOLLOWER || mk_consensus_leader(c) == 0)
+        return rv;
+    return refuse(c, mk_consensus_leader(c), &c->fetch_meta);
 }
 
 int mk_consensus_installed(struct mk_consensus *c, uint64_t index, uint64_t now_ms)

@@ -12,9 +12,9 @@
  * So an installation holds two blocks of the file and some chunks in memory, and two states
  * while it lasts where the member had one; its work is spread over the chunks.
  *
- * A link that is lost, or a giver that is silent for 5 s, pauses the fetch: consensus offers
- * the snapshot again, and it goes on, with whoever leads then. A process that ends leaves the
- * file: the next one goes on, too. An offer of another snapshot, or the log arriving first,
+ * A link that is lost, or a giver that is silent for 5 s, pauses the fetch: the leader is asked
+ * to offer its snapshot again, and it goes on, with whoever leads then. A process that ends leaves
+ * the file: the next one goes on, too. An offer of another snapshot, or the log arriving first,
  * ends it.
  *
  * A disk that has no room for it stops this member: it would lag for ever. */
@@ -26,6 +26,8 @@
 #include <string.h>
 
 #define FETCH_STALL_NS (5 * MK_S)
+#define AGAIN_NS (100 * MK_MS)
+#define AGAIN_MAX_NS (1 * MK_S)
 #define AHEAD 6u               /* chunks asked for and not yet there */
 #define PENDING_MAX (8u << 20) /* bytes on their way to the disk above which asking waits */
 
@@ -43,6 +45,7 @@ struct mk_fetching {
     struct mk_snap_writer *writer; /* NULL once whole */
     struct mk_filling *filling;
     uint64_t stalled_ns;
+    uint64_t again_ns; /* paused: when to ask for another offer */
     struct mk_work work;
     bool working;
     /* work's own while it works */
@@ -100,6 +103,7 @@ static void fetch_pause(struct mk_group *g)
     struct mk_fetching *f = g->fetching;
 
     f->paused = true;
+    f->again_ns = mk_now(g->env) + AGAIN_NS;
     f->asked = f->have;
     mk_consensus_fetch_failed(g->raft, f->index);
     mk_group_wake(g);
@@ -387,6 +391,14 @@ void mk_snap_link_lost(struct mk_group *g, struct mk_member *m)
         fetch_pause(g);
 }
 
+/* Whoever leads waits for us to install what it offered: we do not. */
+static void ask_again(struct mk_group *g)
+{
+    g->fetching->again_ns = mk_now(g->env) + AGAIN_MAX_NS;
+    if (mk_consensus_ask_again(g->raft, mk_drive_now_ms(g)) != 0)
+        mk_group_fail(g, MK_ECORRUPT, "the log and consensus contradict each other");
+}
+
 void mk_snap_stalled(struct mk_group *g)
 {
     struct mk_fetching *f = g->fetching;
@@ -397,13 +409,18 @@ void mk_snap_stalled(struct mk_group *g)
         /* the log was faster; consensus takes the next offer only when it knows that */
         mk_consensus_fetch_failed(g->raft, f->index);
         fetch_forget(g);
-    } else if (running(f) && mk_now(g->env) >= f->stalled_ns)
+    } else if (running(f) && mk_now(g->env) >= f->stalled_ns) {
         fetch_pause(g);
+    } else if (f->paused && mk_now(g->env) >= f->again_ns) {
+        ask_again(g);
+    }
 }
 
 uint64_t mk_snap_deadline(const struct mk_group *g)
 {
-    return running(g->fetching) ? g->fetching->stalled_ns : UINT64_MAX;
+    if (running(g->fetching))
+        return g->fetching->stalled_ns;
+    return g->fetching != NULL && g->fetching->paused ? g->fetching->again_ns : UINT64_MAX;
 }
 
 /* --- installing ---------------------------------------------------------------------------- */
