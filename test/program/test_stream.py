@@ -122,7 +122,54 @@ def reader_goes(folder):
             tail.kill()
 
 
-CASES = [publish_and_tail, tail_json, reader_goes]
+def told(address):
+    """What a producer says of itself, as text and as an object."""
+    p = subprocess.run([PROGRAM, 'status', '--node', address, '--json'], capture_output=True, text=True,
+                       timeout=DEADLINE)
+    assert p.returncode == 0, p
+    text = subprocess.run([PROGRAM, 'status', '--node', address], capture_output=True, text=True, timeout=DEADLINE)
+    return json.loads(p.stdout)['nodes'][0]['producers'][0], text.stdout
+
+
+def who_lags(folder):
+    """status of a producer says who lags, one that is stopped, while the others have all; and of its memory"""
+    del folder
+    lines, size = 260, 60000  # more than its credit and what sockets hold, less than is retained
+    publisher = Lines('publish', '--surface', SURFACE)
+    reads = stopped = None
+    try:
+        address = publisher.line(publisher.p.stdout)
+        publisher.say('first')
+        reads, stopped = (Lines('tail', '--from', address, '--surface', SURFACE, '--oldest') for _ in range(2))
+        assert reads.line(reads.p.stdout) == stopped.line(stopped.p.stdout) == '1 first'
+        stopped.p.send_signal(signal.SIGSTOP)
+        began = time.monotonic()
+        for i in range(lines):
+            publisher.say('x' * size)
+            assert reads.line(reads.p.stdout).startswith(f'{i + 2} x')
+        took = time.monotonic() - began
+        producer, text = told(address)
+        assert (producer['sent'], producer['subscribed'], producer['online']) == (lines + 1, 2, True), producer
+        behind, caught_up = producer['subscribers']
+        assert behind['lag_items'] == producer['lag_items'] > 0 and behind['stalled'], producer
+        assert behind['lag_bytes'] > size and caught_up['lag_items'] == 0 and not caught_up['stalled'], producer
+        assert producer['retained_bytes'] <= 16 << 20, producer
+        assert 'items behind' in text and 'does not read' in text, text
+        with open(f'/proc/{publisher.p.pid}/status', encoding='utf-8') as f:
+            peak = next(int(line.split()[1]) for line in f if line.startswith('VmHWM:'))
+        print(f'# {lines * size >> 20} MiB to who reads in {took:.2f} s while one is stopped, '
+              f'{behind["lag_items"]} items behind; the producer never held more than {peak >> 10} MiB')
+        stopped.p.send_signal(signal.SIGCONT)
+        for i in range(lines):  # it comes back within what is retained, and misses nothing
+            assert stopped.line(stopped.p.stdout).startswith(f'{i + 2} x')
+        assert [s['lag_items'] for s in told(address)[0]['subscribers']] == [0, 0]
+    finally:
+        for p in (publisher, reads, stopped):
+            if p is not None:
+                p.kill()
+
+
+CASES = [publish_and_tail, tail_json, reader_goes, who_lags]
 
 
 def main():
