@@ -25,6 +25,7 @@
 
 static const struct planted *bug; /* NULL: none */
 static FILE *print_to;
+static uint64_t simulated_ms; /* in both runs of all seeds */
 
 /* --- a run --------------------------------------------------------------------------------- */
 
@@ -122,6 +123,7 @@ static uint64_t run(uint64_t seed, uint64_t *ret_operations)
     if (w != NULL)
         watch_check_ticks(w);
     *ret_operations = cluster_operations(c);
+    simulated_ms += world_time(c->w);
     hash = world_hash(c->w);
     watch_free(w);
     cluster_free(c);
@@ -173,9 +175,10 @@ static int all(void)
     }
     for (uint64_t seed = from; seed <= seeds; seed += step)
         operations += run_twice(seed);
-    printf("ok 1 - seeds %llu to %llu by %llu, each twice: %llu operations answered\n",
+    printf("ok 1 - seeds %llu to %llu by %llu, each twice: %llu operations answered, %.2f hours "
+           "simulated\n",
            (unsigned long long)from, (unsigned long long)seeds, (unsigned long long)step,
-           (unsigned long long)operations);
+           (unsigned long long)operations, (double)simulated_ms / 3600000);
     return 0;
 }
 
