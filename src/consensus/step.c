@@ -113,12 +113,15 @@ void mk_core_prune_messages(struct mk_consensus *c)
 }
 
 /* One AppendEntries of the core's becomes as many as its bytes need: each is a valid
- * one that follows the one before. */
+ * one that follows the one before. To a server of which we do not know yet where its log
+ * agrees with ours, only the first goes: each answer takes the core back by one entry, and with
+ * a long tail each question would be megabytes, behind which even heartbeats come late. */
 static void send_append(struct mk_consensus *c, const struct raft_message *rm)
 {
     const struct raft_append_entries *a = &rm->append_entries;
     uint64_t prev = a->prev_log_index, prev_term = a->prev_log_term;
     unsigned left = a->n_entries;
+    bool asks = mk_consensus_match(c, rm->server_id) == 0;
 
     do {
         struct mk_message *m = mk_core_message(c, MK_MSG_APPEND, rm->server_id);
@@ -140,7 +143,7 @@ static void send_append(struct mk_consensus *c, const struct raft_message *rm)
             prev++;
             prev_term = e->term;
         }
-    } while (left > 0);
+    } while (left > 0 && !asks);
 }
 
 static void send_install(struct mk_consensus *c, const struct raft_message *rm)
