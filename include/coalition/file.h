@@ -142,6 +142,8 @@ struct coa_node_component {
     struct mk_str deployment; /* a signed Deployment; p NULL: version 0, from the file */
     struct mk_str retention;  /* how much of the past is kept (mosaik/retention.h); p NULL: as
                                * published,  as declared */
+    bool replica;             /* follow it and serve readers; this node is not of its committee */
+    bool read_leases;         /* reads under a leader's lease */
     struct mk_str source;     /* where a feed reads: "-", "file:PATH", "exec:COMMAND"; p NULL: - */
 };
 

@@ -114,6 +114,9 @@ struct mk_reference {
     struct mk_opt_peer operator_;
     const struct mk_str *addresses; /* "<peer hex>@host:port" of committee members, or none */
     size_t n_addresses;
+    const struct mk_str *through; /* "<peer hex>@host:port" of read replicas: surfaces are read
+                                   * through them instead of through members; or none */
+    size_t n_through;
     const struct mk_acl_composition *acl; /* as the file has it: members must show us what its
                                            * VerifyPeerTdx says; NULL: not known */
 };

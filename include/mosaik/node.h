@@ -109,6 +109,10 @@ struct mk_component_options {
     const struct mk_retention *retain; /* to keep more of the past than declared; NULL: no more */
     bool found;                        /* --found */
     bool join;                         /* --join: the peer may be of no roster yet */
+    bool replica;     /* not of the committee: its surfaces are followed, and served to
+                       * readers with its certificates; found, join, driver are unused */
+    bool read_leases; /* the leader may answer MK_READ_LEASE without asking the others;
+                       * alike in all members' files (see MK_READ_LEASE) */
 };
 int mk_node_add(struct mk_node *n, const struct mk_component_options *o, struct mk_fault *reterr);
 /** One JSON object: peer, components with role, term, indices, members, what each waits for, bonds.

@@ -80,6 +80,8 @@ int agent_open(struct agent *a, const char *path, const struct reach *r)
                         path);
     coa_coalition_derive(&a->file.config, &a->ids, NULL);
     r = r != NULL ? r : &nobody;
+    a->through = r->through;
+    a->n_through = r->n_through;
     rv = load_tickets(r, &shown, &a->arena, &fault);
     if (rv == 0 && r->key != NULL) {
         rv = load_key(&a->key, r->key, &fault);
@@ -204,6 +206,8 @@ int agent_bond(struct agent *a, const char *name, uint32_t timeout_ms,
 
     if (rv != 0)
         return rv;
+    ret_component->reference.through = a->through;
+    ret_component->reference.n_through = a->n_through;
     rv = mk_bond_open(a->net, ret, &ret_component->reference, &fault);
     if (rv == 0)
         rv = mk_bond_wait(*ret, timeout_ms, &fault);

@@ -17,6 +17,8 @@ struct agent {
     struct mk_network *net;
     struct mk_key key;
     bool has_key;
+    const struct mk_str *through; /* borrowed from the reach: replicas */
+    size_t n_through;
     struct attest attest; /* empty without --attest */
     bool attests;
     struct mk_arena arena;

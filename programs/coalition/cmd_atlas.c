@@ -29,6 +29,7 @@ static const struct argp_option options[] = {
     OPTION_TICKET,
     OPTION_ATTEST,
     OPTION_AGE,
+    OPTION_THROUGH,
     OPTION_TIMEOUT("Seconds (10)"),
     OPTION_JSON("Print one JSON object"),
     {0}};

@@ -36,6 +36,7 @@ static const struct argp_option options[] = {
     {"count", 'n', "N", 0, "Watch: end after N changes", 0},
     OPTION_KEY,
     OPTION_AGE,
+    OPTION_THROUGH,
     OPTION_TICKET,
     OPTION_ATTEST,
     OPTION_TRACE,

@@ -359,7 +359,7 @@ static int open_organism(struct running *r, const struct coa_node_component *nc,
         rv = mk_fault(fault, MK_ENOTSUP,
                       "%.*s: this build runs organisms of content type price-feed and oracle",
                       (int)nc->file.n, nc->file.p);
-    if (rv != 0 || !r->drives)
+    if (rv != 0 || !r->drives || nc->replica)
         return rv;
     return oracle ? oracle_driver_new(&o->driver, f->config.content, fault)
                   : price_feed_driver_new(&o->driver, f->config.content, source, fault);
@@ -407,7 +407,10 @@ static int add_components(struct running *r, struct mk_fault *fault)
 {
     for (size_t i = 0; i < r->file.n_components; i++) {
         const struct coa_node_component *nc = &r->file.components[i];
-        struct mk_component_options o = {.found = r->found, .join = r->join};
+        struct mk_component_options o = {.found = r->found,
+                                         .join = r->join,
+                                         .replica = nc->replica,
+                                         .read_leases = nc->read_leases};
         int rv = 0;
 
         if (nc->deployment.p != NULL)

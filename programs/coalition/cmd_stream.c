@@ -34,6 +34,7 @@ static const struct argp_option options[] = {
     OPTION_KEY,
     OPTION_TICKET,
     OPTION_ATTEST,
+    OPTION_THROUGH,
     OPTION_TIMEOUT("Seconds to wait for the next item (10)"),
     OPTION_JSON("Print one JSON object an item"),
     {0}};

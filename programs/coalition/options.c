@@ -163,6 +163,11 @@ error_t parse_reach(int key, char *arg, struct argp_state *state, struct reach *
             wrong_usage(state, "--ticket: at most %u", MK_TICKETS_MAX);
         r->tickets[r->n_tickets++] = arg;
         return 0;
+    case OPTION_THROUGH_KEY:
+        if (r->n_through == THROUGH_MAX)
+            wrong_usage(state, "--through: at most %u", THROUGH_MAX);
+        r->through[r->n_through++] = mk_str_of(arg);
+        return 0;
     case OPTION_AGE_KEY:
         if (parse_timeout(&ms, arg) != 0)
             wrong_usage(state, "--max-age: seconds are wanted");

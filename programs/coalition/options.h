@@ -46,16 +46,32 @@ void check_verb(const struct argp_state *state, const struct words *w, const cha
 #define TIMEOUT_MS_DEFAULT 10000u
 
 /** Who reaches out, with what, and for how long. */
+#define THROUGH_MAX 8u
 struct reach {
     const char *key;    /* a path; NULL: a fresh key */
     const char *attest; /* a path; NULL: no quotes are shown or judged */
     const char *tickets[MK_TICKETS_MAX];
     unsigned n_tickets;
+    struct mk_str through[THROUGH_MAX]; /* replicas to read through */
+    unsigned n_through;
     uint32_t timeout_ms;
     uint64_t max_age_ms;
     bool trace; /* of a command that writes */
 };
-enum { OPTION_TICKET_KEY = 1024, OPTION_AGE_KEY, OPTION_ATTEST_KEY, OPTION_TRACE_KEY };
+enum {
+    OPTION_TICKET_KEY = 1024,
+    OPTION_AGE_KEY,
+    OPTION_ATTEST_KEY,
+    OPTION_TRACE_KEY,
+    OPTION_THROUGH_KEY
+};
+#define OPTION_THROUGH                                                                           \
+    {                                                                                            \
+        "through", OPTION_THROUGH_KEY, "ADDR", 0,                                                \
+            "Read through this replica, <peer hex>@host:port, instead of members; may be given " \
+            "again",                                                                             \
+            0                                                                                    \
+    }
 #define OPTION_KEY                                               \
     {                                                            \
         "key", 'k', "FILE", 0, "Our key; a fresh one without", 0 \

@@ -9,6 +9,16 @@
         name, read_text, offsetof(S, member), required, 1, 4096 \
     }
 
+static int read_flag(struct reader *r, const struct toml_node *n, const struct field *f, void *ret)
+{
+    int rv = read_expect(r, n, TOML_BOOL);
+
+    (void)f;
+    if (rv == 0)
+        *(bool *)ret = n->flag;
+    return rv;
+}
+
 static int read_components(struct reader *r, const struct toml_node *n, const struct field *f,
                            void *ret)
 {
@@ -18,6 +28,8 @@ static int read_components(struct reader *r, const struct toml_node *n, const st
         TEXT(struct coa_node_component, "deployment", deployment, false),
         TEXT(struct coa_node_component, "source", source, false),
         TEXT(struct coa_node_component, "retention", retention, false),
+        {"replica", read_flag, offsetof(struct coa_node_component, replica), false, 0, 0},
+        {"read_leases", read_flag, offsetof(struct coa_node_component, read_leases), false, 0, 0},
     };
     struct coa_node_file *file = ret;
     enum coa_module_kind kind;

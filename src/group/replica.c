@@ -16,6 +16,7 @@
 #include "group/hub.h"
 #include "group/serve.h"
 
+#include <stdio.h>
 #include <string.h>
 
 struct part {
@@ -29,6 +30,9 @@ struct mk_replica {
     struct mk_env *env;
     struct mk_id deployment;
     struct mk_gate gate;
+    struct mk_witness_watch evidence;
+    uint64_t refused;
+    char reason[256];
     struct mk_reader_memory *memory;
     struct mk_surfaces surfaces;
     struct mk_serve *serve;
@@ -56,6 +60,10 @@ static void host_judge(struct mk_serve_host *h, struct mk_verdict *ret,
     struct mk_replica *r = of_host(h);
 
     mk_gate_judge(&r->gate, ret, bearer, MK_SCOPE_READ, mk_wall_ms(r->env));
+    if (ret->admitted || ret->pending)
+        return;
+    r->refused++;
+    snprintf(r->reason, sizeof r->reason, "%s", ret->reason);
 }
 
 static uint64_t host_epoch(struct mk_serve_host *h)
@@ -81,6 +89,12 @@ static const struct mk_certificate *host_certificate(struct mk_serve_host *h, un
     const struct mk_certificate *c = mk_follow_certificate(r->parts[surface].follow);
 
     return c != NULL && c->head.index == r->surfaces.v[surface].index ? c : NULL;
+}
+
+/* A quote was judged, or counts no longer. */
+static void evidence_changed(struct mk_witness_watch *w, const struct mk_peer *peer)
+{
+    mk_serve_rejudge(mk_container_of(w, struct mk_replica, evidence)->serve, peer);
 }
 
 /* --- what the follows tell ----------------------------------------------------------------- */
@@ -213,7 +227,13 @@ int mk_replica_open(struct mk_env *e, struct mk_net *net, struct mk_replica **re
     MK_ASSERT(o->n_specs <= MK_SURFACES_MAX);
     r->env = e;
     r->deployment = o->component->deployment;
-    r->gate = (struct mk_gate){.acl = o->acl, .stable_id = o->component->stable_id};
+    r->gate = (struct mk_gate){.acl = o->acl,
+                               .stable_id = o->component->stable_id,
+                               .own_issuer = o->own_issuer,
+                               .issuers = o->issuers,
+                               .standing = o->standing,
+                               .attestation =
+                                   o->witness != NULL ? mk_witness_attestation(o->witness) : NULL};
     r->memory = o->memory;
     r->task.cb = publish_cb;
     r->host = (struct mk_serve_host){host_surfaces, host_judge,    host_epoch,
@@ -231,6 +251,9 @@ int mk_replica_open(struct mk_env *e, struct mk_net *net, struct mk_replica **re
         mk_replica_close(r);
         return rv;
     }
+    r->evidence.changed = evidence_changed;
+    if (o->witness != NULL)
+        mk_witness_watch(o->witness, &r->evidence);
     *ret = r;
     return 0;
 }
@@ -239,6 +262,7 @@ void mk_replica_close(struct mk_replica *r)
 {
     if (r == NULL)
         return;
+    mk_witness_unwatch(&r->evidence);
     mk_hub_remove_reader(&r->hub);
     mk_serve_close(r->serve);
     for (unsigned i = 0; i < r->surfaces.n; i++)
@@ -266,4 +290,26 @@ uint64_t mk_replica_age_ms(const struct mk_replica *r)
 unsigned mk_replica_readers(const struct mk_replica *r)
 {
     return mk_serve_readers(r->serve);
+}
+
+uint64_t mk_replica_refused(const struct mk_replica *r, const char **ret_reason)
+{
+    *ret_reason = r->reason;
+    return r->refused;
+}
+
+const struct mk_surfaces *mk_replica_surfaces(const struct mk_replica *r)
+{
+    return &r->surfaces;
+}
+
+void mk_replica_rejudge(struct mk_replica *r)
+{
+    mk_serve_rejudge(r->serve, NULL);
+}
+
+void mk_replica_retake(struct mk_replica *r, const struct mk_peer *peer,
+                       const struct mk_wire_tickets *tickets)
+{
+    mk_serve_retake(r->serve, peer, tickets);
 }

@@ -20,7 +20,12 @@ struct mk_replica_options {
     const struct mk_surface_spec *specs;  /* borrowed */
     unsigned n_specs;                     /* at most MK_SURFACES_MAX */
     struct mk_reader_memory *memory;      /* borrowed; the chain and the newest heads */
-    const struct mk_acl_composition *acl; /* borrowed; judges readers where it holds GateReaders */
+    const struct mk_acl_composition *acl; /* borrowed; judges readers as members do: where it holds
+                                           * GateReaders, and by quotes where it has a floor */
+    struct mk_id own_issuer;              /* zero without */
+    struct mk_issuers *issuers;           /* borrowed; may be NULL */
+    struct mk_standing *standing;         /* borrowed; NULL: no organism's cards are followed */
+    struct mk_witness *witness;           /* borrowed; NULL: no quotes are verified */
     struct mk_client_report *report;      /* borrowed, may be NULL */
 };
 /** Follows every surface, and serves the protocol "surface" of the deployment on this net.
@@ -33,5 +38,15 @@ void mk_replica_close(struct mk_replica *r);
  * wall clock; UINT64_MAX while a surface has none. */
 uint64_t mk_replica_age_ms(const struct mk_replica *r);
 unsigned mk_replica_readers(const struct mk_replica *r);
+/** How many its ACL refused, and the last one's reason; lent. */
+uint64_t mk_replica_refused(const struct mk_replica *r, const char **ret_reason);
+/** Its own copy: the surfaces as far as they are certified. Lent until the loop is entered again.
+ */
+const struct mk_surfaces *mk_replica_surfaces(const struct mk_replica *r);
+/** Revocations came: all readers are judged again. */
+void mk_replica_rejudge(struct mk_replica *r);
+/** A reader shows other tickets. */
+void mk_replica_retake(struct mk_replica *r, const struct mk_peer *peer,
+                       const struct mk_wire_tickets *tickets);
 
 #endif

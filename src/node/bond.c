@@ -111,14 +111,46 @@ void mk_bond_follow_roster(struct mk_bond *b)
     }
 }
 
+/** Replicas that the reference names, and links to them. */
+static void want_through(struct mk_bond *b)
+{
+    size_t n = b->reference.n_through;
+    struct mk_peer *v = mk_arena_take(&b->deployed, (n + 1) * sizeof *v);
+    char address[MK_HOST_PORT_MAX];
+
+    b->component.through = v;
+    b->component.n_through = 0;
+    for (size_t i = 0; i < n; i++) {
+        struct mk_peer *p = &v[b->component.n_through];
+
+        if (mk_net_parse_address(p, address, b->reference.through[i], NULL) != 0)
+            continue; /* mk_bond_open() has looked */
+        mk_discovery_want(b->network->discovery, p, address);
+        b->component.n_through++;
+    }
+}
+
 static void unwant_members(struct mk_bond *b)
 {
+    for (size_t i = 0; i < b->component.n_through; i++)
+        mk_discovery_unwant(b->network->discovery, &b->component.through[i]);
+
     for (size_t i = 0; i < b->n_newcomers; i++)
         mk_discovery_unwant(b->network->discovery, &b->newcomers[i]);
     b->n_newcomers = 0;
     b->epoch = 0;
     for (size_t i = 0; i < b->component.roster.peers.n; i++)
         mk_discovery_unwant(b->network->discovery, &b->component.roster.peers.v[i]);
+}
+
+/** Links to those that surfaces are read through. */
+static unsigned through_linked(const struct mk_bond *b)
+{
+    unsigned n = 0;
+
+    for (size_t i = 0; b->bound && i < b->component.n_through; i++)
+        n += mk_net_link(b->network->net, &b->component.through[i]) != NULL;
+    return n;
 }
 
 unsigned mk_bond_linked(const struct mk_bond *b)
@@ -168,6 +200,7 @@ static void adopt(struct mk_bond *b, const struct mk_deployment *d)
     if (b->memory == NULL)
         b->memory = mk_reader_memory_new(&b->component.roster);
     want_members(b, d);
+    want_through(b);
     mk_bond_follow_roster(b);
     mk_client_open(n->env, n->net, &b->client, &b->component, b->memory, &b->report);
     if (b->version > 0)
@@ -255,11 +288,20 @@ void mk_bond_advance(struct mk_bond *b)
     resolve(b);
     if (b->state == MK_BOND_FAILED || !b->bound)
         return;
-    set_state(b, mk_bond_linked(b) > 0 ? MK_BOND_READY : MK_BOND_CONNECTING);
+    set_state(b, mk_bond_linked(b) + through_linked(b) > 0 ? MK_BOND_READY : MK_BOND_CONNECTING);
 }
 
 /* --- public
  * --------------------------------------------------------------------------------------- */
+
+static const struct mk_str *copy_texts(struct mk_arena *arena, const struct mk_str *v, size_t n)
+{
+    struct mk_str *copy = mk_arena_take(arena, (n + 1) * sizeof *copy);
+
+    for (size_t i = 0; i < n; i++)
+        copy[i] = mk_arena_str(arena, v[i]);
+    return copy;
+}
 
 static void copy_reference(struct mk_bond *b, const struct mk_reference *r)
 {
@@ -270,6 +312,7 @@ static void copy_reference(struct mk_bond *b, const struct mk_reference *r)
     for (size_t i = 0; i < r->n_addresses; i++)
         addresses[i] = mk_arena_str(&b->arena, r->addresses[i]);
     b->reference.addresses = addresses;
+    b->reference.through = copy_texts(&b->arena, r->through, r->n_through);
     if (r->acl != NULL) {
         struct mk_acl_composition *acl = mk_arena_take(&b->arena, sizeof *acl);
 
@@ -290,6 +333,14 @@ int mk_bond_open(struct mk_network *n, struct mk_bond **ret, const struct mk_ref
                         "%.*s: the reference names neither a config nor an operator, so there is "
                         "nothing to bind to",
                         (int)r->label.n, r->label.p);
+    for (size_t i = 0; i < r->n_through; i++) {
+        struct mk_peer peer;
+        char address[MK_HOST_PORT_MAX];
+        int rv = mk_net_parse_address(&peer, address, r->through[i], reterr);
+
+        if (rv != 0)
+            return rv;
+    }
     b = mk_alloc(sizeof *b);
     b->network = n;
     b->state = MK_BOND_RESOLVING;

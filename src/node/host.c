@@ -12,6 +12,7 @@
 #include <string.h>
 
 #define RETRY_NS (50 * MK_MS)
+#define READ_LEASE_MS 200u /* of the election's 300 ms: see consensus/lease.c */
 
 struct queued_exec {
     struct mk_list node;
@@ -286,7 +287,8 @@ static int open_group(struct mk_host *h, const struct mk_component_options *o,
         .wallet = &net->wallet,
         .retain = o->retain,
         .found = o->found && h->of->aside.n == 0,
-        .join = o->join};
+        .join = o->join,
+        .lease_ms = o->read_leases ? READ_LEASE_MS : 0};
 
     return mk_group_open(h->of->env, net->net, h->of->store, &h->group, &g, reterr);
 }

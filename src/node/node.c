@@ -54,6 +54,13 @@ static void records_changed(struct mk_discovery_watch *w)
     mk_node_log(n, NULL, "revocations", false,
                 "a list of revoked tickets came; all are judged again");
     mk_list_each(p, &n->hosts) mk_group_rejudge(mk_container_of(p, struct mk_host, node)->group);
+    mk_list_each(p, &n->mirrors)
+    {
+        struct mk_mirror *m = mk_container_of(p, struct mk_mirror, node);
+
+        if (m->replica != NULL)
+            mk_replica_rejudge(m->replica);
+    }
 }
 
 static void offer(struct mk_task *t);
@@ -85,6 +92,7 @@ int mk_node_open(struct mk_env *e, struct mk_node **ret, const struct mk_node_op
     n->failed_arg = o->failed_arg;
     n->offer.cb = offer;
     mk_list_init(&n->hosts);
+    mk_list_init(&n->mirrors);
     rv = mk_store_open(e, &n->store, &(struct mk_store_options){0}, reterr);
     if (rv != 0)
         goto err_node;
@@ -125,6 +133,8 @@ void mk_node_close(struct mk_node *n)
         return;
     mk_http_close(&n->http);
     mk_later_cancel(&n->offer);
+    while (!mk_list_empty(&n->mirrors))
+        mk_mirror_close(mk_container_of(n->mirrors.prev, struct mk_mirror, node));
     while (!mk_list_empty(&n->hosts))
         mk_host_close(mk_container_of(n->hosts.prev, struct mk_host, node));
     mk_discovery_unwatch(&n->records);
@@ -193,6 +203,8 @@ int mk_node_add(struct mk_node *n, const struct mk_component_options *o, struct 
         if (rv != 0)
             return rv;
     }
+    if (o->replica)
+        return mk_mirror_open(n, o, reterr);
     rv = mk_host_open(n, o, reterr);
     if (rv == 0)
         mk_node_offer(n);

@@ -3,6 +3,7 @@
 #define NODE_NODE_H
 
 #include "group/group.h"
+#include "group/replica.h"
 #include "node/network.h"
 #include "store/store.h"
 #include <mosaik/node.h>
@@ -43,11 +44,27 @@ struct mk_host {
     struct mk_timer retry;
 };
 
+/** A component of another committee that is served to readers here (mirror.c). */
+struct mk_mirror {
+    struct mk_node *of;
+    struct mk_list node; /* of of->mirrors */
+    struct mk_bond_part part;
+    struct mk_bond *bond;
+    struct mk_replica *replica; /* NULL: not bound, or it could not open */
+    struct mk_machine *machine; /* for its surfaces alone */
+    struct mk_arena arena;      /* label, acl */
+    struct mk_str label;
+    struct mk_id stable_id, own_issuer;
+    struct mk_acl_composition acl;
+    struct mk_issuers *issuers;
+};
+
 struct mk_node {
     struct mk_env *env;
     struct mk_network *network;
     struct mk_store *store;
     struct mk_list hosts;
+    struct mk_list mirrors;
     unsigned n_hosts;
     struct mk_service trace; /* protocol "trace" */
     struct mk_service operate;
@@ -76,6 +93,11 @@ void mk_node_component_failed(struct mk_node *n, const char *why);
 void mk_node_offer(struct mk_node *n);
 int mk_host_open(struct mk_node *n, const struct mk_component_options *o, struct mk_fault *reterr);
 void mk_host_close(struct mk_host *h);
+/** As mk_host_open(): o->machine is taken on success. */
+int mk_mirror_open(struct mk_node *n, const struct mk_component_options *o,
+                   struct mk_fault *reterr);
+void mk_mirror_close(struct mk_mirror *m);
+void mk_mirror_log(const struct mk_mirror *m, const char *text);
 /** Its network answers the protocol "status" with what mk_node_status() says. */
 void mk_status_serve(struct mk_node *n);
 /** Serves the protocol "trace" (trace.c). */

@@ -181,9 +181,40 @@ static json_t *component_of(const struct mk_host *h)
     return o;
 }
 
+/** A component that is served to readers, of another committee: how old what it serves is. */
+static json_t *replica_of(const struct mk_mirror *m)
+{
+    json_t *o = json_object(), *surfaces = json_array();
+    const struct mk_machine_ops *ops = m->machine->ops;
+    const char *reason = "";
+    uint64_t age = UINT64_MAX;
+
+    json_object_set_new(o, "component", json_stringn(m->label.p, m->label.n));
+    json_object_set_new(o, "stable_id", mk_json_hex(m->stable_id.b, 32));
+    json_object_set_new(o, "deployment",
+                        m->bond->bound ? mk_json_hex(m->bond->component.deployment.b, 32)
+                                       : json_null());
+    if (m->replica != NULL)
+        age = mk_replica_age_ms(m->replica);
+    json_object_set_new(o, "age_ms",
+                        age == UINT64_MAX ? json_null() : json_integer((json_int_t)age));
+    mk_json_u64(o, "epoch", m->bond->bound ? mk_reader_epoch(m->bond->memory) : 0);
+    mk_json_u64(o, "members_linked", mk_bond_linked(m->bond));
+    mk_json_u64(o, "readers", m->replica != NULL ? mk_replica_readers(m->replica) : 0);
+    mk_json_u64(o, "refused", m->replica != NULL ? mk_replica_refused(m->replica, &reason) : 0);
+    json_object_set_new(o, "reason", json_string(reason));
+    for (unsigned i = 0; m->replica != NULL && i < ops->n_surfaces; i++)
+        json_array_append_new(
+            surfaces, json_pack("{s:s, s:s, s:I}", "name", ops->surfaces[i].name, "kind",
+                                mk_surface_kind_name(ops->surfaces[i].kind), "index",
+                                (json_int_t)mk_surface_index(mk_replica_surfaces(m->replica), i)));
+    json_object_set_new(o, "surfaces", surfaces);
+    return o;
+}
+
 void mk_node_status(struct mk_node *n, struct mk_buf *json)
 {
-    json_t *o = mk_network_json(n->network), *components = json_array();
+    json_t *o = mk_network_json(n->network), *components = json_array(), *replicas = json_array();
 
     mk_json_u64(o, "oldest_protocol", mk_net_protocols(n->network->net).oldest);
     mk_json_u64(o, "newest_protocol", mk_net_protocols(n->network->net).newest);
@@ -193,6 +224,9 @@ void mk_node_status(struct mk_node *n, struct mk_buf *json)
     mk_list_each(p, &n->hosts)
         json_array_append_new(components, component_of(mk_container_of(p, struct mk_host, node)));
     json_object_set_new(o, "components", components);
+    mk_list_each(p, &n->mirrors)
+        json_array_append_new(replicas, replica_of(mk_container_of(p, struct mk_mirror, node)));
+    json_object_set_new(o, "replicas", replicas);
     mk_json_write(json, o);
 }
 
@@ -207,6 +241,13 @@ static void retake(void *arg, const struct mk_peer *peer, const struct mk_wire_t
 
     mk_list_each(p, &n->hosts)
         mk_group_retake(mk_container_of(p, struct mk_host, node)->group, peer, tickets);
+    mk_list_each(p, &n->mirrors)
+    {
+        struct mk_mirror *m = mk_container_of(p, struct mk_mirror, node);
+
+        if (m->replica != NULL)
+            mk_replica_retake(m->replica, peer, tickets);
+    }
 }
 
 void mk_status_serve(struct mk_node *n)
