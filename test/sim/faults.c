@@ -438,3 +438,10 @@ void heal_all(struct cluster *c)
     for (unsigned i = 0; i < c->n; i++)
         restart(c, i);
 }
+
+void heal_failed(struct cluster *c)
+{
+    for (unsigned i = 0; i < c->n; i++)
+        if (has_failed(c, i))
+            restart(c, i);
+}

@@ -50,5 +50,7 @@ void fault(struct cluster *c, const struct plan *p);
 /** A majority is up and whole and has its network; of the others nothing is sure. */
 void heal_core(struct cluster *c);
 void heal_all(struct cluster *c);
+/** Members that have stopped since start again. */
+void heal_failed(struct cluster *c);
 
 #endif
