@@ -26,6 +26,7 @@
 #define SMALL (16u << 20)      /* bytes of a state up to which entries alone count */
 #define ENTRIES_FACTOR 8u      /* so many times the entries are enough, whatever their bytes */
 #define GIVING_FACTOR 4u
+#define PHASES 4u /* members take their first at different times, so that one disk at a time is busy */
 
 struct mk_snapping {
     struct mk_group *g; /* NULL: nobody waits for it any more */
@@ -184,6 +185,8 @@ static bool due(const struct mk_group *g, uint64_t index)
         entries *= GIVING_FACTOR;
         bytes *= GIVING_FACTOR;
     }
+    if (g->snapshot_at == 0)
+        entries += entries * (g->self % PHASES) / PHASES;
     return since >= entries && (g->log_bytes >= bytes || since >= entries * ENTRIES_FACTOR);
 }
 
