@@ -26,7 +26,7 @@
 #define SMALL (16u << 20)      /* bytes of a state up to which entries alone count */
 #define ENTRIES_FACTOR 8u      /* so many times the entries are enough, whatever their bytes */
 #define GIVING_FACTOR 4u
-#define PHASES 4u /* members take their first at different times, so that one disk at a time is busy */
+#define PHASES 4u /* members take their first at different times: one busy disk at a time */
 
 struct mk_snapping {
     struct mk_group *g; /* NULL: nobody waits for it any more */
