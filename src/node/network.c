@@ -234,7 +234,7 @@ void mk_network_close(struct mk_network *n)
     mk_signal_close(&n->signal);
     if (n->status.proto != NULL)
         mk_net_unserve(&n->status);
-    mk_net_unserve(&n->renewals);
+    mk_network_renewals_end(n);
     mk_standings_free(n->standings);
     mk_bond_end_all(n);
     n->streams.changed = NULL; /* the departure says it all */

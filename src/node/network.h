@@ -42,6 +42,8 @@ struct mk_network {
     struct mk_service status;       /* protocol "status"; served by who listens */
     void (*tell)(void *arg, struct mk_buf *json); /* NULL: what mk_network_json() says */
     struct mk_service renewals;                   /* protocol "tickets" (renew.c) */
+    struct mk_list renewed;                       /* who told of others within the last second */
+    struct mk_timer renewing;
     /** A peer shows other tickets; NULL: no components here. */
     void (*retake)(void *arg, const struct mk_peer *peer, const struct mk_wire_tickets *tickets);
     void *tell_arg; /* of both */
@@ -123,6 +125,7 @@ bool mk_shown_claims(struct mk_bytes ticket, struct mk_claims *ret);
 void mk_network_keep_tickets(struct mk_network *n, const struct mk_bytes *tickets,
                              size_t n_tickets);
 int mk_network_renewals_serve(struct mk_network *n);
+void mk_network_renewals_end(struct mk_network *n);
 /** Keeps new revocation lists and judges by them; reads those of an earlier run (revocations.c). */
 void mk_network_lists_changed(struct mk_network *n);
 void mk_network_lists_recall(struct mk_network *n);

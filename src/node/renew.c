@@ -9,12 +9,16 @@
  * next without a gap, and ends when what is shown no longer suffices. A peer that does not know the
  * protocol ends it when the ticket that it knows has expired, and admits the next conversation.
  *
- * What is told is believed of its sender alone, whose link it came on, and judged as ever. */
+ * What is told is believed of its sender alone, whose link it came on, and judged as ever. Judging
+ * costs signatures, so of one peer it is done at once and then once a second at most: what comes in
+ * between replaces what waits. */
 #include "group/wire.h"
 #include "node/network.h"
 #include <mosaik/ticket.h>
 
 #include <stdio.h>
+
+#define WAITS_MAX (MK_TICKETS_MAX * (MK_TICKET_MAX + 8u)) /* bytes that wait for one peer */
 
 /* --- told by others ------------------------------------------------------------------------ */
 
@@ -33,33 +37,125 @@ static void conv_closed(struct mk_conv *c, unsigned close, const char *detail)
 
 static const struct mk_conv_cbs conv_cbs = {.message = conv_message, .closed = conv_closed};
 
-static unsigned tickets_accept(struct mk_service *s, struct mk_conv *c, struct mk_bytes first,
-                               char detail[MK_REASON_MAX])
+#define EVERY_NS (1000 * MK_MS)
+
+/** A peer that told of other tickets within the last second: at most one a link. */
+struct renewal {
+    struct mk_list node; /* of network->renewed, by time */
+    struct mk_peer peer;
+    uint64_t judged_ns;
+    struct mk_buf waits; /* to be judged a second after the ones before; empty: nothing */
+};
+
+/** Judges by them what the peer holds here. */
+static int retake(struct mk_network *n, const struct mk_peer *peer, struct mk_bytes bytes,
+                  struct mk_fault *fault)
 {
-    struct mk_network *n = mk_container_of(s, struct mk_network, renewals);
     struct mk_arena arena = {0};
     struct mk_wire_tickets tickets;
-    struct mk_fault fault = {{0}};
-    int rv = mk_decode(&tickets, &mk_wire_tickets_type, first, &arena, &fault);
+    int rv = mk_decode(&tickets, &mk_wire_tickets_type, bytes, &arena, fault);
 
     if (rv == 0) {
         struct mk_stream_tickets shown = {tickets.v, tickets.n};
 
         if (n->retake != NULL)
-            n->retake(n->tell_arg, mk_link_peer(c->link), &tickets);
-        mk_streams_retake(&n->streams, mk_link_peer(c->link), &shown);
-    } else {
-        snprintf(detail, MK_REASON_MAX, "%.200s", fault.text);
+            n->retake(n->tell_arg, peer, &tickets);
+        mk_streams_retake(&n->streams, peer, &shown);
     }
     mk_arena_done(&arena);
+    return rv;
+}
+
+static void renewal_free(struct renewal *r)
+{
+    mk_list_del(&r->node);
+    mk_buf_done(&r->waits);
+    mk_free(r);
+}
+
+static void arm(struct mk_network *n)
+{
+    if (!mk_list_empty(&n->renewed))
+        mk_timer_start(n->env, &n->renewing,
+                       mk_container_of(n->renewed.next, struct renewal, node)->judged_ns +
+                           EVERY_NS);
+}
+
+/** The second of the first ones has passed: what waits is judged, the others are forgotten. */
+static void renewing_cb(struct mk_timer *t)
+{
+    struct mk_network *n = mk_container_of(t, struct mk_network, renewing);
+    uint64_t now = mk_now(n->env);
+
+    while (!mk_list_empty(&n->renewed)) {
+        struct renewal *r = mk_container_of(n->renewed.next, struct renewal, node);
+
+        if (r->judged_ns + EVERY_NS > now)
+            break;
+        if (r->waits.n == 0) {
+            renewal_free(r);
+            continue;
+        }
+        retake(n, &r->peer, mk_buf_bytes(&r->waits), NULL);
+        mk_buf_done(&r->waits);
+        r->judged_ns = now;
+        mk_list_del(&r->node);
+        mk_list_add_tail(&n->renewed, &r->node);
+    }
+    arm(n);
+}
+
+static struct renewal *renewal_of(struct mk_network *n, const struct mk_peer *peer)
+{
+    mk_list_each(p, &n->renewed)
+    {
+        struct renewal *r = mk_container_of(p, struct renewal, node);
+
+        if (mk_peer_eq(&r->peer, peer))
+            return r;
+    }
+    return NULL;
+}
+
+static unsigned tickets_accept(struct mk_service *s, struct mk_conv *c, struct mk_bytes first,
+                               char detail[MK_REASON_MAX])
+{
+    struct mk_network *n = mk_container_of(s, struct mk_network, renewals);
+    const struct mk_peer *peer = mk_link_peer(c->link);
+    struct renewal *r = renewal_of(n, peer);
+    struct mk_fault fault = {{0}};
+
+    if (r != NULL && first.n <= WAITS_MAX) {
+        mk_buf_clear(&r->waits);
+        mk_buf_put(&r->waits, first.p, first.n);
+    } else if (r != NULL || retake(n, peer, first, &fault) != 0) {
+        snprintf(detail, MK_REASON_MAX, "%.200s", r != NULL ? "too long" : fault.text);
+        return MK_CLOSE_MALFORMED;
+    } else {
+        r = mk_alloc(sizeof *r);
+        r->peer = *peer;
+        r->judged_ns = mk_now(n->env);
+        mk_list_add_tail(&n->renewed, &r->node);
+        arm(n);
+    }
     c->cbs = &conv_cbs;
-    return rv == 0 ? 0 : MK_CLOSE_MALFORMED;
+    return 0;
 }
 
 int mk_network_renewals_serve(struct mk_network *n)
 {
+    mk_list_init(&n->renewed);
+    n->renewing.cb = renewing_cb;
     n->renewals = (struct mk_service){.proto = "tickets", .accept = tickets_accept};
     return mk_net_serve(n->net, &n->renewals);
+}
+
+void mk_network_renewals_end(struct mk_network *n)
+{
+    mk_net_unserve(&n->renewals);
+    mk_timer_stop(&n->renewing);
+    while (!mk_list_empty(&n->renewed))
+        renewal_free(mk_container_of(n->renewed.next, struct renewal, node));
 }
 
 /* --- ours ---------------------------------------------------------------------------------- */

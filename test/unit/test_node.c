@@ -1,6 +1,7 @@
 /* test_node.c - a node of one member and an integrator on this machine's loopback, with a machine
  * of a component author's own: what the public headers promise of machines, queries, bonds, feeds
  * and status. */
+#include "node/network.h"
 #include "unit.h"
 
 #include <mosaik/feed.h>
@@ -444,6 +445,101 @@ static void test_streams_are_measured(void **state)
     assert_false(in_metrics(b->node, "stream_subscribers{"));
 }
 
+struct counting_rule {
+    struct mk_stream_rule rule;
+    unsigned asked;
+    size_t n_tickets; /* that were shown last */
+};
+
+static bool counts(struct mk_stream_rule *base, const struct mk_bearer *b, uint32_t rtt_us,
+                   char reason[256])
+{
+    struct counting_rule *r = mk_container_of(base, struct counting_rule, rule);
+
+    (void)rtt_us;
+    (void)reason;
+    r->asked++;
+    r->n_tickets = b->n_tickets;
+    return true;
+}
+
+static bool shows_two(void *rule)
+{
+    return ((struct counting_rule *)rule)->n_tickets == 2;
+}
+
+/** Judging costs signatures: who renews all the time is judged once a second, by the last word. */
+static void test_renewals_are_judged_once_a_second(void **state)
+{
+    static const struct mk_consumer_cbs cbs = {.item = stream_item};
+    struct bed *b = *state;
+    struct counting_rule rule = {.rule.admits = counts};
+    struct mk_producer_options o = {.surface = {{0xcd}}, .rule = &rule.rule};
+    struct mk_consumer_options c = {
+        .surface = {{0xcd}}, .producer = b->key.peer, .address = strchr(b->address, '@') + 1};
+    struct mk_ticket t = {.class = {{9}}};
+    struct mk_buf ticket = {0};
+    struct mk_bytes many[9];
+    struct mk_producer *p;
+    struct mk_consumer *got;
+    struct mk_fault fault;
+    uint64_t last = 0;
+    unsigned asked;
+
+    mk_encode(&ticket, &mk_ticket_type, &t);
+    for (unsigned i = 0; i < 9; i++)
+        many[i] = mk_buf_bytes(&ticket);
+    assert_int_equal(mk_producer_open(mk_node_network(b->node), &p, &o), 0);
+    assert_int_equal(mk_consumer_open(b->net, &got, &c, &cbs, &last), 0);
+    assert_int_equal(mk_consumer_wait_subscribed(got, WAIT_MS, NULL), 0);
+    asked = rule.asked;
+    for (unsigned i = 0; i < 100; i++) {
+        assert_int_equal(mk_network_renew(b->net, many, i < 99 ? 1 : 2, &fault), 0);
+        mk_loop_turn(b->loop, 0);
+    }
+    assert_true(mk_loop_run_until(b->loop, shows_two, &rule, WAIT_MS));
+    assert_in_range(rule.asked - asked, 2, 10); /* a slow machine has several seconds */
+    many[1].n--;
+    assert_int_equal(mk_network_renew(b->net, many, 2, &fault), MK_EMALFORMED);
+    assert_non_null(strstr(fault.text, "ticket 1 is none"));
+    assert_int_equal(mk_network_renew(b->net, many, 9, &fault), MK_ELIMIT);
+    mk_consumer_close(got);
+    mk_producer_close(p);
+    mk_buf_done(&ticket);
+}
+
+static void other_closed(struct mk_conv *c, unsigned close, const char *detail)
+{
+    (void)detail;
+    *(unsigned *)c->owner = close;
+}
+
+static void other_message(struct mk_conv *c, struct mk_bytes m)
+{
+    (void)c;
+    fail_msg("%zu bytes came", m.n);
+}
+
+static bool is_closed(void *close)
+{
+    return *(unsigned *)close != 0;
+}
+
+static void test_garbage_for_tickets(void **state)
+{
+    static const struct mk_conv_cbs cbs = {.message = other_message, .closed = other_closed};
+    struct bed *b = *state;
+    unsigned close = 0;
+    struct mk_conv *c;
+
+    assert_int_equal(mk_bond_wait(b->bond, WAIT_MS, NULL), 0);
+    assert_int_equal(mk_conv_open(mk_net_link(b->net->net, &b->key.peer), &c, "tickets",
+                                  MK_BYTES("\xff\xff garbage", 10), &cbs, &close),
+                     0);
+    assert_true(mk_loop_run_until(b->loop, is_closed, &close, WAIT_MS));
+    assert_int_equal(close, MK_CLOSE_MALFORMED);
+}
+
 static void test_the_same_component_twice(void **state)
 {
     struct bed *b = *state;
@@ -560,6 +656,8 @@ int main(void)
         ON_A_NODE(test_status_is_asked),
         ON_A_NODE(test_the_network_says_what_it_bound),
         ON_A_NODE(test_streams_are_measured),
+        ON_A_NODE(test_renewals_are_judged_once_a_second),
+        ON_A_NODE(test_garbage_for_tickets),
         ON_A_NODE(test_the_same_component_twice),
         ON_A_NODE(test_nobody_answers),
         cmocka_unit_test(test_another_machine_is_refused_by_name),
