@@ -58,16 +58,24 @@ static void entry_compose(struct mk_discovery *d, struct mk_peer_entry *e, struc
 static void entry_sign(struct mk_discovery *d, struct mk_peer_entry *e)
 {
     uint64_t wall_ms = mk_wall_ms(d->env);
+    const struct mk_record *own;
     struct mk_record_head head;
     struct mk_buf bytes = {0};
     int rv;
 
-    d->version = wall_ms > d->version ? wall_ms : d->version + 1;
+    /* Above the one before; but from a clock that went back nobody would believe that. */
+    if (wall_ms > d->version || d->version > wall_ms + MK_DISCOVERY_DRIFT_MS)
+        d->version = wall_ms;
+    else
+        d->version++;
     e->version = d->version;
     e->expires_ms = d->expires_ms;
     mk_record_sign_entry(e, d->key, &bytes);
     rv = mk_record_read(&head, MK_RECORD_PEER, mk_buf_bytes(&bytes), &d->network, NULL);
     MK_ASSERT(rv == 0);
+    own = mk_catalog_find(&d->table, &head.key);
+    if (own != NULL && own->head.version > d->version)
+        mk_catalog_forget(&d->table, &head.key);
     mk_catalog_put(&d->table, &head, mk_buf_bytes(&bytes), &(struct mk_source){.peer = d->self},
                    mk_now(d->env), true);
     mk_buf_done(&bytes);

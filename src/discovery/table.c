@@ -334,6 +334,15 @@ static void table_remove(struct mk_catalog *t, size_t i)
     record_free(r);
 }
 
+void mk_catalog_forget(struct mk_catalog *t, const struct mk_record_key *key)
+{
+    bool is;
+    size_t i = table_place(t, key, &is);
+
+    MK_ASSERT(is);
+    table_remove(t, i);
+}
+
 /* Takes a place of this kind, as mk_catalog_judge said. */
 static void table_make_room(struct mk_catalog *t, enum mk_record_kind kind,
                             const struct mk_source *source, uint64_t now_ns, bool needed)

@@ -87,6 +87,8 @@ struct mk_record *mk_catalog_by_hash(const struct mk_catalog *t, uint64_t hash);
  * MK_ECONFLICT: a Deployment of the same version with other bytes: news too. */
 int mk_catalog_judge(const struct mk_catalog *t, const struct mk_record_head *head,
                      const struct mk_source *source, uint64_t now_ns, bool needed);
+/** Forgets a record that is held. */
+void mk_catalog_forget(struct mk_catalog *t, const struct mk_record_key *key);
 /** Stores a verified record (bytes copied). As above; both 0 and MK_ECONFLICT changed
  * the table. */
 int mk_catalog_put(struct mk_catalog *t, const struct mk_record_head *head, struct mk_bytes bytes,

@@ -152,6 +152,18 @@ int mk_discovery_revoke(struct mk_discovery *d, struct mk_bytes list, struct mk_
     return rv != 0 ? rv : take_list(d, &head, list, &self, reterr);
 }
 
+/* The entry that is held is from the future and this one is of now: the clocks went back, ours
+ * and its signer's, and its versions began anew. An old one that is played again is not of now. */
+static bool take_went_back(const struct mk_discovery *d, const struct mk_record_head *head)
+{
+    const struct mk_record *r = mk_catalog_find(&d->table, &head->key);
+    uint64_t wall_ms = mk_wall_ms(d->env);
+
+    return head->kind == MK_RECORD_PEER && r != NULL &&
+           r->head.version > wall_ms + MK_DISCOVERY_DRIFT_MS &&
+           head->version + MK_DISCOVERY_DRIFT_MS >= wall_ms;
+}
+
 /* A verified record that was judged to be news. */
 static void take_put(struct mk_discovery *d, const struct mk_record_head *head,
                      struct mk_bytes bytes, const struct mk_source *source, bool needed)
@@ -174,7 +186,7 @@ int mk_discovery_take(struct mk_discovery *d, enum mk_record_kind kind, struct m
                       const struct mk_source *source, uint64_t *ret_hash, struct mk_fault *reterr)
 {
     struct mk_record_head head;
-    bool needed;
+    bool needed, went_back;
     int rv = mk_record_read(&head, kind, bytes, &d->network, reterr);
 
     *ret_hash = 0;
@@ -190,12 +202,15 @@ int mk_discovery_take(struct mk_discovery *d, enum mk_record_kind kind, struct m
         return take_list(d, &head, bytes, source, reterr);
     needed = mk_discovery_needs(d, &head);
     rv = mk_catalog_judge(&d->table, &head, source, mk_now(d->env), needed);
-    if (rv != 0 && rv != MK_ECONFLICT)
+    went_back = rv == MK_ESTALE && take_went_back(d, &head);
+    if (rv != 0 && rv != MK_ECONFLICT && !went_back)
         return take_judged(d, rv, reterr);
     if (mk_record_verify(&head, bytes) != 0)
         return refused(d, MK_RUMOUR_FORGED,
                        mk_fault(reterr, MK_ESIGNATURE, "a record whose signature does not verify"));
-    take_put(d, &head, bytes, source, needed);
+    if (went_back)
+        mk_catalog_forget(&d->table, &head.key);
+    take_put(d, &head, bytes, source, /* needed= */ needed || went_back);
     return 0;
 }
 

@@ -296,6 +296,33 @@ static void test_restart_with_a_clock_behind(void **state)
     bed_free(b);
 }
 
+/* The clocks of a whole site are put back by ten minutes: what is said from then on is heard, by
+ * those who were there and by a newcomer. */
+static void test_clocks_that_go_back(void **state)
+{
+    struct bed *b = bed_new(13);
+    struct mk_id tag = mk_id_of_text(MK_STR("late"));
+    struct mk_discovery_stats st;
+
+    (void)state;
+    bed_chain(b, 4, 60000);
+    assert_true(bed_until_all_see(b, 3, 20000));
+    for (unsigned i = 0; i < 5; i++) {
+        world_node(b->w, i);
+        world_clock_jump(b->w, i, -600000);
+    }
+    assert_int_equal(mk_discovery_tag(bed_d(b, 1), &tag, 1), 0);
+    world_run(b->w, 5000);
+    for (unsigned i = 0; i < 4; i++)
+        assert_int_equal(mk_discovery_count_tagged(bed_d(b, i), &tag), i != 1);
+    world_crash(b->w, 4);
+    bed_start(b, 4, 3, 60000);
+    assert_true(bed_until_all_see(b, 4, 60000));
+    mk_discovery_stats(bed_d(b, 4), &st);
+    assert_int_equal(st.expelled, 0);
+    bed_free(b);
+}
+
 /* --- faults -------------------------------------------------------------------------------------
  */
 
@@ -567,6 +594,7 @@ int main(void)
         cmocka_unit_test(test_departure_is_kept),
         cmocka_unit_test(test_stale_entries_are_purged),
         cmocka_unit_test(test_restart_with_a_clock_behind),
+        cmocka_unit_test(test_clocks_that_go_back),
         cmocka_unit_test(test_partition_and_heal),
         cmocka_unit_test(test_the_middle_falls_out),
         cmocka_unit_test(test_swarm),
