@@ -49,7 +49,7 @@ bench:
 	@tools/build build-release -j $(JOBS) --buildtype=release
 	@tools/bench build-release $(if $(JSON),--json)
 
-# The checks of the house alone: layers, banned words, layout.
+# The checks of the house alone: layers, public functions, conformance, banned words, layout, types.
 check:
 	@tools/check-layers && tools/check-public && tools/check-conformance && tools/tidy && \
 		tools/check-format && tools/check-types
