@@ -82,8 +82,9 @@ static void demand_progress(struct cluster *c, struct watch *w)
     struct growth g = {c, cluster_operations(c)};
 
     heal_core(c);
-    world_run(c->w, 300); /* what a disk refused before may only come to light now */
-    heal_failed(c);
+    /* What a disk refused before may only come to light with the next write. */
+    for (unsigned i = 0; i < 3 && !world_run_until(c->w, has_grown, &g, 2000); i++)
+        heal_failed(c);
     demand(world_run_until(c->w, has_grown, &g, 90000), c, "answers by a healed core");
     heal_all(c);
     demand(cluster_until_ready(c, 60000), c, "a leader that commits");
