@@ -32,13 +32,36 @@ static struct mk_uv_file *file_of(struct mk_file *f)
     return mk_container_of(f, struct mk_uv_file, base);
 }
 
+/* A directory that was made just now is durable once its parent is: else a power cut may leave
+ * nothing of a member that has acknowledged writes, however well those were synced. */
+static int parent_sync(int dirfd)
+{
+    int fd = openat(dirfd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC), rv;
+
+    if (fd < 0)
+        return -1;
+    rv = fsync(fd);
+    close(fd);
+    return rv;
+}
+
 int mk_uv_disk_open_dir(struct mk_uv_env *e, const char *dir, struct mk_fault *reterr)
 {
-    if (mkdir(dir, 0700) != 0 && errno != EEXIST)
+    bool made = mkdir(dir, 0700) == 0;
+
+    if (!made && errno != EEXIST)
         return mk_fault(reterr, mk_uv_errno(errno), "cannot make %s: %s", dir, strerror(errno));
     e->dirfd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (e->dirfd < 0)
         return mk_fault(reterr, mk_uv_errno(errno), "cannot open %s: %s", dir, strerror(errno));
+    if (made && parent_sync(e->dirfd) != 0) {
+        int rv = mk_fault(reterr, mk_uv_errno(errno), "cannot sync the folder of %s: %s", dir,
+                          strerror(errno));
+
+        close(e->dirfd);
+        e->dirfd = -1;
+        return rv;
+    }
     return 0;
 }
 
