@@ -2,7 +2,7 @@
  *
  * One conversation with one member at a time carries all calls; a member passes a command
  * on to the leader itself. When the conversation ends, or the member says nothing for a
- * while, all open calls go to the next member, each under its (session, number): a group
+ * while, or answers nothing for a longer while, all open calls go to the next member, each under its (session, number): a group
  * that has executed one already gives its first answer again.
  *
  * A group keeps the last answer of a session only, so each call in flight has a session
@@ -20,6 +20,11 @@
 #include <string.h>
 
 #define SILENT_MS 250u /* calls wait and not a word (step 0 comes sooner): the next member */
+/* Calls wait, none is answered, though the member says that it lives: it may be cut off from the
+ * others, or from the leader in one direction, while they go on. The next one; doubling while that
+ * does not help either (a committee without a majority, a disk that takes seconds). */
+#define STUCK_MS 1000u
+#define STUCK_DOUBLINGS 3u
 #define AGAIN_MS 50u   /* "ask again": first after, doubling */
 #define AGAIN_MAX_MS 1000u
 #define SESSION_IDLE_MS 600000u /* well below the hour after which a group forgets it */
@@ -292,6 +297,10 @@ static void client_answer(struct mk_client *c, const struct mk_exec_answer *a)
         return;
     }
     mk_chooser_served(&c->chooser, &c->peer);
+    if (a->step != 0) {
+        c->answered_ns = c->heard_ns;
+        c->stuck = 0;
+    }
     if (a->step == 0)
         snprintf(k->said, sizeof k->said, "%.*s", (int)a->outcome.rule.n, a->outcome.rule.p);
     else if (a->step == 1)
@@ -370,8 +379,8 @@ static void client_send(struct mk_client *c)
                 c->blocked = true;
                 continue;
             }
-            if (!waiting)
-                c->heard_ns = now; /* silence counts from the first question on */
+            if (!waiting) /* silence counts from the first question on */
+                c->heard_ns = c->answered_ns = now;
             k->with_member = k->sent = true;
         }
         waiting = waiting || k->with_member;
@@ -438,6 +447,11 @@ static uint64_t client_patience_ns(const struct mk_client *c)
     return SILENT_MS * MK_MS + 4 * rtt_us * 1000;
 }
 
+static uint64_t client_stuck_ns(const struct mk_client *c)
+{
+    return (STUCK_MS << c->stuck) * MK_MS + client_patience_ns(c);
+}
+
 static void client_arm(struct mk_client *c)
 {
     uint64_t at = UINT64_MAX, now = mk_now(c->env);
@@ -453,10 +467,26 @@ static void client_arm(struct mk_client *c)
     if (c->conv == NULL && c->n_calls > 0)
         at = earlier(at, mk_chooser_retry_ns(&c->chooser));
     else if (anyone_waits(c))
-        at = earlier(at, c->heard_ns + client_patience_ns(c));
+        at = earlier(at, earlier(c->heard_ns + client_patience_ns(c),
+                                 c->answered_ns + client_stuck_ns(c)));
     mk_timer_stop(&c->timer);
     if (at != UINT64_MAX)
         mk_timer_start(c->env, &c->timer, at);
+}
+
+/* The member that we use keeps calls waiting for too long, or says nothing at all. */
+static void leave_stuck(struct mk_client *c)
+{
+    uint64_t now = mk_now(c->env);
+
+    if (c->conv == NULL || !anyone_waits(c))
+        return;
+    if (now >= c->heard_ns + client_patience_ns(c)) {
+        drop_member(c, MK_CLOSE_NONE, "silent: no answer", /* lied= */ false);
+    } else if (now >= c->answered_ns + client_stuck_ns(c)) {
+        c->stuck += c->stuck < STUCK_DOUBLINGS;
+        drop_member(c, MK_CLOSE_NONE, "it lives, and answers no call", /* lied= */ false);
+    }
 }
 
 static void client_advance(struct mk_client *c)
@@ -469,8 +499,7 @@ static void client_advance(struct mk_client *c)
     expire_calls(c);
     if (c->closed || c->n_calls == 0)
         return;
-    if (c->conv != NULL && anyone_waits(c) && mk_now(c->env) >= c->heard_ns + client_patience_ns(c))
-        drop_member(c, MK_CLOSE_NONE, "silent: no answer", /* lied= */ false);
+    leave_stuck(c);
     if (c->conv == NULL) {
         link = mk_chooser_pick(&c->chooser);
         if (link != NULL)

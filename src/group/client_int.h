@@ -37,6 +37,8 @@ struct mk_client {
     struct mk_peer peer; /* the member in use */
     bool blocked;
     uint64_t heard_ns;
+    uint64_t answered_ns;    /* a call, or when they began to wait */
+    unsigned stuck;          /* members in a row that were left because they answered none */
     uint64_t moved_ns;       /* when it last went to the leader on a member's advice */
     struct mk_list calls;    /* oldest first */
     struct mk_list sessions; /* idle ones */
