@@ -2,6 +2,7 @@
 #include "kv.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 MK_STRUCT_DEFINE(kv_put, "Put", KV_PUT_TABLE)
@@ -62,6 +63,8 @@ struct mk_machine *kv_machine_new(void)
 
 void kv_committee_init(struct kv_committee *c, unsigned n, unsigned base_port)
 {
+    const char *net = getenv("KV_NET");
+
     *c = (struct kv_committee){.n = n};
     for (unsigned i = 0; i < n; i++) {
         uint8_t seed[32] = {'b', 'e', 'n', 'c', 'h', (uint8_t)i};
@@ -82,8 +85,11 @@ void kv_committee_init(struct kv_committee *c, unsigned n, unsigned base_port)
     for (unsigned i = 0; i < n; i++) {
         char hex[MK_ID_HEX];
 
-        snprintf(c->addresses[i], sizeof c->addresses[i], "%s@127.0.0.1:%u",
-                 mk_peer_hex(&c->peers[i], hex), base_port + i);
+        snprintf(c->hosts[i], sizeof c->hosts[i], "127.0.0.1");
+        if (net != NULL)
+            snprintf(c->hosts[i], sizeof c->hosts[i], "%.20s.%u", net, i + 1);
+        snprintf(c->addresses[i], sizeof c->addresses[i], "%s@%s:%u",
+                 mk_peer_hex(&c->peers[i], hex), c->hosts[i], base_port + i);
         c->address_list[i] = mk_str_of(c->addresses[i]);
     }
 }

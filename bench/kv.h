@@ -18,10 +18,12 @@ extern const struct mk_surface_spec kv_surfaces[1];
 struct mk_machine *kv_machine_new(void);
 
 /** A committee whose keys follow from member numbers, so that benchmark processes need no
- * files in common. Ports are base, base + 1, ... on loopback. */
+ * files in common. Ports are base, base + 1, ... on loopback or, with KV_NET (as 10.99.0) in the
+ * environment, each at an address of its own: 10.99.0.1, 10.99.0.2, ... */
 struct kv_committee {
     struct mk_key keys[KV_MEMBERS_MAX];
     struct mk_peer peers[KV_MEMBERS_MAX];
+    char hosts[KV_MEMBERS_MAX][24];
     char addresses[KV_MEMBERS_MAX][96];
     struct mk_str address_list[KV_MEMBERS_MAX];
     unsigned n;

@@ -1,0 +1,138 @@
+#!/usr/bin/env python3
+"""Acknowledged writes under -9 of any process and power cuts of all at once: none is lost.
+
+  live_ledger.py PROGRAM LEDGER_NODE LEDGER_CLIENTS FAULT_DISK
+
+Three members, each on a disk of ours (test/wire/fault_disk.c), which loses, keeps or tears what was
+not synced when power fails and takes its time over a sync, so that there is such; clients write to a ledger as fast as it goes and note durably what was
+acknowledged. A lost, doubled or reordered write among all shows in its account (ledger.h). Faults,
+chosen by LIVE_SEED: -9 of one member, of two, of the clients; power of one, or of all at once.
+Where no file system may be mounted the members have real folders, and power cuts are -9 of all.
+
+LEDGER_WRITES (10000) are to be acknowledged, a fault every LEDGER_FAULT_S (1) seconds or so. Speaks
+TAP. Only processes that this script started are ever signalled.
+"""
+import os
+import random
+import sys
+import tempfile
+import threading
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))),
+                                'wire'))
+from ledger_bed import Clients  # noqa: E402
+from wire_bed import (PATIENCE, Committee, FaultDisk, Missing, free_ports, isolate,  # noqa: E402
+                      note, play, until)
+
+MEMBERS, ACCOUNTS = 3, 256
+WRITES = int(os.environ.get('LEDGER_WRITES') or 10000)
+FAULT_S = float(os.environ.get('LEDGER_FAULT_S') or 1)
+SEED = int(os.environ.get('LIVE_SEED') or random.SystemRandom().randrange(1 << 32))
+FAULTS = ('kill one', 'kill one', 'kill two', 'kill the clients', 'power of one', 'power of all',
+          'power of all')
+
+
+class Scene:
+    def __init__(self, programs, folder, missing):
+        program, node, clients, disk = programs
+        self.chance, self.counts, self.lost = random.Random(SEED), {}, {}
+        self.disks, dirs = [], [os.path.join(folder, f'm{i}') for i in range(MEMBERS)]
+        try:
+            if missing:
+                raise Missing(missing)
+            for d in dirs:
+                self.disks.append(FaultDisk(disk, d))
+                self.disks[-1].tell(f'set sync delay={self.chance.randrange(300, 3000)}')
+        except Missing as e:
+            note(f'no power cuts, -9 of all in their place: {e}')
+        self.committee = Committee(node, program, folder, MEMBERS, free_ports(MEMBERS), dirs=dirs)
+        self.committee.found()
+        self.clients = Clients(clients, MEMBERS, self.committee.base, folder, accounts=ACCOUNTS)
+
+    def power(self, which):
+        """What is not durable of their disks is kept, lost or torn."""
+        for i in which:
+            if self.disks:
+                for k, v in self.disks[i].facts(f'cut {self.chance.randrange(1 << 48)}').items():
+                    self.lost[k] = self.lost.get(k, 0) + v
+
+    def fault(self):
+        kind = self.chance.choice(FAULTS)
+        self.counts[kind] = self.counts.get(kind, 0) + 1
+        if kind == 'kill the clients':
+            self.clients.kill()
+            self.clients.start()
+            return kind
+        n = {'one': 1, 'two': 2, 'all': MEMBERS}[kind.split()[-1]]
+        which = self.chance.sample(range(MEMBERS), n)
+        self.committee.kill(*which)
+        if kind.startswith('power'):
+            self.power(which)
+        threading.Event().wait(self.chance.choice((0, 0, self.chance.uniform(0, 1))))
+        for i in which:
+            self.committee.start(i)
+        return kind
+
+    def close(self):
+        if self.clients.process.poll() is None:
+            self.clients.process.kill()
+        for m in self.committee.members:
+            if m is not None and m.poll() is None:
+                m.kill()
+                m.wait()
+        for d in self.disks:
+            d.close()
+
+
+def none_lost(scene):
+    """acknowledged writes under -9 of any process and power cuts of all at once: 0 lost"""
+    began, faults, kind, waited = time.monotonic(), 0, 'the beginning', []
+    until(lambda: scene.clients.acked() > 0, 'the first write')
+    while (acked := scene.clients.acked()) < WRITES or faults < 3:
+        at = time.monotonic()
+        scene.clients.more(50)  # it is well again
+        waited.append((round(time.monotonic() - at, 1), kind))
+        due = time.monotonic() + scene.chance.uniform(0, 2 * FAULT_S)
+        until(lambda d=due: time.monotonic() >= d or scene.clients.acked() >= WRITES,
+              'the next fault', PATIENCE + 2 * FAULT_S)
+        kind = scene.fault()
+        faults += 1
+        if faults % 50 == 0:
+            note(f'{acked} acknowledged, {faults} faults, {time.monotonic() - began:.0f} s')
+    until(lambda: scene.clients.more(50) is None, 'an end in peace')
+    acked = scene.clients.acked()
+    scene.clients.end()
+    note(f'{acked} acknowledged writes, 0 lost, {faults} faults in '
+         f'{time.monotonic() - began:.0f} s: {scene.counts}')
+    note(f'the longest waits for 50 writes: {sorted(waited, reverse=True)[:5]}')
+    note(f'what was not durable when power failed: {scene.lost}')
+
+
+def ended(scene):
+    """SIGTERM: all end cleanly, no sanitizer and no assertion had a word"""
+    scene.committee.stop()
+    scene.committee.unharmed()
+
+
+def main():
+    programs, missing = list(map(os.path.abspath, sys.argv[1:5])), None
+    try:
+        isolate()
+    except Missing as e:
+        missing = str(e)
+    with tempfile.TemporaryDirectory(prefix='coalition-ledger-') as folder:
+        scene = Scene(programs, folder, missing)
+        note(f'LIVE_SEED={SEED} LEDGER_WRITES={WRITES}')
+        try:
+            failed = play((none_lost, ended), scene)
+        finally:
+            scene.close()
+        if failed:
+            for line in scene.committee.said().splitlines()[-60:]:
+                note(line)
+    sys.exit(1 if failed else 0)
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,70 @@
+"""The clients that write down what they do, and the judge of what they wrote."""
+import json
+import os
+import re
+import subprocess
+import threading
+import time
+
+from wire_bed import PATIENCE, note
+
+
+class History:
+    """The recorder, and what it has written so far."""
+
+    def __init__(self, program, folder, members, base, seed, clients=6, keys=3,
+                 wrap=lambda command: command, env=None):
+        self.path = os.path.join(folder, 'history.edn')
+        with open(self.path, 'wb') as out:
+            self.process = subprocess.Popen(
+                wrap([program, str(members), str(base), str(clients), str(keys), str(seed)]),
+                stdin=subprocess.PIPE, stdout=out, stderr=subprocess.PIPE, text=True, env=env)
+
+    def answers(self):
+        with open(self.path, encoding='utf-8') as f:
+            return f.read().count(':type :ok')
+
+    def more(self, n):
+        """Waits until n more operations were answered."""
+        wanted, deadline = self.answers() + n, time.monotonic() + PATIENCE
+        while self.answers() < wanted:
+            assert self.process.poll() is None, self.process.stderr.read()
+            assert time.monotonic() < deadline, f'no {n} more answers in {PATIENCE} s'
+            threading.Event().wait(0.05)
+
+    def end(self):
+        _, err = self.process.communicate(timeout=PATIENCE)
+        assert self.process.returncode == 0 and 'Sanitizer' not in err, err
+        note(err.strip())
+
+    def close(self):
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.communicate()
+
+
+def judge(program, path):
+    p = subprocess.run([program, 'check', 'history', path, '--model', 'kv', '--timeout', '60',
+                        '--json'], capture_output=True, text=True, timeout=2 * PATIENCE)
+    assert p.stdout, p.stderr
+    return p.returncode, json.loads(p.stdout)
+
+
+def linearizable(program, path, at_least):
+    """The history is, and would not be with one answer from the past."""
+    status, fact = judge(program, path)
+    note(f'{fact["operations"]} operations judged in {fact["seconds"]:.3f} s: {fact["verdict"]}')
+    assert (status, fact['verdict']) == (0, 'ok'), fact
+    assert fact['operations'] >= at_least, fact
+    with open(path, encoding='utf-8') as f:
+        lines = f.read().splitlines()
+    read = re.compile(r'(.*:type :ok, :f :get, :key "0", :value )"(\d+)"}')
+    reads = [(i, m) for i, m in enumerate(map(read.match, lines)) if m]
+    first, last = reads[0], reads[-1]
+    assert first[1].group(2) != last[1].group(2), 'key 0 was written once'
+    lines[last[0]] = f'{last[1].group(1)}"{first[1].group(2)}"}}'
+    changed = path + '.changed'
+    with open(changed, 'w', encoding='utf-8') as f:
+        f.write('\n'.join(lines) + '\n')
+    status, fact = judge(program, changed)
+    assert (status, fact['verdict']) == (1, 'refused'), fact
