@@ -433,13 +433,35 @@ static int keep_or_remove_spares(struct recovery *r)
     return rv;
 }
 
+/* What was read need not be durable: after a sync that failed a kernel shows what it could not
+ * write as if it had, and its next sync, with nothing left to do, succeeds. An entry that is
+ * acknowledged on the strength of such a read is gone when power fails, and a later frame that is
+ * durable makes a damaged log of it. So the segment is written once more, and that is synced. Those
+ * before it were durable before it was begun. */
+static int write_again(struct mk_store *s, uint64_t n)
+{
+    struct mk_buf b = {0};
+    size_t got = 0;
+    int rv = mk_file_read(s->file, mk_buf_grow(&b, n), n, 0, &got);
+
+    if (rv == 0 && got != n)
+        rv = MK_EIO; /* it was there a moment ago */
+    if (rv == 0)
+        rv = mk_file_write(s->file, b.p, n, 0);
+    mk_buf_done(&b);
+    return rv;
+}
+
 static int open_tail(struct mk_store *s)
 {
+    const struct mk_slot *slot = mk_slot_current(s);
     char path[32];
     int rv;
 
-    mk_slot_path(path, mk_slot_current(s)->file);
+    mk_slot_path(path, slot->file);
     rv = mk_file_open(s->env, &s->file, path, MK_OPEN_WRITE);
+    if (rv == 0)
+        rv = write_again(s, slot->end);
     return rv != 0 ? rv : mk_file_sync(s->file);
 }
 

@@ -79,8 +79,12 @@ def weather(scene):
     """delay, jitter, loss, disorder and doubles on every way: answers go on"""
     scene.wire.tell(f'set * * {WEATHER}')
     scene.history.more(100)
-    count = scene.wire.facts(f'show {scene.committee.leader()} {CLIENTS}')
-    assert min(count['lost'], count['doubled'], count['reordered']) > 0, count
+    leader = scene.committee.leader()
+
+    def felt():
+        count = scene.wire.facts(f'show {leader} {CLIENTS}')
+        return min(count['lost'], count['doubled'], count['reordered']) > 0
+    until(felt, 'a lost, a doubled and a reordered packet')
     scene.well()
 
 

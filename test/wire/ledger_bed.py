@@ -4,7 +4,7 @@ import struct
 import subprocess
 import threading
 
-from wire_bed import PATIENCE, until
+from wire_bed import PATIENCE, dies_with_us, until
 
 PROMISE = struct.Struct('<Q32sQ')  # struct promise of ledger_clients.c
 
@@ -22,6 +22,7 @@ class Clients:
     def start(self):
         self.last, self.lines = {}, []
         self.process = subprocess.Popen(self.command, stdin=subprocess.PIPE, env=self.env,
+                                        preexec_fn=dies_with_us,
                                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self.reader = threading.Thread(target=self._read, daemon=True)
         self.reader.start()

@@ -21,7 +21,7 @@ import time
 import traceback
 
 PATIENCE = 60  # seconds for what should take one or two; reached only by a failure
-CLONE_NEWNET = 0x40000000
+CLONE_NEWNET, PR_SET_PDEATHSIG = 0x40000000, 1
 SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 1
 
 
@@ -69,6 +69,11 @@ def loopback_up():
         name = struct.pack('16sh22x', b'lo', 0)
         flags = struct.unpack('16sh22x', fcntl.ioctl(s, SIOCGIFFLAGS, name))[1]
         fcntl.ioctl(s, SIOCSIFFLAGS, struct.pack('16sh22x', b'lo', flags | IFF_UP))
+
+
+def dies_with_us():
+    """In a child before it becomes another program: however this script ends, it ends too."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 class Tool:
@@ -210,7 +215,7 @@ class Committee:
         self.members[i] = subprocess.Popen(
             self.at(i, [self.node, os.path.join(self.dirs[i], 'state'), str(i), str(self.n),
                         str(self.base), *more]),
-            stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log,
+            stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log, preexec_fn=dies_with_us,
             env=dict(self.environment(), **self.env.get(i, {})))
 
     def found(self):
@@ -300,6 +305,7 @@ def play(cases, *args, between=lambda: None):
     """TAP of the cases; how many failed. Missing skips one; the others go on.
 
     CASES in the environment (names, blanks between) are the only ones that run, besides the first."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # a runner lost its patience: unwind
     failed, only = 0, os.environ.get('CASES', '').split()
     cases = [c for i, c in enumerate(cases) if not only or i == 0 or c.__name__ in only]
     print(f'1..{len(cases)}', flush=True)

@@ -1,0 +1,297 @@
+#!/usr/bin/env python3
+"""What real clients see of a real committee whose disks and clocks are unwell, judged.
+
+  live_disks.py PROGRAM KV_NODE HISTORY_CLIENTS FAULT_DISK CLOCK_SHIFT
+
+Each of three members has a disk of ours (test/wire/fault_disk.c) that can be slow, hang, fail, lie
+full, and forget at a power cut what was not synced; a later one has a tmpfs with a size. Their wall
+clocks are shifted by a library that is loaded into them. Meanwhile clients record what they see; the
+history must be linearizable, by `coalition check history`.
+
+LIVE_SEED chooses (printed). Speaks TAP; skipped where no file system may be mounted. Only processes
+that this script started are ever signalled.
+"""
+import os
+import random
+import signal
+import struct
+import sys
+import tempfile
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))),
+                                'wire'))
+from history_bed import History, linearizable  # noqa: E402
+from wire_bed import (PATIENCE, Committee, FaultDisk, Missing, free_ports, isolate,  # noqa: E402
+                      note, play, skip_all, tmpfs, until)
+
+MEMBERS = 3
+SEED = int(os.environ.get('LIVE_SEED') or random.SystemRandom().randrange(1 << 32))
+EIO, HOUR_MS, NEAR_MS = 5, 3600 * 1000, 60 * 1000
+SLOW_US, TMPFS = 300000, 24 << 20
+
+
+class Scene:
+    def __init__(self, programs, folder):
+        self.program, node, self.recorder, disk, clock = programs
+        self.folder, self.history, self.chance = folder, None, random.Random(SEED)
+        dirs = [os.path.join(folder, f'm{i}') for i in range(MEMBERS)]
+        self.disks = [FaultDisk(disk, d) for d in dirs]
+        self.shifts = [os.path.join(folder, f'clock{i}') for i in range(MEMBERS)]
+        env = {}
+        for i, path in enumerate(self.shifts):
+            self.shift(i, 0)
+            env[i] = {'CLOCK_SHIFT': path, 'LD_PRELOAD': clock, 'ASAN_OPTIONS': ':'.join(
+                filter(None, (os.environ.get('ASAN_OPTIONS'), 'verify_asan_link_order=0')))}
+        self.committee = Committee(node, self.program, folder, MEMBERS, free_ports(MEMBERS),
+                                   dirs=dirs, env=env)
+
+    def shift(self, i, ms):
+        """The wall clock of member i is that much ahead, from now on."""
+        with open(self.shifts[i], 'r+b' if os.path.exists(self.shifts[i]) else 'wb') as f:
+            f.write(struct.pack('=q', ms * 1000000))
+
+    def others(self, i):
+        return [k for k in range(MEMBERS) if k != i]
+
+    def ends_by_itself(self, i, said):
+        """It stops with 1, and its last words name what happened."""
+        status = until(lambda: (self.committee.members[i].poll(),)[0] is not None and
+                       (self.committee.members[i].returncode,), f'member {i} to end')[0]
+        assert status == 1, f'member {i} ended with {status}'
+        assert said in self.committee.said().lower(), self.committee.said()[-2000:]
+
+    def well(self, answers=40):
+        self.history.more(answers)
+        until(self.agree, 'all members to agree')
+
+    def agree(self):
+        said = [self.committee.status(i) if self.committee.alive(i) else None
+                for i in range(MEMBERS)]
+        return all(said) and sorted(s['state'] for s in said) == (
+            ['following'] * (MEMBERS - 1) + ['leading']) and (
+                min(s['applied'] for s in said) >= max(s['commit'] for s in said) - 50) and said
+
+    def between(self):
+        """What a case left behind must not be the next one's."""
+        for d in self.disks:
+            d.tell('set * delay=0 error=0 hang=0')
+        for i in range(MEMBERS):
+            self.shift(i, 0)
+            if not self.committee.alive(i):
+                self.committee.start(i)
+        if self.history and self.history.process.poll() is None:
+            self.well(0)
+
+    def close(self):
+        if self.history:
+            self.history.close()
+        for d in self.disks:
+            try:
+                d.tell('set * delay=0 error=0 hang=0')
+            except (AssertionError, OSError):
+                pass
+        for m in self.committee.members:
+            if m is not None and m.poll() is None:
+                m.kill()
+                m.wait()
+        for d in self.disks:
+            d.close()
+
+
+def stands(scene):
+    """three members on disks of ours, with clocks of ours, stand up"""
+    scene.committee.found()
+    scene.history = History(scene.recorder, scene.folder, MEMBERS, scene.committee.base, SEED)
+    scene.well(50)
+
+
+def slow_disks(scene):
+    """0.3 s for each sync, of a follower, then of the leader: the others are not held up for long"""
+    for pick in (lambda leader: scene.others(leader)[0], lambda leader: leader):
+        who = pick(scene.committee.leader())
+        scene.disks[who].tell(f'set sync delay={SLOW_US}')
+        scene.history.more(100)
+        scene.disks[who].tell('set sync delay=0')
+        scene.well()
+
+
+def hung_disks(scene):
+    """a sync that never ends, of a follower, then of the leader: the others go on; it catches up"""
+    for pick in (lambda leader: scene.others(leader)[0], lambda leader: leader):
+        who, began = pick(scene.committee.leader()), time.monotonic()
+        scene.disks[who].tell('set sync hang=1')
+        scene.history.more(100)
+        scene.disks[who].tell('set sync hang=0')
+        healed = time.monotonic()
+        scene.well()
+        note(f'{healed - began:.1f} s for 100 answers, {time.monotonic() - healed:.1f} s to be well')
+
+
+def failing_disks(scene):
+    """a sync or write that fails, at a follower, then the leader: it ends and says so, others go on"""
+    for op, pick in (('sync', lambda leader: scene.others(leader)[0]),
+                     ('write', lambda leader: leader), ('sync', lambda leader: leader)):
+        who = pick(scene.committee.leader())
+        scene.disks[who].tell(f'set {op} error={EIO}')
+        scene.ends_by_itself(who, 'disk')
+        scene.history.more(40)
+        scene.disks[who].tell(f'set {op} error=0')
+        scene.committee.start(who)
+        scene.well()
+
+
+def unreadable_disk(scene):
+    """a disk that cannot be read: the member refuses to start, and is whole once it can be"""
+    who = scene.others(scene.committee.leader())[0]
+    scene.committee.kill(who)
+    scene.disks[who].tell(f'set read error={EIO}')
+    scene.committee.start(who)
+    scene.ends_by_itself(who, 'input/output')
+    scene.disks[who].tell('set read error=0')
+    scene.committee.start(who)
+    scene.well()
+
+
+def full_disk(scene):
+    """a tmpfs that is full: the member ends and says so; with room again it is back"""
+    who = scene.others(scene.committee.leader())[0]
+    scene.committee.kill(who)
+    old, new = scene.committee.dirs[who], tmpfs(os.path.join(scene.folder, 'small'), TMPFS)
+    copy(os.path.join(old, 'state'), os.path.join(new, 'state'))
+    scene.committee.dirs[who] = new
+    scene.committee.start(who)
+    scene.well()
+    filler = os.path.join(new, 'filler')
+    with open(filler, 'wb', buffering=0) as f:
+        try:
+            while True:
+                f.write(bytes(4096))
+        except OSError as e:
+            note(f'{os.path.getsize(filler)} bytes, then: {e.strerror}')
+    scene.ends_by_itself(who, 'space')
+    scene.history.more(40)
+    os.unlink(filler)
+    scene.committee.start(who)
+    scene.well()
+
+
+def copy(old, new):
+    os.makedirs(new, mode=0o700, exist_ok=True)
+    for name in os.listdir(old):
+        a, b = os.path.join(old, name), os.path.join(new, name)
+        if os.path.isdir(a):
+            copy(a, b)
+            continue
+        with open(a, 'rb') as f, open(b, 'wb') as g:
+            g.write(f.read())
+        os.chmod(b, 0o600)
+
+
+def power_cuts(scene):
+    """power of one, then of all at once, in the middle of syncs: what was acknowledged is there"""
+    lost = {}
+    for round in range(4):
+        for d in scene.disks:
+            d.tell('set sync delay=2000')
+        which = range(MEMBERS) if round % 2 else [scene.chance.randrange(MEMBERS)]
+        scene.history.more(30)
+        scene.committee.kill(*which)
+        for i in which:
+            if scene.committee.dirs[i].endswith('small'):
+                continue  # it is not on a disk of ours now: a kill is all it gets
+            for k, v in scene.disks[i].facts(f'cut {scene.chance.randrange(1 << 48)}').items():
+                lost[k] = lost.get(k, 0) + v
+        for i in which:
+            scene.committee.start(i)
+        scene.well()
+    note(f'what was not durable when power failed: {lost}')
+
+
+def one_clock(scene):
+    """one member's wall clock jumps by hours, forth and back, leading or not: time goes on as it was"""
+    for pick in (lambda leader: scene.others(leader)[0], lambda leader: leader):
+        who = pick(scene.committee.leader())
+        before = clock_of(scene)
+        for ms in (5 * HOUR_MS, -5 * HOUR_MS):
+            scene.shift(who, ms)
+            scene.history.more(60)
+            now = until(lambda: clock_of(scene), 'the time')
+            assert before <= now, (before, now)
+            assert abs(now - time.time() * 1000) < NEAR_MS, (now, time.time())
+        scene.shift(who, 0)
+        scene.well()
+
+
+def all_clocks(scene):
+    """all wall clocks jump ahead an hour, and back: the committee's time never goes back"""
+    before = clock_of(scene)
+    for i in range(MEMBERS):
+        scene.shift(i, HOUR_MS)
+    scene.history.more(60)
+    ahead = until(lambda: (t := clock_of(scene)) > before + HOUR_MS // 2 and t,
+                  'the time to follow a majority')
+    for i in range(MEMBERS):
+        scene.shift(i, 0)
+    scene.history.more(60)
+    assert clock_of(scene) >= ahead
+    scene.committee.kill(scene.committee.leader())
+    scene.history.more(40)
+    assert clock_of(scene) >= ahead, 'another leader, another time'
+
+
+def clock_of(scene):
+    """The committee's time, as the leader tells it."""
+    return until(lambda: (scene.committee.status(scene.committee.leader()) or {}).get('time_ms'),
+                 'the time')
+
+
+def stopped(scene):
+    """the leader is stopped and goes on: another leads meanwhile, and it follows"""
+    leader = scene.committee.leader()
+    scene.committee.signal(leader, signal.SIGSTOP)
+    try:
+        scene.committee.leader(among=scene.others(leader))
+        scene.history.more(40)
+    finally:
+        scene.committee.signal(leader, signal.SIGCONT)
+    scene.well()
+
+
+def judged(scene):
+    """what they saw is linearizable; with one answer from the past it is not"""
+    scene.history.end()
+    linearizable(scene.program, scene.history.path, 900)
+
+
+def ended(scene):
+    """SIGTERM: all end cleanly, no sanitizer and no assertion had a word"""
+    scene.committee.stop()
+    scene.committee.unharmed()
+
+
+CASES = (stands, slow_disks, hung_disks, failing_disks, unreadable_disk, power_cuts, full_disk,
+         stopped, one_clock, all_clocks, judged, ended)
+
+
+def main():
+    programs = list(map(os.path.abspath, sys.argv[1:6]))
+    try:
+        isolate()
+        with tempfile.TemporaryDirectory(prefix='coalition-disks-') as folder:
+            scene = Scene(programs, folder)
+            note(f'LIVE_SEED={SEED}')
+            try:
+                failed = play(CASES, scene, between=scene.between)
+            finally:
+                scene.close()
+            if failed:
+                for line in scene.committee.said().splitlines()[-60:]:
+                    note(line)
+    except Missing as e:
+        skip_all(CASES, e)
+    sys.exit(1 if failed else 0)
+
+
+if __name__ == '__main__':
+    main()
