@@ -132,6 +132,7 @@ static void founded_turn(struct mk_group *g)
     mk_apply_turn(g);
     if (g->snapshot_again)
         mk_snap_turn(g);
+    mk_operate_turn(g);
     mk_reseat_turn(g);
     mk_level_turn(g);
     mk_epoch_turn(g);

@@ -298,6 +298,7 @@ void mk_reseat_received(struct mk_group *g, struct mk_member *m, uint64_t index)
 /** A later epoch, from a member: checked, and its peers may be linked with. */
 void mk_reseat_learn(struct mk_group *g, const struct mk_roster_change *c);
 /** What we are (voter, joining, outside); as leader, the next step. Part of the turn. */
+void mk_operate_turn(struct mk_group *g); /* a leader whose disk hangs hands over */
 void mk_reseat_turn(struct mk_group *g);
 /** Something that steps depend on is another: links, ids, the role. */
 void mk_reseat_look(struct mk_group *g);
@@ -478,6 +479,7 @@ struct mk_group {
     unsigned apply_waited; /* turns, for that */
     uint64_t persisted_ns; /* when entries were durable here last */
     struct mk_buf scratch;
+    uint64_t yielded_ns; /* when a leader whose disk hangs last handed over */
     uint64_t nudge_ns; /* tell followers of the commit then; 0: no need */
 
     /* quiet.c */

@@ -115,6 +115,23 @@ int mk_group_transfer(struct mk_group *g, const struct mk_peer *to)
     return rv;
 }
 
+/* A leader whose disk hangs goes on with its heartbeats: nobody stands against it, and nothing is
+ * committed as long as its log does not grow. It cannot know whether the disk comes back, so whoever
+ * has all that it sent takes over; with its own vote it could not stand again before it can write. */
+#define HUNG_MS 1000u
+
+void mk_operate_turn(struct mk_group *g)
+{
+    uint64_t since = mk_store_writing_ns(g->store), now = mk_now(g->env);
+
+    if (since == 0 || now < since + HUNG_MS * MK_MS || now < g->yielded_ns + HUNG_MS * MK_MS ||
+        g->n_members < 2 || !mk_group_leads(g))
+        return;
+    g->yielded_ns = now;
+    if (mk_consensus_transfer(g->raft, 0, mk_drive_now_ms(g)) == 0)
+        mk_group_wake(g);
+}
+
 bool mk_group_obeys(const struct mk_group *g, const struct mk_peer *peer)
 {
     const struct mk_founding *f = mk_state_founding(g->st);

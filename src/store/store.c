@@ -122,6 +122,11 @@ void mk_store_stats(const struct mk_store *s, struct mk_store_stats *ret)
     ret->segments = s->n_slots;
 }
 
+uint64_t mk_store_writing_ns(const struct mk_store *s)
+{
+    return s->writing ? s->write_ns : 0;
+}
+
 int mk_store_status(const struct mk_store *s)
 {
     return s->status;

@@ -66,6 +66,8 @@ int mk_store_aside(struct mk_env *e, struct mk_buf *ret_why);
  * flight has ended. NULL is fine. */
 void mk_store_close(struct mk_store *s, void (*cb)(void *arg), void *arg);
 
+/** When the write that is under way began (mk_now()); 0: none is. A disk that hangs shows here. */
+uint64_t mk_store_writing_ns(const struct mk_store *s);
 /** For metrics: what went to the log since it was opened, and how long each write and sync took. */
 #define MK_STORE_BUCKETS 12u
 extern const uint32_t mk_store_bucket_us[MK_STORE_BUCKETS]; /* upper bounds, rising */
