@@ -32,6 +32,18 @@ static struct mk_uv_file *file_of(struct mk_file *f)
     return mk_container_of(f, struct mk_uv_file, base);
 }
 
+/* A signal that interrupts a sync (SIGSTOP does, where a process is the file system) says nothing
+ * about the disk. */
+static int sync_fd(int fd, bool data_only)
+{
+    int rv;
+
+    do
+        rv = data_only ? fdatasync(fd) : fsync(fd);
+    while (rv != 0 && errno == EINTR);
+    return rv == 0 ? 0 : mk_uv_errno(errno);
+}
+
 /* A directory that was made just now is durable once its parent is: else a power cut may leave
  * nothing of a member that has acknowledged writes, however well those were synced. */
 static int parent_sync(int dirfd)
@@ -39,8 +51,8 @@ static int parent_sync(int dirfd)
     int fd = openat(dirfd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC), rv;
 
     if (fd < 0)
-        return -1;
-    rv = fsync(fd);
+        return mk_uv_errno(errno);
+    rv = sync_fd(fd, /* data_only= */ false);
     close(fd);
     return rv;
 }
@@ -48,21 +60,19 @@ static int parent_sync(int dirfd)
 int mk_uv_disk_open_dir(struct mk_uv_env *e, const char *dir, struct mk_fault *reterr)
 {
     bool made = mkdir(dir, 0700) == 0;
+    int rv;
 
     if (!made && errno != EEXIST)
         return mk_fault(reterr, mk_uv_errno(errno), "cannot make %s: %s", dir, strerror(errno));
     e->dirfd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (e->dirfd < 0)
         return mk_fault(reterr, mk_uv_errno(errno), "cannot open %s: %s", dir, strerror(errno));
-    if (made && parent_sync(e->dirfd) != 0) {
-        int rv = mk_fault(reterr, mk_uv_errno(errno), "cannot sync the folder of %s: %s", dir,
-                          strerror(errno));
-
-        close(e->dirfd);
-        e->dirfd = -1;
-        return rv;
-    }
-    return 0;
+    rv = made ? parent_sync(e->dirfd) : 0;
+    if (rv == 0)
+        return 0;
+    close(e->dirfd);
+    e->dirfd = -1;
+    return mk_fault(reterr, rv, "cannot sync the folder of %s: %s", dir, mk_strerror(rv));
 }
 
 int mk_uv_file_open(struct mk_env *base, struct mk_file **ret, const char *path,
@@ -161,7 +171,7 @@ int mk_uv_file_truncate(struct mk_file *f, uint64_t size)
 
 int mk_uv_file_sync(struct mk_file *f)
 {
-    return fdatasync(file_of(f)->fd) == 0 ? 0 : mk_uv_errno(errno);
+    return sync_fd(file_of(f)->fd, /* data_only= */ true);
 }
 
 int mk_uv_disk_rename(struct mk_env *base, const char *from, const char *to)
@@ -219,7 +229,7 @@ int mk_uv_disk_dir_sync(struct mk_env *base, const char *path)
 
     if (rv != 0)
         return rv;
-    rv = fsync(d) == 0 ? 0 : mk_uv_errno(errno);
+    rv = sync_fd(d, /* data_only= */ false);
     close(d);
     return rv;
 }
@@ -304,8 +314,8 @@ static void write_sync_run(struct mk_uv_job *j)
     uint64_t begun = uv_hrtime();
 
     f->status = fd_write(f->fd, f->req->p, f->req->n, f->req->off);
-    if (f->status == 0 && fdatasync(f->fd) != 0)
-        f->status = mk_uv_errno(errno);
+    if (f->status == 0)
+        f->status = sync_fd(f->fd, /* data_only= */ true);
     if (f->status != 0 && f->status != MK_ENOSPACE)
         f->status = MK_EIO;
     f->took_ns = uv_hrtime() - begun;

@@ -1,18 +1,22 @@
 /* history_clients.c - clients of a real committee, who write down what they do as EDN, for
  * `coalition check history --model kv`.
  *
- *     history_clients MEMBERS BASE_PORT CLIENTS KEYS SEED      until end of standard input
+ *     history_clients MEMBERS BASE_PORT CLIENTS KEYS SEED [PAUSE_MS]
+ *                                                              until end of standard input
  *
  * Each client has a key, links and sessions of its own and does one operation at a time.
- * All run in one loop, so the lines stand in the order in which things happened. A write
+ * The first also reads the map, as the committee's time moves only for a reader. All run in one
+ * loop, so the lines stand in the order in which things happened. A write
  * whose outcome is not known ends as :info, and its client goes on under a new number. */
 #include "bench/kv.h"
 #include "sim/prng.h"
+#include <mosaik/map.h>
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <poll.h>
@@ -26,16 +30,18 @@ struct client {
     struct mk_bond *bond;
     struct recorder *all;
     unsigned process, key;
-    uint64_t value; /* written; 0: a read */
+    uint64_t next_ms; /* no operation before it */
+    uint64_t value;   /* written; 0: a read */
     bool busy;
 };
 
 struct recorder {
     struct client v[CLIENTS_MAX];
     unsigned n, keys, next_process;
-    uint64_t values, answered;
+    uint64_t pause_ms, values, answered;
     struct prng prng;
     struct mk_env *loop;
+    struct mk_map *map;
 };
 
 static void record(const struct client *x, const char *type, const char *value)
@@ -69,6 +75,14 @@ static void done(struct mk_exec *exec, int status, const struct mk_outcome *outc
     }
 }
 
+static uint64_t now_ms(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
 static void begin(struct client *x)
 {
     struct recorder *r = x->all;
@@ -76,6 +90,7 @@ static void begin(struct client *x)
     char key[16], value[32];
     int rv;
 
+    x->next_ms = now_ms() + r->pause_ms;
     x->key = (unsigned)prng_below(&r->prng, r->keys);
     x->value = prng_below(&r->prng, 2) == 0 ? ++r->values : 0;
     snprintf(key, sizeof key, "%u", x->key);
@@ -160,20 +175,25 @@ int main(int argc, char **argv)
     r.n = (unsigned)number(argv[3]);
     r.keys = (unsigned)number(argv[4]);
     r.prng = prng_of(number(argv[5]), 1);
+    r.pause_ms = argc > 6 ? number(argv[6]) : 0;
     if (r.n == 0 || r.n > CLIENTS_MAX || mk_loop_open(&r.loop, NULL, &fault) != 0)
         return 2;
     for (unsigned i = 0; i < r.n; i++)
         if (open_client(&r, i, &c) != 0)
             return 1;
+    if (mk_map_open(r.v[0].bond, &r.map, &kv_surfaces[0], NULL, NULL) != 0)
+        return 1;
     while (!end || busy(&r)) {
         end = end || told_to_end();
         for (unsigned i = 0; i < r.n && !end; i++)
-            if (!r.v[i].busy && prng_below(&r.prng, 4) == 0) /* not all at once */
+            if (!r.v[i].busy && now_ms() >= r.v[i].next_ms &&
+                prng_below(&r.prng, 4) == 0) /* not all at once */
                 begin(&r.v[i]);
         mk_loop_turn(r.loop, 2);
         fflush(stdout);
     }
     fprintf(stderr, "answered=%" PRIu64 "\n", r.answered);
+    mk_map_close(r.map);
     for (unsigned i = 0; i < r.n; i++)
         mk_network_close(r.v[i].net);
     mk_loop_free(r.loop);

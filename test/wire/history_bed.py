@@ -17,7 +17,7 @@ class History:
         self.path = os.path.join(folder, 'history.edn')
         with open(self.path, 'wb') as out:
             self.process = subprocess.Popen(
-                wrap([program, str(members), str(base), str(clients), str(keys), str(seed)]),
+                wrap([program, str(members), str(base), str(clients), str(keys), str(seed), '10']),
                 stdin=subprocess.PIPE, stdout=out, stderr=subprocess.PIPE, text=True, env=env,
                 preexec_fn=dies_with_us)
 

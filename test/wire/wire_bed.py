@@ -102,7 +102,10 @@ class Tool:
         return {k: int(v) for k, v in (x.split('=') for x in self.tell(command).split())}
 
     def close(self):
-        self.process.stdin.close()
+        try:
+            self.process.stdin.close()
+        except BrokenPipeError:
+            pass  # its status says why
         errors = self.process.stderr.read()
         self.process.stdout.close()
         self.process.stderr.close()
