@@ -902,26 +902,6 @@ static void a_rotten_snapshot_is_not_loaded(void **state)
     world_free(w);
 }
 
-/* A process that is told to stop closes its store while the last of a snapshot is being written. */
-static void a_snapshot_outlives_its_store(void **state)
-{
-    struct world *w = world_new(13);
-    struct node *n = boot(w);
-    struct mk_id id = group_id(0);
-    struct mk_snap_writer *sw;
-    bool done = false;
-
-    (void)state;
-    assert_int_equal(mk_snap_create(mk_store_group(n->store, &id), &sw, 2), 0);
-    mk_snap_put(sw, MK_BYTES("content", 7), NULL);
-    mk_snap_finish(sw, NULL, snap_cb, &done);
-    mk_store_close(n->store, NULL, NULL);
-    n->store = NULL;
-    assert_true(world_run_until(w, is_true, &done, 5000));
-    assert_int_equal(snap_status, 0);
-    world_free(w);
-}
-
 /* Crashes while a snapshot is being written, or canceled. */
 static void an_unfinished_snapshot_leaves_nothing(void **state)
 {
@@ -1083,7 +1063,6 @@ int main(int argc, char **argv)
         cmocka_unit_test(reading_changes_nothing),
         cmocka_unit_test(snapshots_are_files_that_are_whole),
         cmocka_unit_test(a_rotten_snapshot_is_not_loaded),
-        cmocka_unit_test(a_snapshot_outlives_its_store),
         cmocka_unit_test(an_unfinished_snapshot_leaves_nothing),
         cmocka_unit_test(a_fetched_snapshot_is_resumed),
         cmocka_unit_test(a_snapshot_outlives_its_store),
