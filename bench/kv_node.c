@@ -112,14 +112,13 @@ int main(int argc, char **argv)
     if (mk_loop_open(&self.loop, argv[1], &fault) != 0)
         return fail(&fault);
     mk_loop_on_signal(self.loop, stop_cb, self.loop);
-    if (mk_node_open(
-            self.loop, &node,
-            &(struct mk_node_options){.key = &c.keys[index],
-                                      .listen = listen,
-                                      .log = log_line,
-                                      .failed = failed_cb,
-                                      .failed_arg = &self},
-            &fault) != 0)
+    if (mk_node_open(self.loop, &node,
+                     &(struct mk_node_options){.key = &c.keys[index],
+                                               .listen = listen,
+                                               .log = log_line,
+                                               .failed = failed_cb,
+                                               .failed_arg = &self},
+                     &fault) != 0)
         return fail(&fault);
     for (unsigned i = 0; i < groups; i++)
         if (add_group(node, &c, i, argc > 5, &fault) != 0)

@@ -2,8 +2,8 @@
  *
  * One conversation with one member at a time carries all calls; a member passes a command
  * on to the leader itself. When the conversation ends, or the member says nothing for a
- * while, or answers nothing for a longer while, all open calls go to the next member, each under its (session, number): a group
- * that has executed one already gives its first answer again.
+ * while, or answers nothing for a longer while, all open calls go to the next member, each under
+ * its (session, number): a group that has executed one already gives its first answer again.
  *
  * A group keeps the last answer of a session only, so each call in flight has a session
  * of its own; sessions of answered calls are used again, those with an unknown outcome
@@ -25,7 +25,7 @@
  * does not help either (a committee without a majority, a disk that takes seconds). */
 #define STUCK_MS 1000u
 #define STUCK_DOUBLINGS 3u
-#define AGAIN_MS 50u   /* "ask again": first after, doubling */
+#define AGAIN_MS 50u /* "ask again": first after, doubling */
 #define AGAIN_MAX_MS 1000u
 #define SESSION_IDLE_MS 600000u /* well below the hour after which a group forgets it */
 #define MOVE_MS 1000u           /* between two moves to whom a member calls the leader */
@@ -467,8 +467,8 @@ static void client_arm(struct mk_client *c)
     if (c->conv == NULL && c->n_calls > 0)
         at = earlier(at, mk_chooser_retry_ns(&c->chooser));
     else if (anyone_waits(c))
-        at = earlier(at, earlier(c->heard_ns + client_patience_ns(c),
-                                 c->answered_ns + client_stuck_ns(c)));
+        at = earlier(
+            at, earlier(c->heard_ns + client_patience_ns(c), c->answered_ns + client_stuck_ns(c)));
     mk_timer_stop(&c->timer);
     if (at != UINT64_MAX)
         mk_timer_start(c->env, &c->timer, at);

@@ -480,7 +480,7 @@ struct mk_group {
     uint64_t persisted_ns; /* when entries were durable here last */
     struct mk_buf scratch;
     uint64_t yielded_ns; /* when a leader whose disk hangs last handed over */
-    uint64_t nudge_ns; /* tell followers of the commit then; 0: no need */
+    uint64_t nudge_ns;   /* tell followers of the commit then; 0: no need */
 
     /* quiet.c */
     unsigned quiet_ms;

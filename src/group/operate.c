@@ -116,8 +116,9 @@ int mk_group_transfer(struct mk_group *g, const struct mk_peer *to)
 }
 
 /* A leader whose disk hangs goes on with its heartbeats: nobody stands against it, and nothing is
- * committed as long as its log does not grow. It cannot know whether the disk comes back, so whoever
- * has all that it sent takes over; with its own vote it could not stand again before it can write. */
+ * committed as long as its log does not grow. It cannot know whether the disk comes back, so
+ * whoever has all that it sent takes over; with its own vote it could not stand again before it can
+ * write. */
 #define HUNG_MS 1000u
 
 void mk_operate_turn(struct mk_group *g)

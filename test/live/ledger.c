@@ -126,8 +126,8 @@ static int ledger_apply(struct mk_machine *m, struct mk_apply *a, struct mk_byte
         b.number = w.number;
         b.digest = digest_of(&b.digest, w.text);
         balance_write(value, &b);
-        rv = mk_map_insert(a, 0, MK_BYTES(key, sizeof key), MK_BYTES(value, sizeof value),
-                           &changed);
+        rv =
+            mk_map_insert(a, 0, MK_BYTES(key, sizeof key), MK_BYTES(value, sizeof value), &changed);
     }
     balance_write(value, &b);
     if (rv == 0)

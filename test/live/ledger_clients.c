@@ -194,7 +194,8 @@ static bool all_idle(const struct clients *c)
     return true;
 }
 
-/* --- the whole ---------------------------------------------------------------------------------- */
+/* --- the whole ----------------------------------------------------------------------------------
+ */
 
 /* ms within which so many of a thousand requests ended. */
 static unsigned within(const struct clients *c, uint64_t of_a_thousand)

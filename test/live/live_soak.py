@@ -10,7 +10,7 @@ acknowledged write may be lost, and resident memory and descriptors must be flat
 for that one member, the eldest, is spared from before the half on (when it leads it is stopped until
 another one does, so leaders go on being killed), and it and the clients' process are measured.
 
-SOAK_MINUTES (1), SOAK_KILL_S (20; 6 when the run is short), SOAK_RATE (200 a second), LIVE_SEED.
+SOAK_MINUTES (0.6), SOAK_KILL_S (20; 6 when the run is short), SOAK_RATE (200 a second), LIVE_SEED.
 Speaks TAP. Only processes that this script started are ever signalled.
 """
 import os
@@ -28,7 +28,7 @@ from wire_bed import (Committee, Missing, descriptors_of, free_ports, instrument
                       memory_of, note, play, until)
 
 MEMBERS, ELDEST = 5, 0
-MINUTES = float(os.environ.get('SOAK_MINUTES') or 1)
+MINUTES = float(os.environ.get('SOAK_MINUTES') or 0.6)
 KILL_S = float(os.environ.get('SOAK_KILL_S') or (20 if MINUTES >= 5 else 6))
 RATE = int(os.environ.get('SOAK_RATE') or 200)
 SEED = int(os.environ.get('LIVE_SEED') or random.SystemRandom().randrange(1 << 32))

@@ -115,16 +115,15 @@ static void entry_of(struct disk_inode *i, struct fuse_entry_out *e)
 static void do_init(struct disk *d, const struct fuse_in_header *in, const void *body)
 {
     const struct fuse_init_in *ask = body;
-    struct fuse_init_out out = {.major = FUSE_KERNEL_VERSION,
-                                .minor = ask->minor < FUSE_KERNEL_MINOR_VERSION
-                                             ? ask->minor
-                                             : FUSE_KERNEL_MINOR_VERSION,
-                                .max_readahead = 0,
-                                .flags = ask->flags & FUSE_BIG_WRITES,
-                                .max_background = 16,
-                                .congestion_threshold = 12,
-                                .max_write = WRITE_MAX,
-                                .time_gran = 1};
+    struct fuse_init_out out = {
+        .major = FUSE_KERNEL_VERSION,
+        .minor = ask->minor < FUSE_KERNEL_MINOR_VERSION ? ask->minor : FUSE_KERNEL_MINOR_VERSION,
+        .max_readahead = 0,
+        .flags = ask->flags & FUSE_BIG_WRITES,
+        .max_background = 16,
+        .congestion_threshold = 12,
+        .max_write = WRITE_MAX,
+        .time_gran = 1};
 
     reply(d, in, 0, &out, sizeof out);
 }
@@ -367,9 +366,8 @@ static void serve(struct disk *d, const struct fuse_in_header *in)
         break;
     case FUSE_UNLINK:
     case FUSE_RMDIR:
-        reply(d, in,
-              disk_remove(&d->tree, inode_of(d, in->nodeid), body, in->opcode == FUSE_RMDIR), NULL,
-              0);
+        reply(d, in, disk_remove(&d->tree, inode_of(d, in->nodeid), body, in->opcode == FUSE_RMDIR),
+              NULL, 0);
         break;
     case FUSE_RENAME:
         do_rename(d, in, ((const struct fuse_rename_in *)body)->newdir,

@@ -46,9 +46,12 @@ int wire_rule_set(struct wire_rule *r, const char *text)
         uint64_t *value;
         uint64_t max;
     } keys[] = {
-        {"delay", &r->delay_us, 60u * WIRE_MILLION}, {"jitter", &r->jitter_us, 60u * WIRE_MILLION},
-        {"loss", &r->loss, WIRE_MILLION},            {"dup", &r->dup, WIRE_MILLION},
-        {"reorder", &r->reorder, WIRE_MILLION},      {"rate", &r->rate, NUMBER_MAX},
+        {"delay", &r->delay_us, 60u * WIRE_MILLION},
+        {"jitter", &r->jitter_us, 60u * WIRE_MILLION},
+        {"loss", &r->loss, WIRE_MILLION},
+        {"dup", &r->dup, WIRE_MILLION},
+        {"reorder", &r->reorder, WIRE_MILLION},
+        {"rate", &r->rate, NUMBER_MAX},
         {"queue", &r->queue, 1u << 30},
     };
     const char *sign = strchr(text, '=');
