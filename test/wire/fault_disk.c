@@ -54,7 +54,7 @@ struct held {
     struct held *next;
     uint64_t due_ns;
     enum op op;
-    char bytes[];
+    _Alignas(8) char bytes[]; /* a struct fuse_in_header and more */
 };
 
 struct disk {
