@@ -145,6 +145,7 @@ struct coa_node_component {
     bool replica;             /* follow it and serve readers; this node is not of its committee */
     bool read_leases;         /* reads under a leader's lease */
     struct mk_str source;     /* where a feed reads: "-", "file:PATH", "exec:COMMAND"; p NULL: - */
+    bool private_; /* members speak on a network of their own, derive(deployment, "private") */
 };
 
 /** Quotes: what a node (or an integrator) shows and believes (docs/attestation.md). Paths as

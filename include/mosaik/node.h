@@ -101,11 +101,13 @@ struct mk_component_options {
     size_t n_addresses;
     const struct mk_founding *founding; /* operators; its raft_ids are ignored; NULL: none */
     const struct mk_acl_composition *acl;
-    struct mk_id own_issuer;           /* zero: none */
-    struct mk_issuers *issuers;        /* NULL: the book of the node's network */
-    struct mk_machine *machine;        /* taken */
-    struct mk_driver *driver;          /* taken; NULL: none */
-    struct mk_bytes record;            /* pc(Deployment) to spread; empty: none */
+    struct mk_id own_issuer;    /* zero: none */
+    struct mk_issuers *issuers; /* NULL: the book of the node's network */
+    struct mk_machine *machine; /* taken */
+    struct mk_driver *driver;   /* taken; NULL: none */
+    struct mk_bytes record;     /* pc(Deployment) to spread; empty: none */
+    struct mk_id inner; /* members speak on this network alone, behind the same listener: derive(
+                         * deployment, "private"); zero: where everybody speaks */
     const struct mk_retention *retain; /* to keep more of the past than declared; NULL: no more */
     bool found;                        /* --found */
     bool join;                         /* --join: the peer may be of no roster yet */

@@ -224,6 +224,11 @@ static void put_retention(struct running *r, const struct coa_node_component *nc
         o->retain = kept;
 }
 
+static struct mk_id inner_of(const struct coa_node_component *nc, const struct mk_id *deployment)
+{
+    return nc->private_ ? mk_derive(deployment, MK_STR("private")) : MK_ZERO_ID;
+}
+
 /* --- a module of a coalition ------------------------------------------------------------- */
 
 static int compare_operators(const void *a, const void *b)
@@ -333,6 +338,7 @@ static int add_module(struct running *r, const struct coa_node_component *nc,
         o->own_issuer = f->config.ticket_issuer != NULL ? ids.tickets_root : MK_ZERO_ID;
         put_addresses(r, o, &f->modules[kind].committee);
         put_retention(r, nc, &f->modules[kind], o);
+        o->inner = inner_of(nc, &o->deployment);
         if (rv == 0)
             rv = r->use.use(r->use.arg, o, fault);
     }
@@ -395,6 +401,7 @@ static int add_organism(struct running *r, const struct coa_node_component *nc,
         o->acl = &f->config.acl;
         put_addresses(r, o, &f->notes.committee);
         put_retention(r, nc, &f->notes, o);
+        o->inner = inner_of(nc, &o->deployment);
         rv = r->use.use(r->use.arg, o, fault);
     }
     coa_organism_file_done(f);

@@ -30,6 +30,7 @@ static int read_components(struct reader *r, const struct toml_node *n, const st
         TEXT(struct coa_node_component, "retention", retention, false),
         {"replica", read_flag, offsetof(struct coa_node_component, replica), false, 0, 0},
         {"read_leases", read_flag, offsetof(struct coa_node_component, read_leases), false, 0, 0},
+        {"private", read_flag, offsetof(struct coa_node_component, private_), false, 0, 0},
     };
     struct coa_node_file *file = ret;
     enum coa_module_kind kind;

@@ -339,7 +339,8 @@ static struct mk_group *group_new(struct mk_env *e, struct mk_net *net, struct m
                                   .newest = mk_net_protocols(net).newest};
 
     g->env = e;
-    g->net = net;
+    g->net = o->inner != NULL ? o->inner : net;
+    g->outer = net;
     g->store = store;
     g->turn.cb = turn_cb;
     g->timer.cb = timer_cb;
@@ -430,6 +431,16 @@ int mk_group_open(struct mk_env *e, struct mk_net *net, struct mk_store *store,
     watch_witness(g, o->witness);
     *ret = g;
     return 0;
+}
+
+bool mk_group_expects(const struct mk_group *g, const struct mk_peer *peer)
+{
+    if (g->state != MK_GROUP_FOLLOWING && g->state != MK_GROUP_LEADING)
+        return true;
+    for (unsigned i = 0; i < g->n_members; i++)
+        if (g->members[i]->used && mk_peer_eq(&g->members[i]->peer, peer))
+            return true;
+    return false;
 }
 
 void mk_group_close(struct mk_group *g)

@@ -44,9 +44,10 @@ struct mk_group_options {
     struct mk_witness *witness;           /* borrowed; NULL: no quotes are verified */
     const struct mk_bytes *tickets;       /* what we show to other members; copied */
     size_t n_tickets;
-    const struct mk_wallet *wallet;     /* borrowed; shown instead of those; NULL: they are */
-    bool found;                         /* started with --found */
-    bool join;                          /* may be of no roster yet: a later one will name it */
+    const struct mk_wallet *wallet; /* borrowed; shown instead of those; NULL: they are */
+    bool found;                     /* started with --found */
+    bool join;                      /* may be of no roster yet: a later one will name it */
+    struct mk_net *inner; /* members speak there alone; borrowed; NULL: on the net of all others */
     const struct mk_retention *retain;  /* to keep more than declared; copied; NULL: no more */
     unsigned election_ms, heartbeat_ms; /* 0: the defaults */
     unsigned lease_ms;                  /* reads under a lease: see consensus.h; 0: none */
@@ -64,6 +65,9 @@ int mk_group_open(struct mk_env *e, struct mk_net *net, struct mk_store *store,
                   struct mk_group **ret, const struct mk_group_options *o, struct mk_fault *reterr);
 /** Cancels what is in flight (MK_ECANCELED) and closes conversations. */
 void mk_group_close(struct mk_group *g);
+/** Has that peer a place on a network of the members' own? One that knows too little of its
+ * committee (blank, outside, joining) takes everybody: who is of it is judged when it speaks. */
+bool mk_group_expects(const struct mk_group *g, const struct mk_peer *peer);
 
 enum mk_group_state {
     MK_GROUP_BLANK,

@@ -414,6 +414,9 @@ struct mk_group {
     struct mk_hub *hub;
     struct mk_list of_hub;
     struct mk_table_node of_table;
+    struct mk_net *outer;    /* where clients and readers come; net itself unless members have a net
+                              * of their own */
+    struct mk_hub_door door; /* on outer, then */
     struct mk_net_watch net_watch;
     struct mk_witness_watch witness_watch;
     struct mk_task turn;

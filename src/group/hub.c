@@ -44,6 +44,36 @@ static struct mk_hub_reader *hub_find_reader(struct mk_hub *h, const struct mk_i
     return NULL;
 }
 
+static struct mk_group *hub_find_door(struct mk_hub *h, const struct mk_id *deployment)
+{
+    mk_list_each(at, &h->doors)
+    {
+        struct mk_group *g = mk_container_of(at, struct mk_hub_door, node)->g;
+
+        if (mk_id_eq(&g->deployment, deployment))
+            return g;
+    }
+    return NULL;
+}
+
+/** Who serves clients and readers here. */
+static struct mk_group *hub_find_served(struct mk_hub *h, const struct mk_id *deployment)
+{
+    struct mk_group *g = mk_hub_find(h, deployment);
+
+    return g != NULL ? g : hub_find_door(h, deployment);
+}
+
+static unsigned not_here(const struct mk_group *g, char detail[MK_REASON_MAX])
+{
+    char hex[MK_ID_HEX];
+
+    snprintf(detail, MK_REASON_MAX,
+             "the members of deployment %.16s speak on a private network of theirs",
+             mk_id_hex(&g->deployment, hex));
+    return MK_CLOSE_OTHER_NETWORK;
+}
+
 static unsigned no_such(const struct mk_id *asked, char detail[MK_REASON_MAX])
 {
     char hex[MK_ID_HEX];
@@ -82,6 +112,8 @@ static unsigned accept_group(struct mk_service *s, struct mk_conv *c, struct mk_
         close = malformed(&f, detail);
     else if (m.tag != mk_member_message_Hello)
         close = MK_CLOSE_MALFORMED;
+    else if ((g = hub_find_door(h, &m.u.hello.deployment)) != NULL)
+        close = not_here(g, detail);
     else if ((g = mk_hub_find(h, &m.u.hello.deployment)) == NULL)
         close = no_such(&m.u.hello.deployment, detail);
     else
@@ -102,7 +134,7 @@ static unsigned accept_exec(struct mk_service *s, struct mk_conv *c, struct mk_b
 
     if (mk_decode(&hello, &mk_exec_hello_type, first, &arena, &f) != 0)
         close = malformed(&f, detail);
-    else if ((g = mk_hub_find(h, &hello.deployment)) == NULL)
+    else if ((g = hub_find_served(h, &hello.deployment)) == NULL)
         close = no_such(&hello.deployment, detail);
     else if (is_outside(g, detail))
         close = MK_CLOSE_NOT_READY;
@@ -127,7 +159,7 @@ static unsigned accept_surface(struct mk_service *s, struct mk_conv *c, struct m
         close = malformed(&f, detail);
     else if ((r = hub_find_reader(h, &hello.deployment)) != NULL)
         close = mk_serve_accept(r->serve, c, &hello, detail);
-    else if ((g = mk_hub_find(h, &hello.deployment)) == NULL)
+    else if ((g = hub_find_served(h, &hello.deployment)) == NULL)
         close = no_such(&hello.deployment, detail);
     else if (is_outside(g, detail))
         close = MK_CLOSE_NOT_READY;
@@ -145,6 +177,7 @@ static struct mk_hub *hub_new(struct mk_env *env, struct mk_net *net)
     h->net = net;
     mk_list_init(&h->groups);
     mk_list_init(&h->readers);
+    mk_list_init(&h->doors);
     h->group = (struct mk_service){.proto = "group", .accept = accept_group};
     h->exec = (struct mk_service){.proto = "exec", .accept = accept_exec};
     h->surface = (struct mk_service){.proto = "surface", .accept = accept_surface};
@@ -162,23 +195,34 @@ static struct mk_hub *hub_of(struct mk_env *env, struct mk_net *net)
     return served == NULL ? hub_new(env, net) : mk_container_of(served, struct mk_hub, group);
 }
 
+static int open_door(struct mk_group *g)
+{
+    struct mk_hub *h = hub_of(g->env, g->outer);
+
+    if (hub_find_served(h, &g->deployment) != NULL || hub_find_reader(h, &g->deployment) != NULL)
+        return MK_EEXISTS;
+    g->door = (struct mk_hub_door){.hub = h, .g = g};
+    mk_list_add_tail(&h->doors, &g->door.node);
+    return 0;
+}
+
 int mk_hub_join(struct mk_group *g)
 {
     struct mk_hub *h = hub_of(g->env, g->net);
 
-    if (mk_hub_find(h, &g->deployment) != NULL || hub_find_reader(h, &g->deployment) != NULL)
+    if (hub_find_served(h, &g->deployment) != NULL || hub_find_reader(h, &g->deployment) != NULL)
         return MK_EEXISTS;
     g->hub = h;
     mk_list_add_tail(&h->groups, &g->of_hub);
     mk_table_add(&h->by_deployment, &g->of_table, id_hash(&g->deployment));
-    return 0;
+    return g->outer == g->net ? 0 : open_door(g);
 }
 
 int mk_hub_add_reader(struct mk_env *e, struct mk_net *net, struct mk_hub_reader *r)
 {
     struct mk_hub *h = hub_of(e, net);
 
-    if (mk_hub_find(h, &r->deployment) != NULL || hub_find_reader(h, &r->deployment) != NULL)
+    if (hub_find_served(h, &r->deployment) != NULL || hub_find_reader(h, &r->deployment) != NULL)
         return MK_EEXISTS;
     r->hub = h;
     mk_list_add_tail(&h->readers, &r->node);
@@ -187,7 +231,7 @@ int mk_hub_add_reader(struct mk_env *e, struct mk_net *net, struct mk_hub_reader
 
 static void hub_end(struct mk_hub *h)
 {
-    if (!mk_list_empty(&h->groups) || !mk_list_empty(&h->readers))
+    if (!mk_list_empty(&h->groups) || !mk_list_empty(&h->readers) || !mk_list_empty(&h->doors))
         return;
     mk_net_unserve(&h->group);
     mk_net_unserve(&h->exec);
@@ -207,6 +251,11 @@ void mk_hub_leave(struct mk_group *g)
     mk_list_del(&g->of_hub);
     mk_table_del(&h->by_deployment, &g->of_table);
     hub_end(h);
+    if (g->door.hub != NULL) {
+        mk_list_del(&g->door.node);
+        hub_end(g->door.hub);
+        g->door.hub = NULL;
+    }
 }
 
 void mk_hub_remove_reader(struct mk_hub_reader *r)

@@ -12,6 +12,13 @@ struct mk_group;
 struct mk_hub;
 struct mk_serve;
 
+/** Where a group whose members speak on a network of their own meets everybody else. */
+struct mk_hub_door {
+    struct mk_list node;
+    struct mk_hub *hub; /* NULL: it has none */
+    struct mk_group *g;
+};
+
 /** MK_EEXISTS: the net has a group of this deployment already. */
 int mk_hub_join(struct mk_group *g);
 void mk_hub_leave(struct mk_group *g);

@@ -9,7 +9,7 @@
 struct mk_hub {
     struct mk_env *env;
     struct mk_net *net;
-    struct mk_list groups, readers;
+    struct mk_list groups, readers, doors;
     struct mk_table by_deployment; /* struct mk_group, of_table */
     struct mk_service group, exec, surface;
     /* beat.c */

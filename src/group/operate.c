@@ -23,7 +23,7 @@ static const struct mk_peer *outdated(const struct mk_group *g, const struct mk_
 {
     for (size_t i = 0; i < r->peers.n; i++) {
         const struct mk_peer *p = &r->peers.v[i];
-        const struct mk_link *l = mk_net_link(g->net, p);
+        const struct mk_link *l = mk_net_link(g->outer, p);
 
         if (!mk_roster_has(&g->roster, p) && l != NULL &&
             mk_link_protocols(l).newest < mk_state_level(g->st))
@@ -39,7 +39,7 @@ static const struct mk_peer *missing(const struct mk_group *g, const struct mk_r
         const struct mk_peer *p = &r->peers.v[i];
 
         if (!mk_roster_has(&g->roster, p) && !mk_peer_eq(p, mk_net_self(g->net)) &&
-            mk_net_link(g->net, p) == NULL)
+            mk_net_link(g->outer, p) == NULL)
             return p;
     }
     return NULL;
@@ -84,7 +84,7 @@ int mk_group_propose(struct mk_group *g, const struct mk_proposal *p, struct mk_
         short_hex(absent, hex);
         return mk_fault(
             reterr, MK_EREFUSED, "roster: %s knows protocols up to %u, the group works at %u", hex,
-            mk_link_protocols(mk_net_link(g->net, absent)).newest, mk_state_level(g->st));
+            mk_link_protocols(mk_net_link(g->outer, absent)).newest, mk_state_level(g->st));
     }
     propose(g, p);
     return 0;

@@ -191,7 +191,8 @@ static void link_finish(struct mk_link *l)
     if (was_up) {
         net_notify_down(l);
         table_settle(net, &l->peer, /* lives= */ false);
-    } else if (l->close == MK_CLOSE_OTHER_VERSION || l->close == MK_CLOSE_OTHER_NETWORK) {
+    } else if (l->close == MK_CLOSE_OTHER_VERSION || l->close == MK_CLOSE_OTHER_NETWORK ||
+               (l->close == MK_CLOSE_REFUSED && l->dialed)) {
         net_notify_refused(l);
     }
     if (l->tell && !l->sock_ended && !net->closing)
@@ -290,7 +291,33 @@ void link_check_use(struct mk_link *l)
         link_fail(l, MK_CLOSE_NONE, /* tell= */ true, "not needed any more");
 }
 
-/* The channel is through: compare, and say hello. */
+static void say_hello(struct mk_link *l)
+{
+    if (l->greeted)
+        return;
+    l->greeted = true;
+    mk_frame_put_hello(&l->ctl, l->net->protocols, &l->net->network, l->net->instance);
+    link_later(l);
+}
+
+/* The other side named a network beside ours: the link is of that one from here on. */
+static void link_move(struct mk_link *l, struct mk_net *to)
+{
+    char why[MK_REASON_MAX];
+
+    if (!to->inside.admits(to->inside.arg, &l->peer, why)) {
+        link_fail(l, MK_CLOSE_REFUSED, /* tell= */ true, "%s", why);
+        return;
+    }
+    mk_list_del(&l->node);
+    l->net = to;
+    l->chan->wire = &to->wire;
+    mk_list_add_tail(&to->greeting, &l->node);
+    net_wake_at(to, l->deadline_ns);
+}
+
+/* The channel is through: compare, and say hello. Where networks stand beside ours, whoever dialed
+ * says first to which it wants. */
 static void link_greet(struct mk_link *l)
 {
     char hex[MK_ID_HEX];
@@ -305,8 +332,8 @@ static void link_greet(struct mk_link *l)
         link_fail(l, MK_CLOSE_DUPLICATE, /* tell= */ true, "the other side has our own key");
         return;
     }
-    mk_frame_put_hello(&l->ctl, l->net->protocols, &l->net->network, l->net->instance);
-    link_later(l);
+    if (l->dialed || mk_list_empty(&l->net->besides))
+        say_hello(l);
 }
 
 /* --- frames about the link ----------------------------------------------------------- */
@@ -331,7 +358,7 @@ static void refuse_protocols(struct mk_link *l)
 
 static void recv_hello(struct mk_link *l, const struct mk_frame *f)
 {
-    struct mk_net *net = l->net;
+    struct mk_net *net = l->net, *named = l->dialed ? net : net_named(net, &f->network);
     char theirs[MK_ID_HEX], ours[MK_ID_HEX];
 
     if (l->known) {
@@ -347,6 +374,12 @@ static void recv_hello(struct mk_link *l, const struct mk_frame *f)
     l->known = true;
     memcpy(l->instance, f->instance, sizeof l->instance);
     l->protocols = f->protocols;
+    if (named != NULL && named != net)
+        link_move(l, named);
+    if (l->state != LINK_GREETING)
+        return;
+    net = l->net;
+    say_hello(l);
     if (!mk_protocols_meet(f->protocols, net->protocols))
         refuse_protocols(l);
     else if (!mk_id_eq(&f->network, &net->network))

@@ -283,6 +283,7 @@ int mk_net_open(struct mk_env *e, struct mk_net **ret, const struct mk_net_optio
         net->protocols.newest = o->newest_protocol;
     if (net->protocols.oldest > net->protocols.newest)
         net->protocols.oldest = net->protocols.newest;
+    net->vouched = o->vouched;
     net->handshake_ms = o->handshake_ms != 0 ? o->handshake_ms : MK_NET_HANDSHAKE_MS;
     net->timer.cb = net_timer_cb;
     net->timer_at = UINT64_MAX;
@@ -292,11 +293,46 @@ int mk_net_open(struct mk_env *e, struct mk_net **ret, const struct mk_net_optio
     mk_list_init(&net->services);
     mk_list_init(&net->watchers);
     mk_list_init(&net->dialers);
+    mk_list_init(&net->besides);
+    mk_list_init(&net->beside);
     mk_list_init(&net->greeting);
     mk_list_init(&net->links);
     mk_list_init(&net->ending);
     *ret = net;
     return 0;
+}
+
+int mk_net_open_beside(struct mk_net *shared, struct mk_net **ret, const struct mk_net_beside *o)
+{
+    struct mk_net_options options = {.key = shared->key,
+                                     .network = o->network,
+                                     .vouched = shared->vouched,
+                                     .handshake_ms = shared->handshake_ms,
+                                     .newest_protocol = shared->protocols.newest};
+    int rv;
+
+    if (net_named(shared, &o->network) != NULL)
+        return MK_EEXISTS;
+    rv = mk_net_open(shared->env, ret, &options);
+    if (rv != 0)
+        return rv;
+    (*ret)->inside = *o;
+    mk_list_add_tail(&shared->besides, &(*ret)->beside);
+    return 0;
+}
+
+struct mk_net *net_named(struct mk_net *net, const struct mk_id *network)
+{
+    if (mk_id_eq(&net->network, network))
+        return net;
+    mk_list_each(n, &net->besides)
+    {
+        struct mk_net *x = mk_container_of(n, struct mk_net, beside);
+
+        if (mk_id_eq(&x->network, network))
+            return x;
+    }
+    return NULL;
 }
 
 static void net_end_links(struct mk_list *list)
@@ -328,6 +364,8 @@ void mk_net_close(struct mk_net *net)
 {
     if (net == NULL)
         return;
+    MK_ASSERT(mk_list_empty(&net->besides));
+    mk_list_del(&net->beside);
     net->closing = true;
     net_end_listeners(net);
     dial_stop_all(net);

@@ -99,6 +99,17 @@ struct mk_net_options {
 int mk_net_open(struct mk_env *e, struct mk_net **ret, const struct mk_net_options *o);
 /** Closes every link with MK_CLOSE_SHUTDOWN; conversations get their closed(). */
 void mk_net_close(struct mk_net *net);
+
+/** A further network of the same peer, behind the listeners of a shared one: whoever dials those
+ * and names it comes to it, if it is admitted. Links of one network are seen on no other. */
+struct mk_net_beside {
+    struct mk_id network;
+    /** May that peer come in? false with why. */
+    bool (*admits)(void *arg, const struct mk_peer *peer, char why[MK_REASON_MAX]);
+    void *arg;
+};
+/** shared must outlive it. 0; MK_EEXISTS: shared has one of that name, or bears it; MK_EIO. */
+int mk_net_open_beside(struct mk_net *shared, struct mk_net **ret, const struct mk_net_beside *o);
 const struct mk_peer *mk_net_self(const struct mk_net *net);
 /** May be called for several addresses. */
 int mk_net_listen(struct mk_net *net, const char *address, struct mk_fault *reterr);
@@ -110,7 +121,8 @@ struct mk_net_watch {
     /** detail: the other side's or our text, lent. */
     void (*down)(struct mk_net_watch *w, const struct mk_peer *peer, unsigned close,
                  const char *detail);
-    /** A peer and we are of another version or network, so no link came up; detail says both.
+    /** A peer and we are of another version or network, or it does not let us into the one that we
+     * dialed, so no link came up; detail says both.
      * May be NULL. */
     void (*refused)(struct mk_net_watch *w, const struct mk_peer *peer, unsigned close,
                     const char *detail);

@@ -72,6 +72,10 @@ struct mk_net {
     struct mk_tls *tls; /* NULL: vouched */
     uint8_t instance[MK_FRAME_INSTANCE];
     struct mk_list listeners, services, watchers, dialers;
+    struct mk_list besides;      /* networks behind our listeners */
+    struct mk_list beside;       /* in those of the shared one */
+    struct mk_net_beside inside; /* of a network beside: who comes in */
+    bool vouched;
     struct mk_list greeting, links, ending;  /* of struct mk_link, oldest first */
     struct mk_link *peers[NET_PEER_BUCKETS]; /* links that are UP */
     uint32_t handshake_ms;
@@ -103,6 +107,7 @@ struct mk_link {
     bool known;     /* the channel has shown who it is, and the hello came */
     bool probation; /* from an address over its limit: only a peer that we dial may come in */
     bool was_up, won, tell, sock_ended, sock_full;
+    bool greeted;              /* our hello is on its way */
     bool stranger;             /* inbound, nothing accepted or opened by us yet */
     struct net_dialer *dialer; /* whose attempt this is, until it is up or fails */
     struct mk_peer peer, expected;
@@ -197,6 +202,8 @@ void table_settle(struct mk_net *net, const struct mk_peer *peer, bool lives);
 
 /* net.c */
 void net_wake_at(struct mk_net *net, uint64_t at_ns);
+/** It, or the one beside it that has that name; NULL: neither. */
+struct mk_net *net_named(struct mk_net *net, const struct mk_id *network);
 void net_notify_up(struct mk_link *l);
 void net_notify_down(struct mk_link *l);
 void net_notify_refused(struct mk_link *l);

@@ -205,6 +205,65 @@ static void log_changes(struct mk_host *h, const struct mk_group_status *s)
     log_roles(h, s);
 }
 
+/** Keeps a link on the members' own network, at the address of the shared one. */
+static void dial_inner(struct mk_host *h, size_t i, const char *hint)
+{
+    struct mk_discovery *d = h->of->network->discovery;
+    char address[MK_HOST_PORT_MAX];
+    struct mk_peer_entry e;
+
+    if (h->inner == NULL || h->dials[i].is)
+        return;
+    if (hint == NULL && mk_discovery_entry(d, &e, &h->wanted[i]) == 0 && e.addresses.n > 0 &&
+        e.addresses.v[0].n < sizeof address) {
+        snprintf(address, sizeof address, "%.*s", (int)e.addresses.v[0].n, e.addresses.v[0].p);
+        hint = address;
+    }
+    if (hint == NULL)
+        return;
+    mk_net_dial(h->inner, &h->dials[i].dial, &h->wanted[i], hint);
+    h->dials[i].is = true;
+}
+
+static bool admits_inner(void *arg, const struct mk_peer *peer, char why[MK_REASON_MAX])
+{
+    const struct mk_host *h = arg;
+    char hex[MK_ID_HEX];
+
+    if (h->group == NULL || mk_group_expects(h->group, peer))
+        return true;
+    snprintf(why, MK_REASON_MAX,
+             "the network is private to the committee of %.*s, and %.16s is none of it",
+             (int)h->label.n, h->label.p, mk_peer_hex(peer, hex));
+    return false;
+}
+
+static int open_inner(struct mk_host *h, const struct mk_id *network, struct mk_fault *reterr)
+{
+    const struct mk_net_beside o = {.network = *network, .admits = admits_inner, .arg = h};
+    int rv = 0;
+
+    if (mk_id_is_zero(network))
+        return 0;
+    rv = mk_net_open_beside(h->of->network->net, &h->inner, &o);
+    if (rv == 0)
+        h->dials = mk_alloc(MK_HOST_WANTED_MAX * sizeof *h->dials);
+    return rv == 0 ? 0
+                   : mk_fault(reterr, rv, "%.*s: its private network: %s", (int)h->label.n,
+                              h->label.p, mk_strerror(rv));
+}
+
+static void close_inner(struct mk_host *h)
+{
+    for (size_t i = 0; i < h->n_wanted && h->inner != NULL; i++)
+        if (h->dials[i].is)
+            mk_net_undial(&h->dials[i].dial);
+    mk_net_close(h->inner);
+    mk_free(h->dials);
+    h->inner = NULL;
+    h->dials = NULL;
+}
+
 static void want(struct mk_host *h, const struct mk_peer *peer, const char *hint)
 {
     if (mk_peer_eq(peer, &h->of->network->key.peer) || h->n_wanted == MK_HOST_WANTED_MAX)
@@ -214,6 +273,13 @@ static void want(struct mk_host *h, const struct mk_peer *peer, const char *hint
             return;
     h->wanted[h->n_wanted++] = *peer;
     mk_discovery_want(h->of->network->discovery, peer, hint);
+    dial_inner(h, h->n_wanted - 1, hint);
+}
+
+void mk_host_redial(struct mk_host *h)
+{
+    for (size_t i = 0; i < h->n_wanted; i++)
+        dial_inner(h, i, NULL);
 }
 
 /** A later roster may name peers that no file of ours does: discovery knows where they are. */
@@ -286,6 +352,7 @@ static int open_group(struct mk_host *h, const struct mk_component_options *o,
         .standing = mk_network_standing(net),
         .wallet = &net->wallet,
         .retain = o->retain,
+        .inner = h->inner,
         .found = o->found && h->of->aside.n == 0,
         .join = o->join,
         .lease_ms = o->read_leases ? READ_LEASE_MS : 0};
@@ -310,7 +377,9 @@ int mk_host_open(struct mk_node *n, const struct mk_component_options *o, struct
     mk_entropy(n->env, &h->session, sizeof h->session);
     h->number = 1;
 
-    rv = open_group(h, o, reterr);
+    rv = open_inner(h, &o->inner, reterr);
+    if (rv == 0)
+        rv = open_group(h, o, reterr);
     if (rv != 0)
         goto err_host;
     mk_list_add_tail(&n->hosts, &h->node);
@@ -330,6 +399,7 @@ int mk_host_open(struct mk_node *n, const struct mk_component_options *o, struct
     return rv;
 
 err_host:
+    close_inner(h);
     mk_arena_done(&h->arena);
     mk_free(h);
     return rv;
@@ -359,6 +429,7 @@ void mk_host_close(struct mk_host *h)
     h->closing = true;
     mk_group_close(h->group);
     cancel_queue(h);
+    close_inner(h);
     unwant_members(h);
     mk_list_del(&h->node);
     h->of->n_hosts--;

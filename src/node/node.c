@@ -48,6 +48,7 @@ static void records_changed(struct mk_discovery_watch *w)
     struct mk_node *n = mk_container_of(w, struct mk_node, records);
     uint64_t changes = mk_issuer_book_changes(n->network->issuers);
 
+    mk_list_each(p, &n->hosts) mk_host_redial(mk_container_of(p, struct mk_host, node));
     if (changes == n->lists_seen)
         return;
     n->lists_seen = changes;

@@ -26,6 +26,11 @@ struct mk_host {
     struct mk_roster roster;
     struct mk_peer wanted[MK_HOST_WANTED_MAX]; /* members that we keep links to */
     size_t n_wanted;
+    struct mk_net *inner; /* NULL: members speak where everybody does */
+    struct inner_dial {
+        struct mk_dial dial;
+        bool is;
+    } * dials;      /* on it, as wanted; NULL without */
     uint64_t epoch; /* seen last */
     enum mk_group_state state;
 
@@ -98,6 +103,8 @@ int mk_mirror_open(struct mk_node *n, const struct mk_component_options *o,
                    struct mk_fault *reterr);
 void mk_mirror_close(struct mk_mirror *m);
 void mk_mirror_log(const struct mk_mirror *m, const char *text);
+/** Discovery knows more: members whose address was not known are dialed. */
+void mk_host_redial(struct mk_host *h);
 /** Its network answers the protocol "status" with what mk_node_status() says. */
 void mk_status_serve(struct mk_node *n);
 /** Serves the protocol "trace" (trace.c). */

@@ -149,6 +149,7 @@ static json_t *component_of(const struct mk_host *h)
     json_object_set_new(o, "component", json_stringn(h->label.p, h->label.n));
     json_object_set_new(o, "stable_id", mk_json_hex(h->stable_id.b, 32));
     json_object_set_new(o, "deployment", mk_json_hex(h->deployment.b, 32));
+    json_object_set_new(o, "private", json_boolean(h->inner != NULL));
     json_object_set_new(o, "state", json_string(mk_group_state_name(st.state)));
     json_object_set_new(o, "leader", st.has_leader ? mk_json_hex(st.leader.b, 32) : json_null());
     mk_json_u64(o, "term", st.term);

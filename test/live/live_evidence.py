@@ -87,7 +87,8 @@ class Bed:
         self.deploy('oracle')
         hints = [f.contact for f in self.feeds]
         for m in self.members:
-            m.configure('file = "../oracle.toml", deployment = "../oracle.deployment"', hints)
+            m.configure('file = "../oracle.toml", deployment = "../oracle.deployment", private = true',
+                        hints)
         everybody = ', '.join(f'"{n.contact}"' for n in self.feeds + self.members)
         with open(self.path('coalition.toml'), 'w', encoding='utf-8') as f:
             f.write(f'schema_version = 1\ninstance_name = "evidence"\noperator = "{operator}"\n'
@@ -243,6 +244,25 @@ def retention(bed):
     assert status == 2 and 'retention is "100000 commits, a week"' in err, (status, err)
 
 
+def private(bed):
+    """the oracle's members speak on a network of their own; a node that is none of them is told why"""
+    components = [ask('status', '--node', m.contact)['nodes'][0]['components'][0]
+                  for m in bed.members]
+    assert all(c['private'] and all(x['linked'] for x in c['members'] if x['peer'] != m.peer)
+               for c, m in zip(components, bed.members)), components
+    stranger = Node(bed.dir, 'stranger')
+    stranger.configure('file = "../oracle.toml", deployment = "../oracle.deployment", private = true',
+                       [f.contact for f in bed.feeds])
+    stranger.start('--join')
+    try:
+        def told():
+            status, out, _ = run('status', '--node', stranger.contact, '--json')
+            return status == 0 and 'private to the committee of oracle' in out
+        until(told, 'the stranger to be told')
+    finally:
+        stranger.stop()
+
+
 def with_logs(bed, cases):
     """The cases; of the nodes' logs the ends, where one failed."""
     print(f'1..{len(cases)}', flush=True)
@@ -262,7 +282,7 @@ with tempfile.TemporaryDirectory(prefix='coalition-live-') as folder:
         for node in bed.feeds + bed.members:
             node.start('--found')
         bed.follow()
-        failed = with_logs(bed, (medians, killed, followed, live, another_history, retention))
+        failed = with_logs(bed, (medians, killed, followed, live, another_history, retention, private))
     finally:
         bed.stop()
 sys.exit(1 if failed else 0)

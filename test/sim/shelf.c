@@ -69,6 +69,7 @@ static void *member_boot(struct mk_env *e, unsigned node, void *arg)
                                      .addresses = c->addresses,
                                      .n_addresses = SHELF_MEMBERS,
                                      .acl = &open_to_all,
+                                     .inner = c->inner,
                                      .found = true};
 
     snprintf(listen, sizeof listen, "n%u:7000", node);
@@ -99,7 +100,7 @@ static int by_peer(const void *a, const void *b)
     return mk_peer_cmp(&((const struct mk_key *)a)->peer, &((const struct mk_key *)b)->peer);
 }
 
-struct shelf *shelf_new(uint64_t seed)
+static struct shelf *shelf_make(uint64_t seed, bool private)
 {
     struct shelf *c = mk_alloc(sizeof *c);
 
@@ -124,10 +125,22 @@ struct shelf *shelf_new(uint64_t seed)
     c->content = mk_id_of_text(MK_STR("shelf's content"));
     c->roster = (struct mk_roster){
         .deployment = c->deployment, .epoch = 1, .peers = {c->peers, SHELF_MEMBERS}};
+    if (private)
+        c->inner = mk_derive(&c->deployment, MK_STR("private"));
     c->w = world_new(seed);
     for (unsigned i = 0; i < SHELF_MEMBERS; i++)
         world_boot(c->w, i, &member_program, &c->members[i]);
     return c;
+}
+
+struct shelf *shelf_new(uint64_t seed)
+{
+    return shelf_make(seed, false);
+}
+
+struct shelf *shelf_new_private(uint64_t seed)
+{
+    return shelf_make(seed, true);
 }
 
 void shelf_free(struct shelf *c)

@@ -42,10 +42,13 @@ struct shelf {
     struct mk_str addresses[SHELF_MEMBERS];
     struct mk_id stable_id, deployment, content;
     struct shelf_member members[SHELF_MEMBERS];
+    struct mk_id inner; /* the members' own network; zero: none */
 };
 
 /** Members are nodes 0 .. SHELF_MEMBERS - 1 of a new world. */
 struct shelf *shelf_new(uint64_t seed);
+/** The same, whose members speak on a network of their own. */
+struct shelf *shelf_new_private(uint64_t seed);
 void shelf_free(struct shelf *c);
 /** A network handle on a node of its own, and a bond to the shelf (ret_bond may be NULL). listen:
  * others may dial it. */
