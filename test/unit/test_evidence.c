@@ -6,6 +6,7 @@
 #include "collections/certificate.h"
 #include "collections/surface.h"
 #include "group/state.h"
+#include "oracle/oracle.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -514,6 +515,44 @@ static void test_clocks(void **state)
     mk_buf_done(&b);
 }
 
+/* --- the oracle
+ * ----------------------------------------------------------------------------------- */
+
+/* What its files declare is what its machine has. */
+static void test_oracle_layout(void **state)
+{
+    struct mk_id schema = mk_surface_schema(&oracle_latest_spec);
+    struct mk_id text =
+        mk_hash(MK_BYTES(COA_ORACLE_LATEST_LAYOUT, strlen(COA_ORACLE_LATEST_LAYOUT)));
+
+    (void)state;
+    assert_true(mk_id_eq(&schema, &text));
+}
+
+static void test_oracle_content(void **state)
+{
+    static const struct coa_pair pairs[2] = {{MK_STR_INIT("EUR"), MK_STR_INIT("USD"), 5},
+                                             {MK_STR_INIT("GBP"), MK_STR_INIT("USD"), 5}};
+    static const struct coa_oracle_source sources[2] = {{{{1}}, {{1}}}, {{{2}}, {{2}}}};
+    struct coa_oracle_content c = {{pairs, 2}, {sources, 2}, 2};
+    struct mk_machine *m;
+    struct mk_buf b = {0};
+
+    (void)state;
+    mk_encode(&b, &coa_oracle_content_type, &c);
+    assert_int_equal(oracle_machine_new(&m, mk_buf_bytes(&b), NULL), 0);
+    assert_int_equal(m->ops->n_surfaces, 3);
+    assert_string_equal(m->ops->surfaces[0].name, "EUR/USD");
+    assert_string_equal(m->ops->surfaces[2].name, "latest");
+    assert_string_equal(m->ops->name, "oracle+evidence");
+    m->ops->free(m);
+    mk_buf_clear(&b);
+    c.quorum = 3;
+    mk_encode(&b, &coa_oracle_content_type, &c);
+    assert_int_equal(oracle_machine_new(&m, mk_buf_bytes(&b), NULL), MK_EMALFORMED);
+    mk_buf_done(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -521,6 +560,7 @@ int main(void)
         cmocka_unit_test(test_what_came_beside), cmocka_unit_test(test_rosters),
         cmocka_unit_test(test_two_histories),    cmocka_unit_test(test_snapshot),
         cmocka_unit_test(test_book_bytes),       cmocka_unit_test(test_clocks),
+        cmocka_unit_test(test_oracle_layout),    cmocka_unit_test(test_oracle_content),
     };
 
     return cmocka_run_group_tests_name("evidence", tests, NULL, NULL);
