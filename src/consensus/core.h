@@ -154,6 +154,8 @@ uint64_t mk_core_time(const struct mk_consensus *c); /* the core's clock */
 void mk_core_wake(struct mk_consensus *c, bool tell_leader);
 void mk_core_quiet_asked(struct mk_consensus *c, const struct mk_message *m);
 void mk_core_quiet_ack(struct mk_consensus *c, const struct mk_message *m);
+/** A heartbeat that says nothing new to a quiet follower: its leader waits for others yet. */
+bool mk_core_is_heartbeat(const struct mk_consensus *c, const struct mk_message *m);
 void mk_core_woken(struct mk_consensus *c, const struct mk_message *m);
 /** The leader's role ended. */
 void mk_core_quiet_role(struct mk_consensus *c);

@@ -23,9 +23,10 @@
  *   a follower that lacks an entry, or does not know it committed, does not sleep, and then
  *   neither does its leader: it would never learn of it.
  *
- *   a leader that says anything else after QUIET may have woken whom it said it to: that round
- *   is void. Conversations keep their order, so an answer to the round means that the follower
- *   slept when it gave it, and it wakes again only by a message that wakes the leader as well.
+ *   Conversations keep their order, so an answer to the round means that the follower slept when
+ *   it gave it. It wakes only by what wakes the leader too, or tells it: a heartbeat that was
+ *   under way, or that the leader goes on with while others have not answered, does not wake.
+ *   So the round may take its time, however busy the processes are.
  *
  * Members that are not linked do not hinder it, as long as a majority is: when they are back, the
  * link wakes the leader. */
@@ -113,17 +114,20 @@ static bool all_agree(const struct mk_consensus *c)
     return voters > mk_configuration_voters(&c->conf) / 2;
 }
 
+static bool has_answered(struct mk_consensus *c, uint64_t id)
+{
+    const struct mk_core_peer *p = mk_core_peer(c, id);
+
+    return p != NULL && p->quiet_round == c->quiet_round;
+}
+
 /* Whom we asked, has it said so? */
 static void tally(struct mk_consensus *c)
 {
     for (unsigned i = 0; i < c->conf.n; i++) {
         uint64_t id = c->conf.servers[i].id;
-        const struct mk_core_peer *p;
 
-        if (id == c->o.id || !is_linked(c, id))
-            continue;
-        p = mk_core_peer(c, id);
-        if (p == NULL || p->quiet_round != c->quiet_round)
+        if (id != c->o.id && is_linked(c, id) && !has_answered(c, id))
             return;
     }
     c->quiet_asked = false;
@@ -140,14 +144,15 @@ int mk_consensus_rest(struct mk_consensus *c, uint64_t now_ms)
         return MK_ENOTLEADER;
     if (c->quiet)
         return 0;
-    if (c->quiet_asked || !all_agree(c))
+    if (!all_agree(c))
         return MK_EFULL;
-    c->quiet_round++;
+    if (!c->quiet_asked)
+        c->quiet_round++;
     for (unsigned i = 0; i < c->conf.n; i++) {
         const struct mk_server *s = &c->conf.servers[i];
         struct mk_message *m;
 
-        if (s->id == c->o.id || !is_linked(c, s->id))
+        if (s->id == c->o.id || !is_linked(c, s->id) || has_answered(c, s->id))
             continue;
         m = mk_core_message(c, MK_MSG_QUIET, s->id);
         m->index = mk_log_last(&c->log);
@@ -197,6 +202,12 @@ static bool agrees(const struct mk_consensus *c, const struct mk_message *m)
            m->index == last && m->index_term == mk_core_last_term(c) &&
            mk_consensus_stored(c) == last && c->commit == last && c->fetch == FETCH_NONE &&
            !c->installing;
+}
+
+bool mk_core_is_heartbeat(const struct mk_consensus *c, const struct mk_message *m)
+{
+    return c->quiet && m->kind == MK_MSG_APPEND && m->term == c->term && m->peer == c->leader &&
+           m->n == 0 && m->index == mk_log_last(&c->log) && m->commit == c->commit;
 }
 
 void mk_core_quiet_asked(struct mk_consensus *c, const struct mk_message *m)

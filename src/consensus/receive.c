@@ -174,8 +174,10 @@ static int recv_append(struct mk_consensus *c, const struct mk_message *m)
     if (m->term >= c->term && p.prev < c->snap.index && mk_core_cured(c, MK_CURE_TRIM))
         trim(c, &p);
     rv = feed_pieces(c, p);
-    if (rv == 0 && m->term == c->term)
+    if (rv == 0 && m->term == c->term) {
         mk_core_heard_leader(c);
+        c->beat = c->now;
+    }
     return rv;
 }
 
@@ -295,15 +297,17 @@ static int recv_pong(struct mk_consensus *c, const struct mk_message *m)
 }
 
 /* What is about sleep itself, and late answers, need no clock. */
-static bool wakes(const struct mk_message *m)
+static bool wakes(const struct mk_consensus *c, const struct mk_message *m)
 {
+    if (mk_core_is_heartbeat(c, m))
+        return false;
     return m->kind != MK_MSG_QUIET && m->kind != MK_MSG_QUIET_ACK && m->kind != MK_MSG_WAKE &&
            m->kind != MK_MSG_APPEND_RESULT;
 }
 
 static int dispatch(struct mk_consensus *c, const struct mk_message *m)
 {
-    if (wakes(m))
+    if (wakes(c, m))
         mk_core_wake(c, /* tell_leader= */ m->peer != c->leader);
     switch (m->kind) {
     case MK_MSG_APPEND:

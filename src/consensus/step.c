@@ -87,8 +87,6 @@ struct mk_message *mk_core_message(struct mk_consensus *c, enum mk_message_kind 
         c->cap_out = c->cap_out == 0 ? 16 : 2 * c->cap_out;
         c->out = mk_realloc(c->out, c->cap_out * sizeof *c->out);
     }
-    if (kind != MK_MSG_QUIET)
-        c->quiet_asked = false; /* it may wake whom we asked */
     m = &c->out[c->n_out++];
     memset(m, 0, sizeof *m);
     m->kind = kind;

@@ -157,6 +157,7 @@ void mk_drive_received(struct mk_group *g, struct mk_member *m, struct mk_bytes 
 
     if (!speaks_raft(g, m))
         return;
+    mk_quiet_said(m);
     mk_quiet_heard(g);
     rv = mk_consensus_receive(g->raft, m->raft_id, raft, mk_drive_now_ms(g));
     if (rv == MK_EMALFORMED)

@@ -357,6 +357,8 @@ struct mk_process; /* beat.h */
 void mk_quiet_stir(struct mk_group *g);
 void mk_quiet_ask(struct mk_group *g);  /* a leader that is idle; part of the turn */
 void mk_quiet_turn(struct mk_group *g); /* it fell quiet, or woke */
+/** It said something: its process lives. */
+void mk_quiet_said(struct mk_member *m);
 /** Called before anything that may wake: how long was the leader's process silent? */
 void mk_quiet_heard(struct mk_group *g);
 /** That process is silent, or gone: a group that rests with it wakes. */

@@ -76,6 +76,12 @@ void mk_quiet_turn(struct mk_group *g)
         mk_quiet_stir(g);
 }
 
+void mk_quiet_said(struct mk_member *m)
+{
+    if (m->rests != NULL)
+        m->rests->heard_ns = mk_now(m->g->env);
+}
+
 void mk_quiet_heard(struct mk_group *g)
 {
     for (unsigned i = 0; i < g->n_members && g->quiet; i++) {

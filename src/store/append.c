@@ -23,8 +23,16 @@
 
 static void wait_due(struct mk_store *s)
 {
-    if (!mk_list_empty(&s->waits))
+    if (!mk_list_empty(&s->told))
         mk_later(s->env, &s->ready_task);
+}
+
+static void move_all(struct mk_list *to, struct mk_list *from)
+{
+    struct mk_list *n;
+
+    while ((n = mk_list_pop(from)) != NULL)
+        mk_list_add_tail(to, n);
 }
 
 /* Takes those off the list first: a callback may wait again. */
@@ -32,11 +40,9 @@ static void ready_cb(struct mk_task *t)
 {
     struct mk_store *s = mk_container_of(t, struct mk_store, ready_task);
 
-    while (!mk_list_empty(&s->waits)) {
-        struct mk_store_wait *w = mk_container_of(s->waits.next, struct mk_store_wait, node);
+    while (!mk_list_empty(&s->told)) {
+        struct mk_store_wait *w = mk_container_of(s->told.next, struct mk_store_wait, node);
 
-        if (s->status == 0 && w->lsn > s->durable)
-            return;
         mk_list_del(&w->node);
         w->cb(w, s->status);
         if (s->closing)
@@ -49,19 +55,18 @@ void mk_store_die(struct mk_store *s, int status)
     MK_ASSERT(status != 0);
     if (s->status == 0)
         s->status = status;
+    move_all(&s->told, &s->flying);
+    move_all(&s->told, &s->later);
     wait_due(s);
 }
 
 void mk_store_wait(struct mk_store *s, struct mk_store_wait *w, uint64_t lsn)
 {
-    struct mk_list *at = s->waits.prev;
+    bool told = s->status != 0 || lsn <= s->durable;
 
     w->lsn = lsn;
-    while (at != &s->waits && mk_container_of(at, struct mk_store_wait, node)->lsn > lsn)
-        at = at->prev;
-    mk_list_add_tail(at->next, &w->node); /* behind at */
-    if (s->status != 0 || lsn <= s->durable)
-        mk_later(s->env, &s->ready_task);
+    mk_list_add_tail(told ? &s->told : lsn <= s->flight_lsn ? &s->flying : &s->later, &w->node);
+    wait_due(s);
 }
 
 void mk_store_wait_cancel(struct mk_store_wait *w)
@@ -184,6 +189,7 @@ static void write_cb(struct mk_write_sync *w, int status)
     if (s->status != 0)
         return;
     s->durable = s->flight_lsn;
+    move_all(&s->told, &s->flying);
     if (s->rotating)
         rotated(s);
     sweep_due(s);
@@ -203,6 +209,7 @@ static void write_start(struct mk_store *s, struct mk_slot *slot)
     s->flight_lsn = s->lsn;
     s->sealed = s->sealing;
     s->sealing = false;
+    move_all(&s->flying, &s->later);
     s->writing = true;
     s->write_ns = mk_now(s->env);
     s->write.cb = write_cb;
@@ -324,7 +331,9 @@ uint64_t mk_store_pending(const struct mk_store *s)
 
 void mk_append_init(struct mk_store *s)
 {
-    mk_list_init(&s->waits);
+    mk_list_init(&s->told);
+    mk_list_init(&s->flying);
+    mk_list_init(&s->later);
     mk_list_init(&s->sweeps);
     s->flush_task.cb = flush_cb;
     s->ready_task.cb = ready_cb;
@@ -336,7 +345,9 @@ void mk_append_done(struct mk_store *s)
 {
     struct mk_list *n;
 
-    while ((n = mk_list_pop(&s->waits)) != NULL)
+    move_all(&s->told, &s->flying);
+    move_all(&s->told, &s->later);
+    while ((n = mk_list_pop(&s->told)) != NULL)
         ; /* theirs; they are not called */
     while ((n = mk_list_pop(&s->sweeps)) != NULL)
         mk_free(mk_container_of(n, struct mk_sweep, node));

@@ -72,7 +72,8 @@ struct mk_store {
     bool rotating;            /* the frame in flight begins a slot */
     uint64_t lsn, flight_lsn, durable;
     struct mk_task flush_task, ready_task;
-    struct mk_list waits;  /* struct mk_store_wait, by lsn */
+    /* struct mk_store_wait: to be told, for the frame in flight, for what is gathered */
+    struct mk_list told, flying, later;
     struct mk_list sweeps; /* struct mk_sweep: snapshot files to remove */
 
     /* preparing a slot */
