@@ -314,6 +314,8 @@ static void role_changed(struct mk_group *g)
     g->last_term = mk_consensus_term(g->raft);
     if (g->role == MK_ROLE_LEADER || g->state == MK_GROUP_LEADING)
         g->state = g->role == MK_ROLE_LEADER ? MK_GROUP_LEADING : MK_GROUP_FOLLOWING;
+    if (g->role == MK_ROLE_LEADER)
+        mk_marks_leads(g);
     g->reroute = true;
     mk_query_role_changed(g);
     mk_reseat_look(g);

@@ -96,6 +96,7 @@ static uint64_t founded_deadline(const struct mk_group *g)
         mk_consensus_entry(g->raft, mk_state_index(g->st) + 1) != NULL)
         at = mk_now(g->env); /* another slice */
     at = least(at, mk_quiet_deadline(g));
+    at = least(at, mk_marks_deadline(g));
     at = least(at, mk_reseat_deadline(g));
     at = least(at, mk_level_deadline(g));
     at = least(at, mk_time_deadline(g));
@@ -125,6 +126,7 @@ static void founded_turn(struct mk_group *g)
     mk_snap_stalled(g);
     mk_snap_give_old(g);
     mk_time_turn(g);
+    mk_marks_turn(g);
     mk_pending_turn(g);
     mk_drive_turn(g);
     if (g->state == MK_GROUP_FAILED)

@@ -92,7 +92,8 @@ struct mk_group_status {
     uint64_t time_ms;      /* machine time */
     uint64_t certified_ms; /* machine time of the newest certificate */
     uint64_t commits, certificates, executed, answered;
-    uint64_t leased; /* queries answered under a lease */
+    uint64_t signatures; /* heads that this member signed since it opened */
+    uint64_t leased;     /* queries answered under a lease */
     unsigned readers, clients;
     uint64_t damages; /* stored bytes that were found to be others than written, since the start */
     uint64_t mended;  /* how often it was filled again from the others for that */

@@ -8,6 +8,7 @@
  *   drive.c   consensus <-> store and links   exec.c    clients
  *   pending.c commands on their way           query.c   reads
  *   reseat.c  seats: who replaces whom        epoch.c   signing a change of the roster
+ *   marks.c   which entries are signed at
  *   operate.c what operators ask for          quiet.c   groups at rest (beat.c: processes)
  *   level.c   protocols, checks               mend.c    bits that turned on the disk
  *
@@ -352,6 +353,13 @@ void mk_drive_link(struct mk_group *g, struct mk_member *m, bool up);
 void mk_drive_close(struct mk_group *g);
 uint64_t mk_drive_now_ms(const struct mk_group *g);
 
+/** n entries are proposed, the last of them marked already or not: is it to be? */
+bool mk_marks_due(struct mk_group *g, unsigned n, bool marked);
+void mk_marks_leads(struct mk_group *g); /* we lead from now on */
+void mk_marks_interest(struct mk_group *g, int more);
+void mk_marks_turn(struct mk_group *g);
+uint64_t mk_marks_deadline(const struct mk_group *g);
+
 struct mk_process; /* beat.h */
 /** Something happened: it is not idle. */
 void mk_quiet_stir(struct mk_group *g);
@@ -491,7 +499,12 @@ struct mk_group {
     unsigned quiet_ms;
     uint64_t quiet_ns; /* when to ask whether all are idle */
     bool quiet;
-    bool interest_told; /* the others know that somebody here waits for certificates */
+    /* marks.c */
+    unsigned unmarked; /* entries proposed since the last mark */
+    uint64_t mark_ns;  /* they get one then */
+    unsigned interest; /* who waits here for certificates of any surface */
+    uint64_t interest_ns;
+    bool interest_told; /* the others know that somebody does, or did a moment ago */
 
     /* apply.c */
     struct mk_state *st;
@@ -528,7 +541,7 @@ struct mk_group {
     struct mk_certificate conflict[2];
     struct mk_peers guilty;
     struct mk_arena conflict_mem;
-    uint64_t n_certificates, certified_ms;
+    uint64_t n_certificates, n_signed, certified_ms;
 
     /* time.c */
     uint64_t clock_base_ms, clock_mono_ns, clock_slew_ns;

@@ -253,6 +253,7 @@ void mk_heads_interest(struct mk_group *g, unsigned surface, int more)
     struct mk_seal *seal = &g->seals[surface];
 
     seal->interest += (unsigned)more;
+    mk_marks_interest(g, more);
     if (more > 0) {
         seal->ask = true;
         mk_heads_hurry(g);
@@ -321,6 +322,7 @@ static size_t sign_surface(struct mk_group *g, unsigned surface, struct mk_head_
         struct mk_signature s;
 
         mk_head_sign(g->key, h, &s);
+        g->n_signed++;
         keep(g, surface, g->self, h, &s, true);
         add_signature(v, &n, h, &s);
         if (MK_PLANTED(SIGNED_TWICE) && g->self == 0 && h->index % 16 == 0 && n == 1) {

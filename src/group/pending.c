@@ -400,7 +400,7 @@ static unsigned gather(struct mk_group *g, struct mk_blob **blobs)
         if (n % MARK_EVERY == 0)
             p->entry->p[0] |= MK_ENTRY_MARK;
     }
-    if (n > 0)
+    if (n > 0 && mk_marks_due(g, n, (blobs[n - 1]->p[0] & MK_ENTRY_MARK) != 0))
         blobs[n - 1]->p[0] |= MK_ENTRY_MARK;
     return n;
 }

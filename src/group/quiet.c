@@ -35,7 +35,7 @@ static bool is_idle(const struct mk_group *g)
 {
     return mk_list_empty(&g->pending) && mk_list_empty(&g->extras) && mk_list_empty(&g->queries) &&
            mk_list_empty(&g->held) && mk_list_empty(&g->persists) && g->snapping == NULL &&
-           g->fetching == NULL && g->installing == NULL && !g->reroute &&
+           g->fetching == NULL && g->installing == NULL && !g->reroute && g->unmarked == 0 &&
            mk_state_index(g->st) == g->commit;
 }
 

@@ -199,6 +199,7 @@ void mk_group_status(const struct mk_group *g, struct mk_group_status *ret)
         mk_heads_assemble((struct mk_group *)g, i);
     ret->certified_ms = g->certified_ms;
     ret->certificates = g->n_certificates;
+    ret->signatures = g->n_signed;
     ret->executed = g->n_executed;
     ret->answered = g->n_answered;
     for (unsigned i = 0; i < mk_state_surfaces(g->st)->n; i++)

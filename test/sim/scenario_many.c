@@ -5,6 +5,7 @@
  * they are quiet when they may be, and each answers when it must. */
 #include "toy.h"
 
+#include "collections/surface.h"
 #include "store/store.h"
 
 #include <setjmp.h>
@@ -461,6 +462,40 @@ static void a_power_cut_of_all(void **state)
     many_free(m);
 }
 
+/* Nobody waits for certificates: one signature stands for many writes, and the last one has its
+ * own a moment later. */
+static void marks_are_rare_where_nobody_waits(void **state)
+{
+    struct many *m = quiet(7, 2);
+    unsigned l = (unsigned)leader_of(m, 0), n = 300, answered = 0;
+    struct asked *a = mk_alloc(n * sizeof *a);
+    struct mk_group_status s;
+
+    (void)state;
+    for (unsigned i = 0; i < n; i++) {
+        char command[32];
+
+        a[i].answered = &answered;
+        snprintf(command, sizeof command, "set key %u", i);
+        ask(m, l, 0, &a[i], command);
+        world_run(m->w, 2);
+    }
+    world_run(m->w, 400);
+    assert_int_equal(answered, n);
+    for (unsigned i = 0; i < NODES; i++) {
+        struct mk_group *g = shop_of(m, i)->groups[0];
+        const struct mk_certificate *c;
+
+        mk_group_status(g, &s); /* assembles */
+        assert_int_equal(mk_group_certificate(g, &mk_group_surfaces(g)->v[0].id, &c), 0);
+        assert_int_equal(c->head.index, n);
+        assert_in_range(s.signatures, 5, 40);
+    }
+    assert_true(until(m, all_quiet, 10000)); /* no mark asks for another one */
+    mk_free(a);
+    many_free(m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -470,6 +505,7 @@ int main(void)
         cmocka_unit_test(a_partition_heals),
         cmocka_unit_test(a_one_way_cut_heals),
         cmocka_unit_test(a_power_cut_of_all),
+        cmocka_unit_test(marks_are_rare_where_nobody_waits),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

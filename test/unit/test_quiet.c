@@ -229,7 +229,10 @@ static void another_term_leader_or_log_is_not_believed(void **state)
     assert_int_equal(world_forge(w, f, l->id, mk_buf_bytes(&b)), 0);
     assert_true(mk_consensus_is_quiet(f->c)); /* the very one */
     mk_buf_done(&b);
-    world_run(w, 1000); /* its leader never rested: its next heartbeat wakes it */
+    world_run(w, 1000); /* its leader did not rest: heartbeats leave it asleep */
+    assert_true(mk_consensus_is_quiet(f->c));
+    assert_int_equal(world_submit(w, l, 10), 0);
+    world_run(w, 200);
     assert_false(mk_consensus_is_quiet(f->c));
     done(w);
 }

@@ -1,0 +1,95 @@
+/* Marks: at which entries heads are signed (spec/committees.md, "Heads and certificates").
+ *
+ * The leader marks the last entry of a batch. Where somebody waits for certificates (a client, a
+ * reader, here or at another member, whose process says so) a batch is what one turn proposes.
+ * Where nobody does it is what MK_MARK_NS propose, and no more than MK_MARK_ENTRIES: each mark
+ * costs every member the state root and a signature, and with many groups of few writes each
+ * that is most of what a write costs.
+ *
+ *   entries without a mark --MK_MARK_NS, or somebody waits--> the next batch's last entry is
+ *   marked, or, when none comes, an entry that is nothing but a mark
+ *
+ * A new leader looks at what it inherited: a tail without a mark gets one. */
+#include "group/beat.h"
+
+#define MARK_NS (100 * MK_MS)
+#define MARK_ENTRIES 128u
+#define INTEREST_NS MK_S /* nobody waits any more, for that long: the others are told */
+
+static bool all_would_say(const struct mk_group *g)
+{
+    for (unsigned i = 0; i < g->n_members; i++) {
+        const struct mk_member *m = g->members[i];
+        const struct mk_process *p;
+
+        if (i == g->self || !m->up)
+            continue;
+        p = mk_beats_find(g->hub, &m->peer);
+        if (m->waits || p == NULL || !p->ready)
+            return false;
+    }
+    return true;
+}
+
+static bool somebody_waits(const struct mk_group *g)
+{
+    return g->interest > 0 || g->hub == NULL || !all_would_say(g);
+}
+
+bool mk_marks_due(struct mk_group *g, unsigned n, bool marked)
+{
+    uint64_t now = mk_now(g->env);
+
+    if (g->unmarked == 0 && now >= g->mark_ns)
+        g->mark_ns = now + MARK_NS;
+    g->unmarked += n;
+    if (!marked && g->unmarked < MARK_ENTRIES && now < g->mark_ns && !somebody_waits(g))
+        return false;
+    g->unmarked = 0;
+    return true;
+}
+
+/* An entry of no command: every member refuses it, and signs at it. */
+static void propose_mark(struct mk_group *g)
+{
+    const uint8_t mark = MK_ENTRY_MARK;
+
+    g->unmarked = 0;
+    mk_pending_extra(g, mk_blob_new(&mark, 1));
+}
+
+void mk_marks_leads(struct mk_group *g)
+{
+    uint64_t i = mk_consensus_last(g->raft);
+    const struct mk_entry *e = mk_consensus_entry(g->raft, i);
+
+    while (e != NULL && e->type != MK_ENTRY_COMMAND)
+        e = mk_consensus_entry(g->raft, --i);
+    g->unmarked = e != NULL && e->blob->n > 0 && (e->blob->p[0] & MK_ENTRY_MARK) == 0;
+    g->mark_ns = mk_now(g->env) + MARK_NS;
+}
+
+void mk_marks_interest(struct mk_group *g, int more)
+{
+    g->interest += (unsigned)more;
+    g->interest_ns = mk_now(g->env);
+    if (g->interest > 0 && !g->interest_told) {
+        g->interest_told = true;
+        mk_beats_interest(g, true);
+    }
+}
+
+void mk_marks_turn(struct mk_group *g)
+{
+    if (g->interest_told && g->interest == 0 && mk_now(g->env) >= g->interest_ns + INTEREST_NS) {
+        g->interest_told = false;
+        mk_beats_interest(g, false);
+    }
+    if (g->unmarked > 0 && mk_group_leads(g) && (mk_now(g->env) >= g->mark_ns || somebody_waits(g)))
+        propose_mark(g);
+}
+
+uint64_t mk_marks_deadline(const struct mk_group *g)
+{
+    return g->unmarked > 0 && mk_group_leads(g) ? g->mark_ns : UINT64_MAX;
+}
