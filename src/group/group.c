@@ -132,7 +132,7 @@ static void founded_turn(struct mk_group *g)
     if (g->state == MK_GROUP_FAILED)
         return;
     mk_apply_turn(g);
-    if (g->snapshot_again)
+    if (g->snapshot_again || g->behind)
         mk_snap_turn(g);
     mk_operate_turn(g);
     mk_reseat_turn(g);
@@ -386,6 +386,7 @@ static int group_start(struct mk_group *g, struct mk_fault *reterr)
     int rv;
 
     g->disk = mk_store_group(g->store, &g->deployment);
+    mk_store_on_behind(g->disk, mk_snap_behind, g);
     rv = mk_serve_open(g->env, &g->serve, &g->serve_host);
     if (rv != 0)
         return rv;
@@ -452,6 +453,8 @@ void mk_group_close(struct mk_group *g)
     mk_net_unwatch(&g->net_watch);
     mk_witness_unwatch(&g->witness_watch);
     mk_quiet_close(g);
+    if (g->disk != NULL)
+        mk_store_on_behind(g->disk, NULL, NULL);
     mk_hub_leave(g);
     g->state = MK_GROUP_FAILED; /* nothing new is taken */
     g->stopped = true;

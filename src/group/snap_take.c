@@ -12,7 +12,8 @@
  * times what writing the log does. While one is being given to a member the next waits (four
  * times as long at most): what it is given must lead to entries that are still there.
  *
- * Some entries below it are kept for followers that are a little behind.
+ * Some entries below it are kept for followers that are a little behind; none, where they hold
+ * the oldest part of the log that all groups of this process share (mk_store_on_behind()).
  *
  * A disk that has no room for a snapshot stops this member: its log would grow for ever. */
 #include "base/assert.h"
@@ -34,6 +35,7 @@ struct mk_snapping {
     struct mk_image *image;        /* until it was read */
     struct mk_snap_writer *writer; /* until the file is whole */
     struct mk_work work;
+    unsigned trailing; /* entries below it that are kept */
     bool working, finishing;
     /* work's own while it works */
     struct mk_buf slice; /* from a chunk's beginning on */
@@ -61,7 +63,7 @@ static void referenced(struct mk_store_wait *w, int status)
     s->waiting = false;
     if (status != 0) {
         mk_group_fail(g, status, "the disk failed");
-    } else if (mk_consensus_compact(g->raft, &s->meta, g->trailing, mk_drive_now_ms(g)) == 0) {
+    } else if (mk_consensus_compact(g->raft, &s->meta, s->trailing, mk_drive_now_ms(g)) == 0) {
         g->snaps.taken++;
         mk_group_wake(g);
     }
@@ -80,7 +82,7 @@ static int reference(struct mk_snapping *s, const struct mk_snap_info *info, uin
     memcpy(s->meta.handle + 8, info->hash.b, sizeof info->hash.b);
     s->meta.handle_n = MK_SNAP_HANDLE;
     mk_snapshot_meta_encode(&s->meta, &description);
-    keep = s->meta.index > g->trailing ? s->meta.index - g->trailing + 1 : 1;
+    keep = s->meta.index > s->trailing ? s->meta.index - s->trailing + 1 : 1;
     if (keep < mk_consensus_first(g->raft))
         keep = mk_consensus_first(g->raft);
     rv = mk_store_set_snapshot(g->disk, ret_lsn, s->meta.index, mk_buf_bytes(&description), keep,
@@ -177,7 +179,7 @@ static bool due(const struct mk_group *g, uint64_t index)
 {
     uint64_t entries = g->snapshot_entries, bytes = 0, since = index - g->snapshot_at;
 
-    if (g->snapshot_again)
+    if (g->snapshot_again || g->behind)
         return true;
     if (g->snapshot_bytes > SMALL)
         bytes = g->snapshot_bytes / 8;
@@ -196,6 +198,35 @@ void mk_snap_again(struct mk_group *g)
     mk_group_wake(g);
 }
 
+/* One that writes much takes its own often enough; others may have been at rest for long. */
+void mk_snap_behind(void *group)
+{
+    struct mk_group *g = group;
+
+    if (g->raft == NULL || (!g->quiet && mk_consensus_last(g->raft) - mk_consensus_first(g->raft) >
+                                             2 * (uint64_t)g->trailing))
+        return;
+    g->behind = true;
+    mk_group_wake(g);
+}
+
+/* There is one at this very index: only the entries below it go. */
+static void drop_entries(struct mk_group *g, uint64_t index)
+{
+    struct mk_store_state st;
+    struct mk_buf description = {0};
+    int rv;
+
+    mk_store_state(g->disk, &st);
+    if (st.snapshot_index != index)
+        return; /* being installed: it voids the log itself */
+    mk_buf_put(&description, st.snapshot.p, st.snapshot.n);
+    rv = mk_store_set_snapshot(g->disk, NULL, index, mk_buf_bytes(&description), index + 1, false);
+    mk_buf_done(&description);
+    if (rv != 0)
+        mk_group_fail(g, rv, "a snapshot could not be referenced");
+}
+
 void mk_snap_turn(struct mk_group *g)
 {
     uint64_t index = mk_state_index(g->st);
@@ -204,7 +235,13 @@ void mk_snap_turn(struct mk_group *g)
 
     if (g->snapping != NULL || g->fetching != NULL || g->installing != NULL || !due(g, index))
         return;
+    if (g->behind && mk_consensus_snapshot(g->raft) == index) {
+        g->behind = false;
+        drop_entries(g, index);
+        return;
+    }
     s = mk_alloc(sizeof *s);
+    s->trailing = g->behind ? 0 : g->trailing;
     if (mk_consensus_describe(g->raft, &s->meta, index) != 0) {
         mk_free(s);
         return;
@@ -216,7 +253,7 @@ void mk_snap_turn(struct mk_group *g)
         return;
     }
     g->snapshot_at = index;
-    g->snapshot_again = false;
+    g->snapshot_again = g->behind = false;
     g->log_bytes = 0;
     g->snapping = s;
     s->g = g;

@@ -149,6 +149,7 @@ static void rotated(struct mk_store *s)
         slot->n_extents = 0;
     }
     mk_slot_trim(s);
+    mk_slot_tell_behind(s);
 }
 
 /* The last frame stays without one behind it for a moment only: see store.h. Each write does not

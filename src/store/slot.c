@@ -5,6 +5,10 @@
  * and is used again and again: beginning a segment overwrites its start. The first is
  * small, so that a young store is cheap; sizes double up to the limit.
  *
+ * A group that rests has its few last entries in some old slot, which then cannot be used again:
+ * with thousands of groups each slot has some. When more than a few are held, those in the oldest
+ * are asked to do without entries (a snapshot); a hundred at a time, since each costs a file.
+ *
  * Zeros are written in the background, a chunk at a time. When the next slot is not
  * ready in time, batches gather and wait for it. */
 #include "base/assert.h"
@@ -62,6 +66,11 @@ void mk_slot_note(struct mk_slot *slot, struct mk_store_group *g, uint64_t index
     slot->extents[slot->n_extents++] = (struct mk_extent){g->number, index};
 }
 
+static bool holds(const struct mk_store_group *g, const struct mk_extent *e)
+{
+    return g != NULL && g->first <= g->last && e->last >= g->first;
+}
+
 bool mk_slot_needed(const struct mk_store *s, const struct mk_slot *slot)
 {
     for (size_t i = 0; i < slot->n_extents; i++) {
@@ -69,10 +78,39 @@ bool mk_slot_needed(const struct mk_store *s, const struct mk_slot *slot)
         const struct mk_store_group *g =
             number < s->state.n_numbers ? s->state.by_number[number] : NULL;
 
-        if (g != NULL && g->first <= g->last && slot->extents[i].last >= g->first)
+        if (holds(g, &slot->extents[i]))
             return true;
     }
     return false;
+}
+
+#define BEHIND_MAX 128u /* groups told of one slot at a time */
+
+void mk_slot_tell_behind(struct mk_store *s)
+{
+    const struct mk_slot *oldest = NULL;
+    unsigned live = 0, told = 0;
+
+    for (size_t i = 0; i < s->n_slots; i++) {
+        const struct mk_slot *slot = &s->slots[i];
+
+        if (slot->use != MK_SLOT_LIVE)
+            continue;
+        live++;
+        if (oldest == NULL || slot->segment < oldest->segment)
+            oldest = slot;
+    }
+    if (live <= MK_STORE_SLOTS_FEW)
+        return;
+    for (size_t i = 0; i < oldest->n_extents && told < BEHIND_MAX; i++) {
+        uint32_t number = oldest->extents[i].group;
+        struct mk_store_group *g = number < s->state.n_numbers ? s->state.by_number[number] : NULL;
+
+        if (!holds(g, &oldest->extents[i]) || g->behind == NULL)
+            continue;
+        told++;
+        g->behind(g->behind_arg);
+    }
 }
 
 struct mk_slot *mk_slot_spare(struct mk_store *s, uint64_t size)

@@ -38,9 +38,11 @@ struct mk_store_group {
     struct mk_kept *kept; /* of kept_first .. kept_first + n_kept - 1 */
     uint64_t kept_first;
     size_t n_kept, cap_kept;
-    char damage[160]; /* "": what was recovered of it is whole */
-    bool named;       /* by the checkpoint that is being read */
-    uint64_t slot;    /* segment and position of this group's extent in its slot */
+    char damage[160];          /* "": what was recovered of it is whole */
+    bool named;                /* by the checkpoint that is being read */
+    void (*behind)(void *arg); /* its entries hold the oldest slot; NULL: nobody asked */
+    void *behind_arg;
+    uint64_t slot; /* segment and position of this group's extent in its slot */
     size_t slot_at;
 };
 

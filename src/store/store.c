@@ -181,6 +181,12 @@ int mk_store_each_entry(struct mk_store_group *g,
     return 0;
 }
 
+void mk_store_on_behind(struct mk_store_group *g, void (*cb)(void *arg), void *arg)
+{
+    g->behind = cb;
+    g->behind_arg = arg;
+}
+
 void mk_store_forget(struct mk_store_group *g)
 {
     mk_stored_forget(g);

@@ -147,6 +147,12 @@ int mk_store_put(struct mk_store_group *g, uint64_t *ret_lsn, const char *key,
  * When it is durable, older snapshot files of the group are removed. */
 int mk_store_set_snapshot(struct mk_store_group *g, uint64_t *ret_lsn, uint64_t index,
                           struct mk_bytes description, uint64_t first_index, bool void_log);
+/** Entries of one group that writes little would hold old slots for ever, and with them what
+ * others wrote there. Once more than MK_STORE_SLOTS_FEW slots hold entries, cb is called, from the
+ * loop, for groups whose entries hold the oldest: it may see to it that they go, by a snapshot
+ * without entries behind it. arg is borrowed; cb NULL ends it. */
+#define MK_STORE_SLOTS_FEW 8u
+void mk_store_on_behind(struct mk_store_group *g, void (*cb)(void *arg), void *arg);
 /** Forgets the group: entries, facts, snapshots. g stays valid, and empty. */
 int mk_store_remove(struct mk_store_group *g, uint64_t *ret_lsn);
 

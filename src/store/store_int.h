@@ -112,6 +112,8 @@ uint64_t mk_slot_next_size(const struct mk_store *s, uint64_t size);
 /** Removes spares above the limit. */
 void mk_slot_trim(struct mk_store *s);
 void mk_slots_done(struct mk_store *s);
+/** Tells groups whose entries hold the oldest slot, when there are too many. */
+void mk_slot_tell_behind(struct mk_store *s);
 
 /* recover.c */
 int mk_recover(struct mk_store *s, struct mk_fault *reterr);

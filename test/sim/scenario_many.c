@@ -496,6 +496,58 @@ static void marks_are_rare_where_nobody_waits(void **state)
     many_free(m);
 }
 
+static size_t slots_of(struct many *m, unsigned i)
+{
+    struct mk_store_stats s;
+
+    mk_store_stats(shop_of(m, i)->store, &s);
+    return s.segments;
+}
+
+/* One group writes 300 MiB of log while the others rest, whose entries lie in the first slots. */
+static void who_rests_does_not_hold_the_log(void **state)
+{
+    struct many *m = many_new(8, SOME, 200);
+    char *command = mk_alloc(100000 + 32);
+    unsigned answered = 0, n = 3000, done = 0, at = 0;
+    struct asked *a = mk_alloc(n * sizeof *a);
+    size_t most = 0;
+
+    (void)state;
+    assert_true(until(m, all_led, 20000));
+    memset(command, 'x', 100000);
+    memcpy(command, "set key ", 8);
+    for (unsigned i = 0; i < n; i++) {
+        /* now and then another one writes a little, into whatever slot is the newest */
+        unsigned k = i % 50 == 49 ? 1 + i / 50 % (SOME - 1) : 0;
+
+        a[i].answered = &answered;
+        snprintf(command + 8, 16, "%07u", i);
+        command[15] = 'x';
+        ask(m, (unsigned)leader_of(m, k), k, &a[i], k == 0 ? command : "set little thing");
+        for (done = answered; answered == done && at < 200000; at++)
+            world_run(m->w, 1);
+        if (slots_of(m, 0) > most)
+            most = slots_of(m, 0);
+    }
+    assert_int_equal(answered, n);
+    print_message("# %u MiB written, %u slots of the log at most\n", n / 10, (unsigned)most);
+    assert_true(most <= 24); /* of 4 MiB; 75 would be all */
+    assert_true(until(m, all_equal, 10000));
+
+    for (unsigned i = 0; i < NODES; i++)
+        world_crash(m->w, i);
+    world_run(m->w, 1000);
+    for (unsigned i = 0; i < NODES; i++)
+        world_restart(m->w, i);
+    assert_true(until(m, all_led, 20000));
+    all_answer(m, 20000);
+    assert_true(until(m, all_equal, 10000));
+    mk_free(a);
+    mk_free(command);
+    many_free(m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -506,6 +558,7 @@ int main(void)
         cmocka_unit_test(a_one_way_cut_heals),
         cmocka_unit_test(a_power_cut_of_all),
         cmocka_unit_test(marks_are_rare_where_nobody_waits),
+        cmocka_unit_test(who_rests_does_not_hold_the_log),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
