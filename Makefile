@@ -11,7 +11,7 @@ BUILD ?= build
 PREFIX ?= /usr/local
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 
-.PHONY: all setup build install demo test nightly bench check format clean help
+.PHONY: all setup build install demo test nightly soak bench check format clean help
 
 all: build
 
@@ -41,7 +41,12 @@ test:
 nightly:
 	@tools/setup test format nightly
 	@SIM_SEEDS=$${SIM_SEEDS:-1000} LIVE_KILLS=$${LIVE_KILLS:-20} QUOTE_BITS=$${QUOTE_BITS:-9} \
-	    FUZZ_SECONDS=$${FUZZ_SECONDS:-600} tools/run-tests --long asan tsan valgrind fuzz
+	    FUZZ_SECONDS=$${FUZZ_SECONDS:-600} tools/run-tests --long asan tsan valgrind soak writes fuzz
+
+# Forty minutes (SOAK_MINUTES=...) of five members, and a million writes: docs/testing.md.
+soak:
+	@tools/setup test
+	@tools/run-tests soak writes
 
 # JSON=1 prints one object a row.
 bench:

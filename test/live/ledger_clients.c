@@ -151,7 +151,7 @@ static void begin(struct clients *c, struct account *a)
         rv = mk_execute(c->bond, &a->x, mk_buf_bytes(&b), MK_STEP_COMMITTED, c->request_ms);
     } else {
         ledger_query(&b, a->id);
-        rv = mk_query(c->bond, &a->x, mk_buf_bytes(&b), /* linearizable= */ true, c->request_ms);
+        rv = mk_query(c->bond, &a->x, mk_buf_bytes(&b), MK_READ_LINEAR, c->request_ms);
     }
     mk_buf_done(&b);
     if (rv != 0) {

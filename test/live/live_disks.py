@@ -75,6 +75,8 @@ class Scene:
 
     def between(self):
         """What a case left behind must not be the next one's."""
+        if self.committee.log.closed:
+            return  # it was the last one
         for d in self.disks:
             d.tell('set * delay=0 error=0 hang=0')
         for i in range(MEMBERS):

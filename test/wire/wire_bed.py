@@ -324,10 +324,10 @@ def play(cases, *args, between=lambda: None):
             for line in traceback.format_exc().splitlines():
                 note(line)
             verdict = f'not ok {number} - {case.__doc__}'
-            try:
-                between()
-            except Exception:
-                note('what follows may fail for that: ' + traceback.format_exc(limit=0))
+        try:
+            between()
+        except Exception:
+            note('what follows may fail for that: ' + traceback.format_exc(limit=0))
         note(f'{time.monotonic() - began:.1f} s')
         print(verdict, flush=True)
     return failed
