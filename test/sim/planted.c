@@ -37,6 +37,13 @@ static void skip_snapshot_sync(struct world *w, unsigned i)
     world_skip_sync(w, i, world_path_contains, (void *)(uintptr_t) "snap/");
 }
 
+/* Member 0's disk turns a bit of each snapshot that it takes. */
+static void turn_snapshots(struct world *w, unsigned i)
+{
+    if (i == 0)
+        world_disk_turns(w, i, ".tmp");
+}
+
 bool planted_unequal;
 
 static void unequal_machines(struct world *w, unsigned i)
@@ -65,6 +72,8 @@ const struct planted planted_bugs[] = {
     {"quiet-behind", "a group falls quiet in any term, whoever holds what", MK_PLANTED_QUIET_BEHIND,
      NULL},
     {"unbounded-queue", "commands on their way have no limit", MK_PLANTED_UNBOUNDED_QUEUE, NULL},
+    {"unchecked-chunk", "a snapshot's chunk is not compared with its checksum, and bits turn",
+     MK_PLANTED_UNCHECKED_CHUNK, turn_snapshots},
     {"long-lease", "a lease lasts longer than the promises it rests on", MK_PLANTED_LONG_LEASE,
      NULL},
     {"transferred-lease", "a leader keeps its lease when it hands over",

@@ -47,6 +47,7 @@ struct sim_disk {
     unsigned fail_count, fail_what;
     bool (*skip_match)(void *arg, const char *path, const void *p, size_t n);
     void *skip_arg;
+    const char *turn_part; /* a bit of each write to such paths turns */
 };
 
 struct sim_file {
@@ -329,6 +330,17 @@ int sim_file_read(struct mk_file *base, void *out, size_t n, uint64_t off, size_
     return 0;
 }
 
+#define TURNED_MIN 100u
+
+static void write_turned(struct sim_file *f, const void *p, size_t n, uint64_t off)
+{
+    uint8_t *copy = mk_memdup(p, n);
+
+    copy[n / 3] ^= 4;
+    sim_inode_write(f->inode, copy, n, off);
+    mk_free(copy);
+}
+
 static int file_write(struct sim_file *f, const void *p, size_t n, uint64_t off)
 {
     struct sim_disk *d = f->life->node->disk;
@@ -340,7 +352,10 @@ static int file_write(struct sim_file *f, const void *p, size_t n, uint64_t off)
         return rv;
     sim_trace(f->life->w, SIM_WRITE, f->life->node->index, off, n);
     sim_trace_bytes(f->life->w, p, n);
-    sim_inode_write(f->inode, p, n, off);
+    if (d->turn_part != NULL && n >= TURNED_MIN && strstr(f->path, d->turn_part) != NULL)
+        write_turned(f, p, n, off);
+    else
+        sim_inode_write(f->inode, p, n, off);
     return 0;
 }
 
@@ -639,6 +654,11 @@ void world_disk_fail_on(struct world *w, unsigned i, unsigned what, const char *
     d->fail_part = part;
     d->fail_err = err;
     d->fail_count = count;
+}
+
+void world_disk_turns(struct world *w, unsigned i, const char *part)
+{
+    sim_node_get(w, i)->disk->turn_part = part;
 }
 
 void world_skip_sync(struct world *w, unsigned i,

@@ -160,6 +160,8 @@ void world_disk_fail_on(struct world *w, unsigned i, unsigned what, const char *
 void world_skip_sync(struct world *w, unsigned i,
                      bool (*match)(void *arg, const char *path, const void *p, size_t n),
                      void *arg);
+/** A bit turns in each write to files whose path contains part (borrowed), and nobody is told. */
+void world_disk_turns(struct world *w, unsigned i, const char *part);
 /** A match for world_skip_sync(): arg is a string that the path contains. */
 bool world_path_contains(void *arg, const char *path, const void *p, size_t n);
 
