@@ -381,6 +381,17 @@ static int recover(struct mk_group *g, struct mk_fault *reterr)
     return 0;
 }
 
+static void scrubbed(void *arg, const char *why, bool in_log)
+{
+    struct mk_group *g = arg;
+
+    if (g->raft == NULL || g->state == MK_GROUP_FAILED)
+        return;
+    mk_group_damaged(g, why);
+    g->snapshot_vacates = g->snapshot_vacates || in_log;
+    mk_snap_again(g);
+}
+
 static int group_start(struct mk_group *g, struct mk_fault *reterr)
 {
     int rv;
@@ -406,6 +417,7 @@ static int group_start(struct mk_group *g, struct mk_fault *reterr)
     rv = mk_hub_join(g);
     if (rv != 0)
         return mk_fault(reterr, rv, "this process runs that deployment already");
+    mk_store_on_damage(g->disk, scrubbed, g);
     g->net_watch.up = link_up;
     g->net_watch.down = link_down;
     g->net_watch.refused = link_refused;
@@ -451,6 +463,8 @@ void mk_group_close(struct mk_group *g)
     if (g == NULL)
         return;
     mk_net_unwatch(&g->net_watch);
+    if (g->disk != NULL)
+        mk_store_on_damage(g->disk, NULL, NULL);
     mk_witness_unwatch(&g->witness_watch);
     mk_quiet_close(g);
     if (g->disk != NULL)

@@ -562,6 +562,8 @@ struct mk_group {
     uint64_t log_bytes;      /* of the entries that were applied since */
     bool snapshot_again;
     bool behind; /* our entries hold the log's oldest slot: one without entries after it */
+    bool snapshot_vacates; /* ... and no entry below it is kept */
+    uint64_t moved_ns;     /* when an entry was applied last */
     struct mk_group_snap_stats snaps;
 
     char damage[160]; /* what was found last: file and place */

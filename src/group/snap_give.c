@@ -4,6 +4,10 @@
  * thread and sent, one at a time a member. What lies behind the content is the table of
  * the chunks' hashes, which it asks for first.
  *
+ * While commits are under way it gives half of the time only: each chunk is followed by a pause
+ * as long as it took, since the asker's disk, the links and the processors are often shared with
+ * those that the commits wait for.
+ *
  * The file stays open while somebody asks for it, a newer one or not, and for a minute
  * after a link was lost: who comes back goes on where he was. It counts as being given until
  * the asker has nearly all of the log behind it, too, so that the log is not cut before.
@@ -16,6 +20,8 @@
 
 #define WANTS_MAX 64u
 #define KEPT_NS (60 * MK_S)
+#define BUSY_NS (200 * MK_MS) /* somebody wrote so lately: his commits come first */
+#define PAUSE_MAX_NS (50 * MK_MS)
 
 struct mk_giving {
     struct mk_member *m;
@@ -23,6 +29,8 @@ struct mk_giving {
     uint64_t index;
     struct mk_snap_info info;
     uint64_t until_ns;
+    uint64_t sent_ns, pause_ns; /* when the last chunk left; how long the next one waits for it */
+    struct mk_timer pause;
     bool given;                /* it has had the last chunk */
     uint64_t wants[WANTS_MAX]; /* offsets; a ring */
     unsigned first, n;
@@ -51,6 +59,7 @@ void mk_snap_give_stop(struct mk_member *m)
     if (x == NULL)
         return;
     m->giving = NULL;
+    mk_timer_stop(&x->pause);
     if (x->working)
         mk_work_cancel(&x->work);
     mk_snap_close(x->reader);
@@ -119,6 +128,25 @@ static void give_up(struct mk_giving *x, int status)
 
 static void give_next(struct mk_giving *x);
 
+static void pause_over(struct mk_timer *t)
+{
+    give_next(mk_container_of(t, struct mk_giving, pause));
+}
+
+/* A chunk leaves: how long did it take, and is anybody else to be served meanwhile? */
+static void note_sent(struct mk_giving *x)
+{
+    struct mk_group *g = x->m->g;
+    uint64_t now = mk_now(g->env), took = now - x->sent_ns - x->pause_ns;
+
+    x->pause_ns = 0;
+    if (x->sent_ns != 0 && now < g->moved_ns + BUSY_NS)
+        x->pause_ns = took < PAUSE_MAX_NS ? took : PAUSE_MAX_NS;
+    x->sent_ns = now;
+    if (x->pause_ns > 0)
+        mk_timer_start(g->env, &x->pause, now + x->pause_ns);
+}
+
 static void read_done(struct mk_work *w)
 {
     struct mk_giving *x = mk_container_of(w, struct mk_giving, work);
@@ -130,6 +158,7 @@ static void read_done(struct mk_work *w)
     }
     x->m->g->snaps.given_bytes += x->chunk.n;
     send_chunk(x->m, x->index, x->offset, mk_buf_bytes(&x->chunk));
+    note_sent(x);
     x->given = x->given || x->offset + x->chunk.n == x->info.size;
     give_next(x);
 }
@@ -155,7 +184,7 @@ static void send_table(struct mk_giving *x, uint64_t at)
 
 static void give_next(struct mk_giving *x)
 {
-    while (!x->working && x->n > 0) {
+    while (!x->working && !x->pause.armed && x->n > 0) {
         uint64_t offset = x->wants[x->first];
 
         x->first = (x->first + 1) % WANTS_MAX;
@@ -188,6 +217,7 @@ static int giving_open(struct mk_group *g, struct mk_member *m, uint64_t index,
     x->m = m;
     x->index = index;
     x->work = (struct mk_work){.run = read_run, .done = read_done};
+    x->pause.cb = pause_over;
     m->giving = x;
     return 0;
 }

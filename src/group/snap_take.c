@@ -32,10 +32,10 @@
 struct mk_snapping {
     struct mk_group *g; /* NULL: nobody waits for it any more */
     struct mk_snapshot_meta meta;
+    unsigned trailing;             /* entries below it that are kept */
     struct mk_image *image;        /* until it was read */
     struct mk_snap_writer *writer; /* until the file is whole */
     struct mk_work work;
-    unsigned trailing; /* entries below it that are kept */
     bool working, finishing;
     /* work's own while it works */
     struct mk_buf slice; /* from a chunk's beginning on */
@@ -103,7 +103,7 @@ static void written(void *arg, int status, const struct mk_snap_info *info)
     /* A snapshot that was installed meanwhile is newer; one that was taken again for its file alone
      * is the same. */
     if (g == NULL || status != 0 || mk_consensus_installing(g->raft) ||
-        mk_consensus_snapshot(g->raft) >= s->meta.index) {
+        mk_consensus_snapshot(g->raft) + (s->trailing != 0) > s->meta.index) {
         snapping_end(s);
         return;
     }
@@ -241,7 +241,7 @@ void mk_snap_turn(struct mk_group *g)
         return;
     }
     s = mk_alloc(sizeof *s);
-    s->trailing = g->behind ? 0 : g->trailing;
+    s->trailing = g->behind || g->snapshot_vacates ? 0 : g->trailing;
     if (mk_consensus_describe(g->raft, &s->meta, index) != 0) {
         mk_free(s);
         return;
@@ -253,7 +253,7 @@ void mk_snap_turn(struct mk_group *g)
         return;
     }
     g->snapshot_at = index;
-    g->snapshot_again = g->behind = false;
+    g->snapshot_again = g->snapshot_vacates = g->behind = false;
     g->log_bytes = 0;
     g->snapping = s;
     s->g = g;

@@ -261,6 +261,7 @@ static void rotate(struct mk_store *s)
     slot->end = 0;
     slot->n_extents = 0;
     s->rotating = true;
+    s->rotate_now = false;
     note_gathered(s, slot);
     write_start(s, slot);
 }
@@ -272,7 +273,7 @@ static void flush(struct mk_store *s)
 
     if (s->writing || s->status != 0 || !gathered(s))
         return;
-    if (slot->end + mk_frame_bound(&s->gather) > slot->size) {
+    if (s->rotate_now || slot->end + mk_frame_bound(&s->gather) > slot->size) {
         rotate(s);
         return;
     }

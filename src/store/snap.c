@@ -22,7 +22,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define BLOCK (4u << 20)
+#define BLOCK (2u << 20) /* the log's own syncs wait behind one of them at most */
 
 struct mk_snap_writer {
     struct mk_env *env; /* not the store: a file that is finished outlives it */

@@ -38,6 +38,8 @@ struct mk_store_group {
     struct mk_kept *kept; /* of kept_first .. kept_first + n_kept - 1 */
     uint64_t kept_first;
     size_t n_kept, cap_kept;
+    void (*damaged)(void *arg, const char *why, bool in_log); /* NULL: nobody asks */
+    void *damaged_arg;
     char damage[160];          /* "": what was recovered of it is whole */
     bool named;                /* by the checkpoint that is being read */
     void (*behind)(void *arg); /* its entries hold the oldest slot; NULL: nobody asked */

@@ -83,6 +83,8 @@ int mk_store_open(struct mk_env *e, struct mk_store **ret, const struct mk_store
     note_damages(s);
     if (!s->read_only)
         mk_append_opened(s);
+    if (!s->read_only)
+        mk_scrub_open(s);
     *ret = s;
     return 0;
 }
@@ -106,6 +108,7 @@ void mk_store_close(struct mk_store *s, void (*cb)(void *arg), void *arg)
     MK_ASSERT(!s->closing);
     s->closing = true;
     mk_timer_stop(&s->seal_timer);
+    mk_scrub_close(s);
     s->close_cb = cb;
     s->close_arg = arg;
     if (mk_env_is_dead(s->env)) /* nothing calls back any more */

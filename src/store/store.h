@@ -101,6 +101,11 @@ const char *mk_store_damage(const struct mk_store_group *g);
 /** What else of the group is found damaged (a snapshot): from now on mk_store_damage() says so. */
 int mk_store_set_damage(struct mk_store_group *g, const char *why);
 
+/** cb (NULL: not any more) when a scrub finds damage in the group's records (in_log) or in its
+ * snapshot: a snapshot of the state in memory, with no entry kept below it, makes it good. */
+void mk_store_on_damage(struct mk_store_group *g,
+                        void (*cb)(void *arg, const char *why, bool in_log), void *arg);
+
 /** As appended last, durable or not yet; after opening: as recovered. */
 struct mk_store_state {
     uint64_t term;

@@ -6,6 +6,7 @@
  *   recover.c  opening: from files to state
  *   append.c   from calls to records, batches, waits
  *   store.c    opening, closing, what was recovered
+ *   scrub.c    reading what nobody reads
  *   snap.c     writing snapshot files      snap_read.c  reading and removing them
  *
  * A slot's life:
@@ -84,6 +85,9 @@ struct mk_store {
     struct mk_write_sync prep;
     uint8_t *zeros;
 
+    bool rotate_now; /* the current slot is damaged */
+    struct mk_scrub *scrub;
+
     void (*close_cb)(void *arg);
     void *close_arg;
 };
@@ -136,6 +140,10 @@ int mk_snap_clean(struct mk_store *s);
 void mk_snap_sweep(struct mk_store *s, const struct mk_id *group, uint64_t below);
 /** Removes what was fetched in part, but for that of the index. */
 void mk_snap_sweep_parts(struct mk_store *s, const struct mk_id *group, uint64_t keep);
+
+/* scrub.c */
+void mk_scrub_open(struct mk_store *s);
+void mk_scrub_close(struct mk_store *s);
 
 /* store.c */
 /** Frees s when nothing is in flight any more and it is closing. */

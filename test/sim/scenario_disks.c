@@ -523,6 +523,68 @@ static void test_flipped_bits_of_a_majority(void **state)
     cluster_free(c);
 }
 
+static bool has_found_damage(void *arg)
+{
+    struct failed *x = arg;
+    struct mk_group_status s;
+
+    cluster_status(x->c, x->i, &s);
+    return s.damages > 0;
+}
+
+/* A bit turns under a member that is up: it is found without a restart, what is in memory is
+ * written anew, and the next start finds nothing. */
+static void found_by_the_scrub(struct cluster *c, unsigned i, const char *part)
+{
+    struct failed x = {c, i};
+    struct mk_group_status s;
+
+    assert_true(world_run_until(c->w, has_found_damage, &x, 200000));
+    cluster_status(c, i, &s);
+    assert_non_null(strstr(s.damage, part));
+    assert_true(s.state == MK_GROUP_FOLLOWING || s.state == MK_GROUP_LEADING);
+    world_run(c->w, 5000);
+    for (unsigned round = 0; round < 2; round++) {
+        world_crash(c->w, i);
+        world_restart(c->w, i);
+        assert_true(cluster_until_ready(c, 20000));
+        assert_true(cluster_until_equal(c, 20000));
+        cluster_status(c, i, &s);
+        assert_int_equal(s.damages, 0);
+    }
+}
+
+static void test_a_scrub_finds_a_bit_in_the_log(void **state)
+{
+    for (uint64_t seed = 450; seed < 454; seed++) {
+        struct cluster *c = ready(&(struct cluster_options){.seed = seed});
+
+        (void)state;
+        write_some(c, 60);
+        assert_true(cluster_until_equal(c, 5000));
+        rot_text(c, seed % 3, "set k30");
+        found_by_the_scrub(c, seed % 3, "log/000001.seg: damaged records");
+        converge_and_end(c);
+    }
+}
+
+static void test_a_scrub_finds_a_bit_in_a_snapshot(void **state)
+{
+    struct cluster *c = ready(&(struct cluster_options){.seed = 455, .snapshot_entries = 50});
+    struct mk_group_status s;
+    char path[160];
+
+    (void)state;
+    write_some(c, 180);
+    assert_true(cluster_until_equal(c, 5000));
+    cluster_status(c, 1, &s);
+    snprintf(path, sizeof path, "snap/%s/%016llx.snap", group_hex(c),
+             (unsigned long long)s.snapshot);
+    world_disk_rot(c->w, 1, path, 300);
+    found_by_the_scrub(c, 1, ".snap: a damaged chunk at offset 0");
+    converge_and_end(c);
+}
+
 /* --- never lies ------------------------------------------------------------------------------ */
 
 static bool idle(void *arg)
@@ -593,6 +655,8 @@ int main(void)
         cmocka_unit_test(test_a_flipped_bit_and_one_behind),
         cmocka_unit_test(test_a_flipped_bit_in_what_is_given),
         cmocka_unit_test(test_flipped_bits_of_a_majority),
+        cmocka_unit_test(test_a_scrub_finds_a_bit_in_the_log),
+        cmocka_unit_test(test_a_scrub_finds_a_bit_in_a_snapshot),
         cmocka_unit_test(test_failing_disks_under_load),
     };
 
