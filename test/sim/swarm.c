@@ -90,6 +90,7 @@ static void demand_progress(struct cluster *c, struct watch *w)
     demand(cluster_until_ready(c, 60000), c, "a leader that commits");
     demand(cluster_until_settled(c, 60000), c, "every peer of the roster votes");
     world_run(c->w, 500);
+    heal_failed(c);
     cluster_workload_stop(c);
     demand(world_run_until(c->w, idle, c, 60000), c, "answers for every client");
     demand(cluster_until_equal(c, 60000), c, "all members at one index");
