@@ -25,6 +25,8 @@ KEYS = 67000  # a snapshot is taken every 65,536 entries
 
 
 class Committee:
+    wiped = 0
+
     def __init__(self, folder):
         self.folder = folder
         self.nodes = {}
@@ -72,7 +74,11 @@ class Committee:
 def installs(committee):
     """a wiped member is given a snapshot under a writer, and catches up"""
     committee.load('fill', '256', str(KEYS), '300')
-    until(lambda: all(committee.says(i)['snapshot'] > 0 for i in range(MEMBERS)), 'snapshots at all members')
+
+    def all_have_one():  # members take their first at different times
+        return (all(committee.says(i)['snapshot'] > 0 for i in range(MEMBERS)) or
+                not committee.load('fill', '256', '5000', '300'))
+    until(all_have_one, 'snapshots at all members', 2 * PATIENCE)
     wiped = next(i for i in range(MEMBERS) if committee.says(i)['state'] == 'following')
     writer = committee.pace()
     try:
