@@ -138,6 +138,8 @@ struct mk_bond_status {
     unsigned members, linked;
     char text[400]; /* what it waits for, or why it failed: which member said what */
 };
+/** Copies r. MK_EINVALID: it names neither a config nor an operator, roster.deployment differs from
+ * its deployment (with has_version0), or an address of `through` is none. */
 int mk_bond_open(struct mk_network *n, struct mk_bond **ret, const struct mk_reference *r,
                  struct mk_fault *reterr);
 void mk_bond_close(struct mk_bond *b);

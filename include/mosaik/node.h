@@ -116,6 +116,8 @@ struct mk_component_options {
     bool read_leases; /* the leader may answer MK_READ_LEASE without asking the others;
                        * alike in all members' files (see MK_READ_LEASE) */
 };
+/** MK_EINVALID besides: roster->deployment differs from deployment, or a replica is asked for where
+ * the first roster has this node's own key. */
 int mk_node_add(struct mk_node *n, const struct mk_component_options *o, struct mk_fault *reterr);
 /** One JSON object: peer, components with role, term, indices, members, what each waits for, bonds.
  * The same that `coalition status` prints; its keys are in docs/cli.md. */

@@ -486,7 +486,8 @@ static int open_node(struct running *r, struct mk_fault *fault)
         rv = mk_loop_open(&r->loop, beside(r, r->file.dir), fault);
     if (rv == 0)
         rv = mk_node_open(r->loop, &r->node, &o, fault);
-    if (rv == MK_EEXISTS) { /* the lock: the store knows no name of its directory */
+    if (rv == MK_EEXISTS && strncmp(fault->text, "the directory", 13) ==
+                                0) { /* the lock: the store knows no name of its directory */
         struct mk_fault why = *fault;
 
         mk_fault(fault, rv, "%s: %s", beside(r, r->file.dir), why.text);
@@ -541,8 +542,9 @@ static int run_node(struct running *r)
         rv = open_anew(r, &fault);
     if (rv == 0) {
         mk_loop_on_signal(r->loop, stop_cb, r);
-        say(r, "listening", "node %s listens on %s", mk_peer_hex(&r->key.peer, hex),
-            r->file.listen.p);
+        say(r, "listening", "node %s listens on %.*s:%u", mk_peer_hex(&r->key.peer, hex),
+            (int)(strrchr(r->file.listen.p, ':') - r->file.listen.p), r->file.listen.p,
+            mk_node_port(r->node));
         if (r->file.http.p != NULL)
             say(r, "http", "operators' HTTP on port %u", mk_node_http_port(r->node));
         run_until_stopped(r);

@@ -19,6 +19,32 @@ static int read_flag(struct reader *r, const struct toml_node *n, const struct f
     return rv;
 }
 
+/* What one component's keys say together, and what the others before it have said. */
+static int check_component(struct reader *r, const struct coa_node_component *v, size_t i,
+                           struct toml_place at)
+{
+    const struct coa_node_component *c = &v[i];
+    const char *other = c->read_leases        ? "read_leases"
+                        : c->private_         ? "private"
+                        : c->source.p != NULL ? "source"
+                                              : NULL;
+
+    if (c->replica && other != NULL)
+        return reader_fail(r, at,
+                           "replica = true and %s: a replica is of no committee, so %s has "
+                           "no meaning for it",
+                           other, other);
+    for (size_t j = 0; j < i; j++) {
+        if (mk_str_eq(v[j].file, c->file) && mk_str_eq(v[j].component, c->component))
+            return reader_fail(r, at,
+                               "\"%s\"%s%s is among the components already; each stands "
+                               "there once",
+                               c->file.p, c->component.p != NULL ? ", " : "",
+                               c->component.p != NULL ? c->component.p : "");
+    }
+    return 0;
+}
+
 static int read_components(struct reader *r, const struct toml_node *n, const struct field *f,
                            void *ret)
 {
@@ -62,6 +88,9 @@ static int read_components(struct reader *r, const struct toml_node *n, const st
                                "compute, randomness or ticket_issuer, and left out for an organism "
                                "file",
                                component.p);
+        rv = check_component(r, file->components, i, n->children[i].at);
+        if (rv != 0)
+            return rv;
     }
     return 0;
 }

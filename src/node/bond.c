@@ -333,6 +333,9 @@ int mk_bond_open(struct mk_network *n, struct mk_bond **ret, const struct mk_ref
                         "%.*s: the reference names neither a config nor an operator, so there is "
                         "nothing to bind to",
                         (int)r->label.n, r->label.p);
+    if (r->has_version0 && !mk_id_eq(&r->roster.deployment, &r->deployment))
+        return mk_fault(reterr, MK_EINVALID, "%.*s: the roster's deployment is not the reference's",
+                        (int)r->label.n, r->label.p);
     for (size_t i = 0; i < r->n_through; i++) {
         struct mk_peer peer;
         char address[MK_HOST_PORT_MAX];

@@ -179,8 +179,14 @@ int mk_network_open(struct mk_env *e, struct mk_network **ret, const struct mk_n
     }
     if (o->listen != NULL) {
         rv = mk_net_listen(n->net, o->listen, reterr);
-        if (rv != 0)
+        if (rv != 0) {
+            struct mk_fault why = {{0}};
+
+            if (reterr != NULL)
+                why = *reterr;
+            mk_fault(reterr, rv, "listen: %.*s", MK_FAULT_MAX - 10, why.text);
             goto err_net;
+        }
     }
     rv = open_discovery(n, o, reterr);
     if (rv != 0)

@@ -6,6 +6,8 @@
  * departure is announced; the log last. */
 #include "node/node.h"
 
+#include "collections/certificate.h"
+
 #include <stdio.h>
 
 void mk_node_log(struct mk_node *n, const struct mk_host *h, const char *event, bool warning,
@@ -111,8 +113,14 @@ int mk_node_open(struct mk_env *e, struct mk_node **ret, const struct mk_node_op
     n->records.changed = records_changed;
     mk_discovery_watch(n->network->discovery, &n->records);
     rv = o->http != NULL ? mk_node_http_open(n, o->http, reterr) : 0;
-    if (rv != 0)
+    if (rv != 0) {
+        struct mk_fault why = {{0}};
+
+        if (reterr != NULL)
+            why = *reterr;
+        mk_fault(reterr, rv, "http: %.*s", MK_FAULT_MAX - 8, why.text);
         goto err_network;
+    }
     *ret = n;
     return 0;
 
@@ -199,6 +207,14 @@ int mk_node_add(struct mk_node *n, const struct mk_component_options *o, struct 
 
     if (n->n_hosts >= MK_COMPONENTS_MAX)
         return mk_fault(reterr, MK_ELIMIT, "a node runs at most %u components", MK_COMPONENTS_MAX);
+    if (!mk_id_eq(&o->roster->deployment, &o->deployment))
+        return mk_fault(reterr, MK_EINVALID, "%.*s: the roster's deployment is not the component's",
+                        (int)o->label.n, o->label.p);
+    if (o->replica && mk_roster_has(o->roster, mk_net_self(n->network->net)))
+        return mk_fault(reterr, MK_EINVALID,
+                        "%.*s: replica = true, but this node's key is of the committee: a replica "
+                        "is of no committee",
+                        (int)o->label.n, o->label.p);
     if (o->record.n > 0) {
         rv = mk_discovery_publish(n->network->discovery, o->record, reterr);
         if (rv != 0)

@@ -8,6 +8,7 @@ is. Speaks TAP.
 """
 import fcntl
 import os
+import socket
 import subprocess
 import time
 
@@ -166,4 +167,22 @@ def locked(folder):
     os.close(held)
 
 
-frame.main(usage, keys, kinds, maps, deadline, output, words, hints, mistyped, locked)
+def components(folder):
+    """what the components of a node file say against each other; a port that is taken"""
+    head = 'key = "k"\nlisten = "127.0.0.1:0"\ndir = "state"\ncomponents = [\n'
+    for other in ('read_leases = true', 'private = true', 'source = "-"'):
+        node = write(folder, 'node.toml', head + f'{{ file = "f", replica = true, {other} }}]\n')
+        refused(2, 'node.toml:5:1: replica = true and ' + other.split()[0], 'node', node)
+    node = write(folder, 'node.toml', head + '{ file = "f" }, \n{ file = "f" }]\n')
+    refused(2, 'node.toml:6:1: "f" is among the components already', 'node', node)
+    facts('key', 'new', os.path.join(folder, 'k'))
+    with socket.create_server(('127.0.0.1', 0)) as taken:
+        address = '127.0.0.1:%d' % taken.getsockname()[1]
+        node = write(folder, 'node.toml', head.replace('127.0.0.1:0', address) + ']\n')
+        refused(1, f'listen: cannot listen on {address}: Address already in use', 'node', node)
+        node = write(folder, 'node.toml', f'http = "{address}"\n{head}]\n')
+        refused(1, f'http: cannot listen on {address}: Address already in use', 'node', node)
+
+
+frame.main(usage, keys, kinds, maps, deadline, output, words, hints, mistyped, locked,
+           components)

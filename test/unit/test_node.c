@@ -550,6 +550,31 @@ static void test_the_same_component_twice(void **state)
     assert_int_equal(put(b, "=a-1", NULL), 1); /* the first one goes on */
 }
 
+static void test_a_roster_of_another_deployment(void **state)
+{
+    struct bed *b = *state;
+    struct mk_fault fault = {{0}};
+    struct mk_id id = mk_id_of_text(MK_STR("zero"));
+    struct mk_roster roster = {.epoch = 1, .peers = {&b->key.peer, 1}};
+    struct mk_component_options o = {
+        .label = MK_STR("zero"), .stable_id = id, .deployment = id, .roster = &roster};
+    struct mk_reference r = {.label = MK_STR("zero"),
+                             .stable_id = id,
+                             .has_version0 = true,
+                             .deployment = id,
+                             .roster = roster};
+    struct mk_bond *bond;
+
+    assert_int_equal(mk_node_add(b->node, &o, &fault), MK_EINVALID);
+    assert_string_equal(fault.text, "zero: the roster's deployment is not the component's");
+    assert_int_equal(mk_bond_open(b->net, &bond, &r, &fault), MK_EINVALID);
+    assert_string_equal(fault.text, "zero: the roster's deployment is not the reference's");
+    roster.deployment = id;
+    o.replica = true;
+    assert_int_equal(mk_node_add(b->node, &o, &fault), MK_EINVALID);
+    assert_non_null(strstr(fault.text, "zero: replica = true, but this node's key is of"));
+}
+
 static void test_nobody_answers(void **state)
 {
     static const struct mk_peer nobody = {{7}};
@@ -659,6 +684,7 @@ int main(void)
         ON_A_NODE(test_renewals_are_judged_once_a_second),
         ON_A_NODE(test_garbage_for_tickets),
         ON_A_NODE(test_the_same_component_twice),
+        ON_A_NODE(test_a_roster_of_another_deployment),
         ON_A_NODE(test_nobody_answers),
         cmocka_unit_test(test_another_machine_is_refused_by_name),
     };
