@@ -9,10 +9,13 @@
 #include <sys/random.h>
 
 #define AGAIN_MS 100u
+#define WAIT_MIN_MS 250u
+#define WAIT_MAX_MS 3000u
 
-/** What each member said; index 0: nothing yet. */
+/** What each member said; index 0: nothing yet, and why. */
 struct taken {
     uint64_t index;
+    struct mk_fault why;
     char hash[MK_ID_HEX];
 };
 
@@ -23,6 +26,10 @@ static void take(struct taken *ret, const struct mk_status_answer *a, const char
     const json_t *c;
     size_t i;
 
+    if (a->status != 0)
+        ret->why = a->fault;
+    else
+        mk_fault(&ret->why, MK_ETIMEDOUT, "it answers, but has not taken this hash");
     json_array_foreach(json_object_get(o, "components"), i, c)
     {
         const json_t *check = json_object_get(c, "check");
@@ -39,29 +46,49 @@ static void take(struct taken *ret, const struct mk_status_answer *a, const char
     json_decref(o);
 }
 
-/** Asks them all, again and again; how many have said it by the deadline. */
-static size_t gather(const struct checking *k, struct taken *v, const char *nonce)
+/** Asks those that have not said it, each at most wait_ms; how many have said it now. A member that
+ * is silent must not keep the others' word back, nor use up the time. */
+static size_t ask_rest(const struct checking *k, struct taken *v, const char *nonce,
+                       uint32_t wait_ms)
 {
-    size_t n = k->reference->n_addresses, have;
+    size_t n = k->reference->n_addresses, asked = 0, have = 0;
     struct mk_status_answer *answers = mk_alloc((n + 1) * sizeof *answers);
+    struct taken **of = mk_alloc((n + 1) * sizeof(struct taken *));
     char deployment[MK_ID_HEX];
 
     mk_id_hex(&k->reference->deployment, deployment);
+    for (size_t i = 0; i < n; i++) {
+        if (v[i].index != 0)
+            continue;
+        answers[asked] = (struct mk_status_answer){.address = k->reference->addresses[i]};
+        of[asked++] = &v[i];
+    }
+    mk_node_ask_all(k->agent->net, answers, asked, wait_ms);
+    for (size_t i = 0; i < asked; i++) {
+        take(of[i], &answers[i], deployment, nonce);
+        mk_buf_done(&answers[i].json);
+    }
+    for (size_t i = 0; i < n; i++)
+        have += v[i].index != 0;
+    mk_free(of);
+    mk_free(answers);
+    return have;
+}
+
+/** Again and again, with more patience each time; how many have said it by the deadline. */
+static size_t gather(const struct checking *k, struct taken *v, const char *nonce)
+{
+    size_t n = k->reference->n_addresses, have;
+    uint32_t wait_ms = WAIT_MIN_MS;
+
     do {
-        have = 0;
-        for (size_t i = 0; i < n; i++)
-            answers[i] = (struct mk_status_answer){.address = k->reference->addresses[i]};
-        mk_node_ask_all(k->agent->net, answers, n,
-                        left_until(k->deadline) < 3000 ? left_until(k->deadline) : 3000);
-        for (size_t i = 0; i < n; i++) {
-            take(&v[i], &answers[i], deployment, nonce);
-            mk_buf_done(&answers[i].json);
-            have += v[i].index != 0;
-        }
+        uint32_t left = left_until(k->deadline);
+
+        have = ask_rest(k, v, nonce, left < wait_ms ? left : wait_ms);
+        wait_ms = wait_ms < WAIT_MAX_MS ? 2 * wait_ms : wait_ms;
         if (have < n)
             mk_loop_turn(k->agent->loop, AGAIN_MS);
     } while (have < n && left_until(k->deadline) > 1);
-    mk_free(answers);
     return have;
 }
 
@@ -90,11 +117,12 @@ static void print(const struct checking *k, const struct taken *v, size_t have)
         if (!k->json && v[i].index != 0)
             printf("  %.64s  entry %llu  %s\n", a.p, (unsigned long long)v[i].index, v[i].hash);
         else if (!k->json)
-            printf("  %.64s  no answer\n", a.p);
+            printf("  %.64s  no answer: %s\n", a.p, v[i].why.text);
         json_array_append_new(
-            list, json_pack("{s:s%, s:I, s:o}", "peer", a.p, a.n < 64 ? a.n : (size_t)64, "index",
-                            (json_int_t)v[i].index, "hash",
-                            v[i].index != 0 ? json_string(v[i].hash) : json_null()));
+            list, json_pack("{s:s%, s:I, s:o, s:s}", "peer", a.p, a.n < 64 ? a.n : (size_t)64,
+                            "index", (json_int_t)v[i].index, "hash",
+                            v[i].index != 0 ? json_string(v[i].hash) : json_null(), "why",
+                            v[i].index != 0 ? "" : v[i].why.text));
     }
     if (k->json)
         print_json(json_pack("{s:b, s:I, s:o}", "equal", (int)all_equal(v, n), "answered",
@@ -118,7 +146,7 @@ int check_states(const struct checking *k, struct mk_str address)
     }
     snprintf(text, sizeof text, "%016llx", (unsigned long long)nonce);
     do {
-        rv = mk_node_check(k->agent->net, address, &k->reference->deployment, nonce,
+        rv = mk_node_check(k->asker, address, &k->reference->deployment, nonce,
                            left_until(k->deadline), &fault);
         if (rv == MK_ENOTLEADER)
             mk_loop_turn(k->agent->loop, AGAIN_MS);

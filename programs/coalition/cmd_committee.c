@@ -3,7 +3,12 @@
  *
  * The present roster is what a member says (status); the next one is signed over its hash, so
  * a member that lies gets a proposal that its own group refuses. Then the command waits until
- * the group says that the epoch is there and every peer of the roster votes. */
+ * the group says that the epoch is there and every peer of the roster votes.
+ *
+ * The command looks on under a fresh key. A roster is authorised by its signatures; leadership and
+ * checks are by the peer of the link, so for these alone there is a second network under --key.
+ * Never under a member's key: of two links of one peer the newer one stays, so that the question
+ * would push the running member off. */
 #include "agent.h"
 #include "check_states.h"
 
@@ -16,6 +21,8 @@
 
 #define KEYS_MAX MK_ROSTER_MAX
 #define AGAIN_MS 100u
+#define WAIT_MS 60000u
+#define WAIT_CHECK_MS 10000u
 
 struct input {
     const char *file, *component;
@@ -23,7 +30,7 @@ struct input {
     unsigned n_keys;
     struct mk_peer add[MK_ROSTER_MAX], remove[MK_ROSTER_MAX], to;
     unsigned n_add, n_remove;
-    bool transfer, to_given, check, json;
+    bool transfer, to_given, check, json, timeout_given;
     uint32_t timeout_ms;
 };
 
@@ -34,9 +41,9 @@ static const struct argp_option options[] = {
     {"transfer", 'l', "PEER", OPTION_ARG_OPTIONAL, "Hand leadership over, to this member", 0},
     {"check", 'x', NULL, 0,
      "Every member takes the hash of its state at one entry; 1 when they are not equal", 0},
-    {"key", 'k', "FILE", 0, "The operator's key; or, repeated, those of a majority of the members",
-     0},
-    {"timeout", 't', "S", 0, "Seconds to wait until it is done (60)", 0},
+    {"key", 'k', "FILE", 0,
+     "The operator's key; or, for a roster, repeated, those of a majority of the members", 0},
+    {"timeout", 't', "S", 0, "Seconds to wait until it is done (60; --check: 10)", 0},
     {"json", 'j', NULL, 0, "Print one JSON object", 0},
     {0}};
 
@@ -87,6 +94,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case 't':
         if (parse_timeout(&in->timeout_ms, arg) != 0)
             wrong_usage(state, "--timeout: seconds are wanted");
+        in->timeout_given = true;
         return 0;
     case 'j':
         in->json = true;
@@ -105,6 +113,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
             wrong_usage(state, "--check is a command of its own");
         if (in->transfer && in->n_add + in->n_remove > 0)
             wrong_usage(state, "--transfer and another roster are two commands");
+        if (!in->timeout_given)
+            in->timeout_ms = in->check ? WAIT_CHECK_MS : WAIT_MS;
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;
@@ -273,8 +283,10 @@ static bool is_passing(int rv)
     return rv == MK_ENOTLEADER;
 }
 
-static int ask_for_it(struct agent *a, const struct component *c, struct view *v,
-                      const struct input *in, const struct mk_key *keys, uint64_t deadline)
+/* asker is for a transfer alone. */
+static int ask_for_it(struct agent *a, struct mk_network *asker, const struct component *c,
+                      struct view *v, const struct input *in, const struct mk_key *keys,
+                      uint64_t deadline)
 {
     struct mk_peer peers[2 * MK_ROSTER_MAX];
     struct mk_fault fault = {{0}};
@@ -284,7 +296,7 @@ static int ask_for_it(struct agent *a, const struct component *c, struct view *v
     do {
         if (in->transfer) {
             next.epoch = 0;
-            rv = mk_node_transfer(a->net, v->address, &c->reference.deployment,
+            rv = mk_node_transfer(asker, v->address, &c->reference.deployment,
                                   in->to_given ? &in->to : NULL, left_until(deadline), &fault);
         } else {
             status = next_roster(in, c, v, &next, peers);
@@ -301,6 +313,43 @@ static int ask_for_it(struct agent *a, const struct component *c, struct view *v
     if (rv != 0)
         return complain_of(rv, &fault);
     return wait_done(a, c, v, in, next.epoch, deadline);
+}
+
+/* --- as whom ------------------------------------------------------------------------------- */
+
+/* Does the file name this peer as a member, or the present roster? */
+static bool is_member(struct agent *a, const struct view *v, const struct mk_peer *peer)
+{
+    char hex[MK_ID_HEX];
+    struct mk_status_answer *named;
+    size_t i, n = agent_members(a, &named);
+    const json_t *x;
+
+    mk_peer_hex(peer, hex);
+    for (i = 0; i < n; i++)
+        if (named[i].address.n >= 64 && memcmp(named[i].address.p, hex, 64) == 0)
+            return true;
+    json_array_foreach(json_object_get(v->component, "roster"), i, x)
+    {
+        if (json_is_string(x) && strcmp(json_string_value(x), hex) == 0)
+            return true;
+    }
+    return false;
+}
+
+static int open_asker(const struct input *in, struct agent *a, const struct view *v,
+                      const struct mk_key *key, struct mk_network **ret)
+{
+    struct mk_fault fault = {{0}};
+    int rv;
+
+    if (is_member(a, v, &key->peer))
+        return complain(STATUS_USAGE,
+                        "%s: a running member's key must not be used from a second process, its "
+                        "links would be lost to it; give the operator's key",
+                        in->keys[0]);
+    rv = mk_network_open(a->loop, ret, &(struct mk_network_options){.key = key}, &fault);
+    return rv != 0 ? complain_of(rv, &fault) : 0;
 }
 
 /* --- telling ------------------------------------------------------------------------------- */
@@ -332,6 +381,25 @@ static void print_view(const struct input *in, const struct view *v)
     }
 }
 
+static int act(const struct input *in, struct agent *a, const struct component *c, struct view *v,
+               const struct mk_key *keys, uint64_t deadline)
+{
+    struct mk_network *asker = NULL;
+    int status = 0;
+
+    if (in->check || in->transfer)
+        status = open_asker(in, a, v, &keys[0], &asker);
+    if (status != 0)
+        return status;
+    if (in->check)
+        status = check_states(&(struct checking){a, asker, &c->reference, in->json, deadline},
+                              v->address);
+    else if (in->transfer || in->n_add + in->n_remove > 0)
+        status = ask_for_it(a, asker, c, v, in, keys, deadline);
+    mk_network_close(asker);
+    return status;
+}
+
 static int run(const struct input *in, struct agent *a, const struct mk_key *keys)
 {
     uint64_t deadline = deadline_in(in->timeout_ms);
@@ -345,10 +413,7 @@ static int run(const struct input *in, struct agent *a, const struct mk_key *key
         return complain(STATUS_USAGE, "%s: %s states no committee", in->file, in->component);
     if (!look(a, &c, &v, left_until(deadline)))
         return complain(STATUS_TIMEOUT, "no member of %s answers", in->component);
-    if (in->check)
-        status = check_states(&(struct checking){a, &c.reference, in->json, deadline}, v.address);
-    else if (in->transfer || in->n_add + in->n_remove > 0)
-        status = ask_for_it(a, &c, &v, in, keys, deadline);
+    status = act(in, a, &c, &v, keys, deadline);
     if (status == 0 && !in->check)
         print_view(in, &v);
     view_done(&v);
@@ -368,10 +433,9 @@ int cmd_committee(int argc, char **argv)
         NULL,
         NULL,
         NULL};
-    struct input in = {.timeout_ms = 60000};
+    struct input in = {0};
     struct mk_key keys[KEYS_MAX];
     struct mk_fault fault = {{0}};
-    struct reach reach = {0};
     struct agent a;
     unsigned n = 0;
     int rv = 0, status;
@@ -380,9 +444,7 @@ int cmd_committee(int argc, char **argv)
     while (n < in.n_keys && (rv = load_key(&keys[n], in.keys[n], &fault)) == 0)
         n++;
     if (rv == 0) {
-        reach.key = in.n_keys > 0 ? in.keys[0] : NULL;
-        reach.timeout_ms = in.timeout_ms;
-        status = agent_open(&a, in.file, &reach);
+        status = agent_open(&a, in.file, NULL);
         if (status == 0)
             status = run(&in, &a, keys);
         agent_close(&a);

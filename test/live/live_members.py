@@ -102,6 +102,33 @@ def handed_over(up, load):
     assert status == 1 and 'for the operator and for members alone' in err, (status, err)
 
 
+def members_key(up, load):
+    """a running member's key is refused from a second process, and the member keeps its links"""
+    for member in up.members:
+        key = os.path.join(up.dir, member, 'node.key')
+        before = up.members[member]['starts']
+        for what in '--check', '--transfer':
+            status, out, err = run('committee', up.file, '--component', 'atlas', what, '--key', key)
+            assert status == 2 and "a running member's key" in err, (status, out, err)
+        assert is_whole(up) and up.members[member]['starts'] == before
+
+
+def silent(up, load):
+    """a check names the member that does not answer, with the reason, and those that do"""
+    member = next(m for m in up.members if m != leader(up))
+    up.signal(member, signal.SIGSTOP)
+    try:
+        status, out, err = run('committee', up.file, '--component', 'atlas', '--check', '--key',
+                               up.key, '--timeout', '5', '--json')
+    finally:
+        up.signal(member, signal.SIGCONT)
+    assert status == 3 and 'members answered' in err, (status, out, err)
+    why = {m['peer']: m['why'] for m in json.loads(out)['members']}
+    assert why.pop(up.members[member]['peer']) != '', out
+    assert set(why.values()) == {''}, out
+    until(lambda: is_whole(up), 'all to vote again')
+
+
 def rolling(up, load):
     """a rolling restart by SIGTERM: no update is refused"""
     before = len(load.refusals)
@@ -184,4 +211,5 @@ def two_entries(up, _folder):
     return up, Load(up, [c['stable_id'] for c in ask('atlas', 'list', up.file)['cards']][:2])
 
 
-play_on_up((wiped, wiped_leader, handed_over, rolling, another_roster), two_entries)
+play_on_up((wiped, wiped_leader, handed_over, members_key, silent, rolling, another_roster),
+             two_entries)
