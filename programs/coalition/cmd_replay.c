@@ -3,8 +3,9 @@
  * DIR is a member's directory (with a node.toml) or one of `coalition up`, with several.
  * Each member's log is applied from its beginning, or from its oldest snapshot where it
  * was cut. The members of one component are then compared with each other, entry by entry:
- * where two have the same entry they must have come to the same commits. Pointers to what
- * other components committed are followed to those (replay_evidence.c). */
+ * where two have the same entry they must have come to the same commits. A log that is damaged,
+ * or empty, was compared with nothing: it is named, and the others are replayed all the same.
+ * Pointers to what other components committed are followed to those (replay_evidence.c). */
 #include "components.h"
 #include "replay_evidence.h"
 
@@ -33,15 +34,38 @@ struct input {
     struct reach reach;
 };
 
+/** A component of a member whose log could not be applied. */
+struct unread {
+    char member[256];
+    char label[128];
+    struct mk_id deployment;
+    bool empty; /* nothing is stored; else it is damaged */
+    char why[MK_FAULT_MAX];
+};
+
 struct replaying {
     bool beside;        /* --with is being read */
     const char *member; /* the directory that is being read */
     struct mk_env *loop;
     struct replayed v[REPLAYS_MAX];
     unsigned n;
+    struct unread unread[REPLAYS_MAX];
+    unsigned n_unread;
     struct mk_env *loops[REPLAYS_MAX];
     unsigned n_loops;
 };
+
+static void note_unread(struct replaying *all, const struct mk_component_options *o, bool empty,
+                        const struct mk_fault *why)
+{
+    struct unread *u = &all->unread[all->n_unread++];
+
+    snprintf(u->member, sizeof u->member, "%s", all->member);
+    snprintf(u->label, sizeof u->label, "%.*s", (int)o->label.n, o->label.p);
+    u->deployment = o->deployment;
+    u->empty = empty;
+    snprintf(u->why, sizeof u->why, "%s", why->text);
+}
 
 static int replay_one(void *arg, struct mk_component_options *o, struct mk_fault *fault)
 {
@@ -54,9 +78,13 @@ static int replay_one(void *arg, struct mk_component_options *o, struct mk_fault
     struct mk_fault why = {{0}};
     int rv;
 
-    if (all->n == REPLAYS_MAX)
+    if (all->n + all->n_unread == REPLAYS_MAX)
         return mk_fault(fault, MK_ELIMIT, "%s: more than %u components", all->member, REPLAYS_MAX);
     rv = mk_replay_open(all->loop, &x->r, &ro, &why);
+    if (rv == MK_ECORRUPT || rv == MK_ENOTFOUND) {
+        note_unread(all, o, rv == MK_ENOTFOUND, &why);
+        return 0;
+    }
     if (rv != 0)
         return mk_fault(fault, rv, "%s: %.*s: %s", all->member, (int)o->label.n, o->label.p,
                         why.text);
@@ -195,6 +223,39 @@ static void print_replayed(struct replayed *x)
     }
 }
 
+/** A log that is empty beside one that is not: how many entries each has. */
+static void count_beside(const struct replaying *all, struct unread *u)
+{
+    for (unsigned i = 0; i < all->n && u->empty; i++) {
+        const struct replayed *x = &all->v[i];
+        const struct mk_replay_step *v;
+        size_t n = mk_replay_steps(x->r, &v);
+        uint64_t last = n > 0 ? v[n - 1].index : mk_replay_snapshot(x->r);
+
+        if (!mk_id_eq(&x->deployment, &u->deployment))
+            continue;
+        snprintf(u->why, sizeof u->why, "0 entries are stored here, and %" PRIu64 " in %s", last,
+                 x->member);
+        return;
+    }
+}
+
+static json_t *unread_json(struct replaying *all, bool json)
+{
+    json_t *v = json_array();
+
+    for (unsigned i = 0; i < all->n_unread; i++) {
+        struct unread *u = &all->unread[i];
+
+        count_beside(all, u);
+        json_array_append_new(v, json_pack("{s:s, s:s, s:b, s:s}", "member", u->member, "component",
+                                           u->label, "empty", u->empty, "reason", u->why));
+        if (!json)
+            printf("%s: %s: not replayed: %s\n", u->member, u->label, u->why);
+    }
+    return v;
+}
+
 /** The first pair of members that differ; NULL: none. */
 static const struct replayed *divergence(const struct replaying *all, const struct replayed **ret,
                                          struct mk_replay_step *ret_step, const char **ret_what)
@@ -226,8 +287,9 @@ static int say(struct replaying *all, const struct followed *f, bool json)
         if (!json)
             print_replayed(&all->v[i]);
     }
-    o = json_pack("{s:b, s:o, s:n, s:o}", "ok", a == NULL && !f->has_broken, "replays", v,
-                  "divergence", "evidence", followed_json(f));
+    o = json_pack("{s:b, s:o, s:o, s:n, s:o}", "ok",
+                  a == NULL && !f->has_broken && all->n_unread == 0, "replays", v, "unread",
+                  unread_json(all, json), "divergence", "evidence", followed_json(f));
     if (a != NULL)
         json_object_set_new(o, "divergence",
                             json_pack("{s:s, s:I, s:[s,s], s:s}", "component", a->label, "entry",
@@ -243,6 +305,9 @@ static int say(struct replaying *all, const struct followed *f, bool json)
         return complain(STATUS_CHECK,
                         "%s: %s and %s have the same entry %" PRIu64 " and come to different %s",
                         a->label, a->member, b->member, at.index, what);
+    if (all->n_unread > 0)
+        return complain(STATUS_CHECK, "%s: %s: not replayed: %s", all->unread[0].member,
+                        all->unread[0].label, all->unread[0].why);
     if (f->has_broken)
         return complain(STATUS_CHECK,
                         "%s: %s: entry %" PRIu64 " rests on what is not there (clock %" PRIu64

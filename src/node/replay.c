@@ -138,6 +138,9 @@ static int replay(struct mk_replay *r, struct mk_env *e, const struct mk_replay_
     r->group = mk_store_find(r->store, &o->deployment);
     if (r->group != NULL)
         mk_store_state(r->group, &r->stored);
+    if (r->group != NULL &&
+        mk_store_damage(r->group)[0] != 0) /* then none of its entries is read */
+        return mk_fault(r->reterr, MK_ECORRUPT, "%s", mk_store_damage(r->group));
     if (r->group == NULL || (r->stored.last_index == 0 && r->stored.snapshot_index == 0))
         return mk_fault(r->reterr, MK_ENOTFOUND, "nothing of this component is stored here");
     if (r->stored.snapshot_index > 0)
