@@ -8,6 +8,7 @@ Real processes on loopback. Speaks TAP.
 import json
 import os
 import queue
+import re
 import shutil
 import signal
 import subprocess
@@ -15,7 +16,7 @@ import threading
 import time
 
 import frame
-from frame import refused, write
+from frame import facts, refused, run, write
 
 FILE = 'schema_version = 1\ninstance_name = "up"\n[atlas]\ninstance = "default"\nacl = []\n'
 PATIENCE = 60  # seconds
@@ -76,4 +77,57 @@ def reasons(folder):
             'up', up.file, '--dir', up.dir)
 
 
-frame.main(reasons)
+def bare(folder, state):
+    """Makes a state directory as that of a node without components."""
+    facts('key', 'new', os.path.join(folder, 'k'))
+    node = write(folder, 'node.toml', 'key = "k"\nlisten = "127.0.0.1:0"\n'
+                 f'dir = "{state}"\ncomponents = []\n')
+    os.mkdir(state)
+    process = subprocess.Popen([frame.PROGRAM, 'node', node], stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + PATIENCE
+    while not os.path.exists(os.path.join(state, 'log', 'key')):
+        assert time.monotonic() < deadline and process.poll() is None, 'it makes no log'
+        time.sleep(0.01)
+    process.terminate()
+    process.wait(PATIENCE)
+
+
+def bit(folder):
+    """replay names a log with a turned bit, or with nothing in it, and replays the others"""
+    up = Up(folder)
+    try:
+        up.wait(lambda e: e['event'] == 'ready')
+        deadline = time.monotonic() + PATIENCE
+        while run('replay', up.dir)[0] != 0:  # a member may have nothing yet
+            assert time.monotonic() < deadline, 'not all members have entries'
+            time.sleep(0.1)
+    finally:
+        status = up.stop()
+    assert status == 0, status
+    whole = facts('replay', up.dir)
+    assert whole['ok'] and whole['unread'] == [] and len(whole['replays']) > 1, whole
+    members = [r['member'] for r in whole['replays']]
+    empty = os.path.join(folder, 'empty')
+    shutil.copytree(up.dir, empty)
+    segment = os.path.join(up.dir, 'atlas-1', 'state', 'log', '000001.seg')
+    with open(segment, 'r+b') as f:
+        content = f.read()
+        at = len(content.rstrip(b'\0')) // 2
+        f.seek(at)
+        f.write(bytes([content[at] ^ 1]))
+    found = facts('replay', up.dir, status=1)
+    assert not found['ok'] and [u['member'] for u in found['unread']] == members[:1], found
+    assert re.search(r'log/000001\.seg: .* at offset \d+', found['unread'][0]['reason']), found
+    assert [r['member'] for r in found['replays']] == members[1:], found
+    assert all(r['entries'] > 0 for r in found['replays']), found
+    status, _, lines = run('replay', up.dir)
+    assert status == 1 and len(lines) == 1 and found['unread'][0]['reason'] in lines[0], lines
+    state = os.path.join(empty, 'atlas-1', 'state')
+    shutil.rmtree(state)
+    bare(folder, state)
+    found = facts('replay', empty, status=1)
+    assert not found['ok'] and [u['empty'] for u in found['unread']] == [True], found
+    assert re.match(r'0 entries are stored here, and \d+ in ', found['unread'][0]['reason']), found
+
+
+frame.main(reasons, bit)
