@@ -91,6 +91,13 @@ class Scene:
             f.seek(at)
             f.write(bytes([byte ^ 4]))
 
+    def unread(self):
+        """What replay says of the logs that it cannot use: reason by member."""
+        p = run('replay', self.dir, '--json')
+        found = json.loads(p.stdout)
+        assert p.returncode == (0 if found['ok'] else 1) and not (found['ok'] and found['unread']), p
+        return {os.path.basename(u['member']): u['reason'] for u in found['unread']}
+
     def end(self):
         for node in self.nodes.values():
             node.terminate()
@@ -113,6 +120,7 @@ def mended(scene):
     """a flipped bit of one: it names the place and is filled again from the others"""
     scene.lay_out()
     scene.flip(MEMBERS[0])
+    replayed = scene.unread()
     for member in MEMBERS:
         scene.start(member)
     until(lambda: scene.publish('live:1'), 'a card')
@@ -121,6 +129,7 @@ def mended(scene):
     assert len(damages) == 1, seen
     assert 'log/000001.seg: damaged records in the frame at offset' in damages[0], damages
     assert [c['damages'] for _, c in seen].count(0) == 2, seen
+    assert replayed == {MEMBERS[0]: damages[0]}, (replayed, damages)
 
 
 def counts(scene):
@@ -165,6 +174,7 @@ def begins_anew(scene):
     scene.kill(MEMBERS[0])
     with open(os.path.join(scene.log_of(MEMBERS[0]), '000001.seg'), 'r+b') as f:
         f.write(bytes(64))
+    assert 'log/000001.seg: a damaged checkpoint at offset 0' in scene.unread()[MEMBERS[0]]
     p = run('node', os.path.join(scene.dir, MEMBERS[0], 'node.toml'))
     assert p.returncode == 1, (p.returncode, p.stderr)
     assert 'log/000001.seg: a damaged checkpoint at offset 0' in p.stderr, p.stderr

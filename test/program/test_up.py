@@ -11,6 +11,7 @@ import queue
 import re
 import shutil
 import signal
+import struct
 import subprocess
 import threading
 import time
@@ -92,8 +93,39 @@ def bare(folder, state):
     process.wait(PATIENCE)
 
 
+def entry_runs(log):
+    """(where its frame begins, where it begins) of each run that holds entries: src/store/frame.h."""
+    found, at = [], 0
+    while log[at:at + 4] == b'MKF2':
+        size, = struct.unpack_from('<I', log, at + 4)
+        run, runs = at + 48, []
+        while log[run:run + 4] == b'MKRN':
+            runs.append(run)
+            run += 32 + struct.unpack_from('<I', log, run + 4)[0] + 7 & ~7
+        assert log[run:run + 4] == b'MKIX', 'no index behind the runs'
+        entry = run + 48
+        for run in runs:
+            _, _, greatest, named = struct.unpack_from('<IQQB', log, entry)
+            entry += 53 if named else 21
+            if greatest > 0:
+                found.append((at, run))
+        at += 48 + size
+    assert found, 'no entry is stored'
+    return found
+
+
+def inside_entry(log):
+    """Where the records of a run of entries begin; that frame is not the last one."""
+    return entry_runs(log)[0][1] + 32
+
+
+def last_entry(log):
+    """The frame that holds the last entry."""
+    return entry_runs(log)[-1][0]
+
+
 def bit(folder):
-    """replay names a log with a turned bit, or with nothing in it, and replays the others"""
+    """replay names a log with a turned bit, or with nothing in it, the others all the same; a torn tail is no damage"""
     up = Up(folder)
     try:
         up.wait(lambda e: e['event'] == 'ready')
@@ -109,12 +141,15 @@ def bit(folder):
     members = [r['member'] for r in whole['replays']]
     empty = os.path.join(folder, 'empty')
     shutil.copytree(up.dir, empty)
-    segment = os.path.join(up.dir, 'atlas-1', 'state', 'log', '000001.seg')
-    with open(segment, 'r+b') as f:
-        content = f.read()
-        at = len(content.rstrip(b'\0')) // 2
+    torn = os.path.join(folder, 'torn')
+    shutil.copytree(up.dir, torn)
+    segment = os.path.join('atlas-1', 'state', 'log', '000001.seg')
+    with open(os.path.join(up.dir, segment), 'r+b') as f:
+        at = inside_entry(f.read())
         f.seek(at)
-        f.write(bytes([content[at] ^ 1]))
+        byte = f.read(1)[0]
+        f.seek(at)
+        f.write(bytes([byte ^ 1]))
     found = facts('replay', up.dir, status=1)
     assert not found['ok'] and [u['member'] for u in found['unread']] == members[:1], found
     assert re.search(r'log/000001\.seg: .* at offset \d+', found['unread'][0]['reason']), found
@@ -122,6 +157,12 @@ def bit(folder):
     assert all(r['entries'] > 0 for r in found['replays']), found
     status, _, lines = run('replay', up.dir)
     assert status == 1 and len(lines) == 1 and found['unread'][0]['reason'] in lines[0], lines
+    with open(os.path.join(torn, segment), 'r+b') as f:  # as after a crash: no damage
+        f.truncate(last_entry(f.read()) + 48)
+    found = facts('replay', torn)
+    last = {r['member']: r['last'] for r in found['replays']}
+    assert found['ok'] and found['unread'] == [] and len(last) == len(members), found
+    assert last.pop(os.path.join(torn, 'atlas-1')) < min(last.values()), found
     state = os.path.join(empty, 'atlas-1', 'state')
     shutil.rmtree(state)
     bare(folder, state)
