@@ -125,7 +125,8 @@ def flat_memory(soak):
     """resident memory is flat over the last half"""
     for name, column in (('the eldest', 1), ('the clients', 3)):
         grown, mean = growth([(s[0], s[column]) for s in soak.sampled])
-        note(f'{name}: {mean / MIB:.1f} MiB resident, {grown / MIB:+.2f} MiB over the last half')
+        note(f'{name}: {mean / MIB:.1f} MiB resident, {grown / MIB:+.2f} MiB over the last half: ' +
+             ' '.join(f'{s[column] / MIB:.1f}' for s in soak.sampled[::len(soak.sampled) // 10 or 1]))
         if soak.sanitized:
             continue
         allowed = mean / 50 + MIB / 2 if MINUTES * 60 / 2 >= SETTLING else mean / 5 + 4 * MIB
