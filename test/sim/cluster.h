@@ -166,7 +166,7 @@ struct operation {
     bool failed;                /* certainly not applied */
 };
 
-/** Starts a loop of random operations on `keys` keys on every client node. */
+/** Starts a loop of random operations on `keys` keys on every client node, or sets another pace. */
 void cluster_workload(struct cluster *c, unsigned keys, unsigned pause_ms);
 void cluster_workload_stop(struct cluster *c);
 /** Clients in `side` read one key from members in it, those outside write it outside, at once

@@ -22,6 +22,7 @@ struct plan plan_draw(uint64_t seed)
               .clients = 2 + (unsigned)prng_below(&p, 4),
               .snapshot_entries = snapshots[prng_below(&p, 4)]},
         .faults = 8 + (unsigned)prng_below(&p, 24),
+        .storms = 1,
         .keys = 1 + (unsigned)prng_below(&p, 4),
         .mean_ms = means[prng_below(&p, 5)],
         .early = prng_one_in(&p, 6),
@@ -54,6 +55,15 @@ struct plan plan_draw(uint64_t seed)
         plan.o.spares = 1 + (unsigned)prng_below(&p, 2);
     plan.o.quiet_ms = quiets[prng_below(&p, 4)];
     return plan;
+}
+
+void plan_long_life(struct plan *plan)
+{
+    struct prng p = prng_of(plan->o.seed, 78);
+
+    plan->storms = 6 + (unsigned)prng_below(&p, 12);
+    plan->calm_ms = (1 + prng_below(&p, 20)) * 60000;
+    plan->faults = 1 + (unsigned)prng_below(&p, 6);
 }
 
 void plan_weather(struct cluster *c, const struct plan *p)

@@ -31,10 +31,14 @@ enum fault_kind {
     FAULT_KINDS,
 };
 
+#define LONG_LIFE_EVERY 8u /* seeds: some hours pass in them */
+
 struct plan {
     struct cluster_options o;
     unsigned faults, pause_ms, keys;
     uint64_t mean_ms; /* between faults */
+    unsigned storms;  /* times of faults, each healed; a long life has many */
+    uint64_t calm_ms; /* at most, after each storm but the last */
     uint32_t kinds;   /* bits */
     bool early;       /* faults from the first moment, before the founding */
     bool reader;
@@ -44,6 +48,9 @@ struct plan {
 };
 
 struct plan plan_draw(uint64_t seed);
+/** Few faults at a time and long calms between: groups fall quiet, history is forgotten, certificates
+ * and links grow old, clocks drift apart. */
+void plan_long_life(struct plan *p);
 void plan_weather(struct cluster *c, const struct plan *p);
 /** Something happens, of the plan's kinds. */
 void fault(struct cluster *c, const struct plan *p);

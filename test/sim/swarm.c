@@ -1,6 +1,7 @@
 /* The swarm: each seed draws a committee, its weather, and which faults may come (faults.h);
  * clients read and write meanwhile, a reader follows. First safety, then a core is healed and
- * must go on while the rest is away, then everything heals and must come together. The
+ * must go on while the rest is away, then everything heals and must come together. Every eighth
+ * seed is a long life: many such storms with minutes of calm between, an hour or more in all. The
  * checkers of cluster.h run after every event, the history is judged at the end. Every seed
  * runs twice, and both runs must be the same to the last event.
  *
@@ -77,7 +78,7 @@ static bool has_grown(void *arg)
 }
 
 /* A majority alone must answer clients, then all come together. */
-static void demand_progress(struct cluster *c, struct watch *w)
+static void demand_progress(struct cluster *c)
 {
     struct growth g = {c, cluster_operations(c)};
 
@@ -91,11 +92,33 @@ static void demand_progress(struct cluster *c, struct watch *w)
     demand(cluster_until_settled(c, 60000), c, "every peer of the roster votes");
     world_run(c->w, 500);
     heal_failed(c);
+}
+
+static void demand_evenness(struct cluster *c, struct watch *w)
+{
     cluster_workload_stop(c);
     demand(world_run_until(c->w, idle, c, 60000), c, "answers for every client");
     demand(cluster_until_equal(c, 60000), c, "all members at one index");
     if (w != NULL)
         demand(watch_until_even(w, 60000), c, "a reader that has what the members have");
+}
+
+static void storm(struct cluster *c, const struct plan *plan)
+{
+    for (unsigned i = 0; i < plan->faults; i++) {
+        world_run(c->w, world_chaos(c->w, 2 * plan->mean_ms));
+        fault(c, plan);
+    }
+    demand_progress(c);
+}
+
+/* Nothing breaks, clients ask now and then, and in the end members must have one state. */
+static void calm(struct cluster *c, const struct plan *plan, struct watch *w)
+{
+    cluster_workload(c, plan->keys, 500 + (unsigned)world_chaos(c->w, 20000));
+    world_run(c->w, world_chaos(c->w, plan->calm_ms));
+    demand_evenness(c, w);
+    cluster_workload(c, plan->keys, plan->pause_ms);
 }
 
 static uint64_t run(uint64_t seed, uint64_t *ret_operations)
@@ -107,6 +130,8 @@ static uint64_t run(uint64_t seed, uint64_t *ret_operations)
 
     if (seed % ATTESTED_EVERY == 0)
         attested_plan(&plan);
+    else if (seed % LONG_LIFE_EVERY == 3)
+        plan_long_life(&plan);
     c = cluster_new(&plan.o);
     if (plan.o.attest != NULL)
         world_hash_bytes(c->w, false); /* the nonces of ECDSA are OpenSSL's own */
@@ -119,11 +144,12 @@ static uint64_t run(uint64_t seed, uint64_t *ret_operations)
         demand(cluster_until_ready(c, 30000), c, "founding");
     cluster_workload(c, plan.keys, plan.pause_ms);
     w = plan.reader ? watch_new(c) : NULL;
-    for (unsigned i = 0; i < plan.faults; i++) {
-        world_run(c->w, world_chaos(c->w, 2 * plan.mean_ms));
-        fault(c, &plan);
+    for (unsigned i = 0; i < plan.storms; i++) {
+        storm(c, &plan);
+        if (i + 1 < plan.storms)
+            calm(c, &plan, w);
     }
-    demand_progress(c, w);
+    demand_evenness(c, w);
     cluster_check_history(c);
     if (w != NULL)
         watch_check_ticks(w);
