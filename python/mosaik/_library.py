@@ -241,7 +241,7 @@ OUT = object()
 
 def texts(values: Sequence[str]) -> Any:
     """An array of terminated texts."""
-    return (c_char_p * max(len(values), 1))(*[v.encode() for v in values])
+    return (c_char_p * max(len(values), 1))(*[text(v) for v in values])
 
 
 def blobs(values: Sequence[bytes]) -> Any:
@@ -255,4 +255,9 @@ def blobs(values: Sequence[bytes]) -> Any:
 
 
 def text(value: Optional[str]) -> Optional[bytes]:
-    return None if value is None else value.encode()
+    """For a `const char *`; None is NULL."""
+    if value is None:
+        return None
+    if '\0' in value:
+        raise ValueError('a text without NUL is wanted')
+    return value.encode()

@@ -3,30 +3,36 @@ from __future__ import annotations
 
 import ctypes
 import json
+import math
 import os
 from ctypes import byref
-from typing import TYPE_CHECKING, Any, Iterable, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Iterable, Optional, Sequence, Union
 
+from ._checked import checked, judge, named, whole
 from ._library import ID_ROOM, OUT, Bytes, blobs, check, handle, library, text, texts
 from .codec import BYTES, Type
 
 if TYPE_CHECKING:
     from .admission import Acl
 
+Path = Union[str, 'os.PathLike[str]']
+
 __all__ = ['Agent', 'Bond', 'Surface', 'Trace', 'id_of', 'fingerprint', 'new_key', 'peer_of']
 
 
+@checked
 def id_of(name: str) -> str:
     """The id that a text stands for: 64 hex digits themselves, anything else hashed."""
     out = ctypes.create_string_buffer(ID_ROOM)
-    library.id(name.encode(), out)
+    library.id(text(name), out)
     return out.value.decode()
 
 
-def fingerprint(path: str) -> str:
+@checked
+def fingerprint(path: Path) -> str:
     """The fingerprint of a coalition file: compare it with the one you compiled in."""
     out = ctypes.create_string_buffer(ID_ROOM)
-    check(library.file_id, path.encode(), out)
+    check(library.file_id, text(os.fspath(path)), out)
     return out.value.decode()
 
 
@@ -35,6 +41,7 @@ def new_key() -> bytes:
     return os.urandom(32)
 
 
+@checked
 def peer_of(key: bytes) -> str:
     """The peer id of a secret key."""
     out = ctypes.create_string_buffer(ID_ROOM)
@@ -49,7 +56,9 @@ def _key(key: bytes) -> bytes:
 
 
 def milliseconds(seconds: float) -> int:
-    return min(max(int(seconds * 1000), 0), 0xffffffff)
+    if math.isnan(seconds):
+        raise ValueError('a time in seconds is wanted, not NaN')
+    return int(min(max(seconds * 1000, 0), 0xffffffff))
 
 
 class Surface:
@@ -58,12 +67,26 @@ class Surface:
     kind: map, vec, set, cell, once, queue or stream. key: of a map or a queue.
     """
 
+    @checked
     def __init__(self, kind: str, name: str, value: Type, key: Optional[Type] = None,
                  capacity: int = 0) -> None:
         self.kind, self.name, self.value, self.key = kind, name, value, key or BYTES
         self.handle: Optional[int] = handle(
-            library.surface_new, OUT, kind.encode(), name.encode(),
-            text(key.name if key else None), value.name.encode(), capacity)
+            library.surface_new, OUT, text(kind), text(name), text(key.name if key else None),
+            text(value.name), whole('Surface', 'capacity', capacity))
+
+    def encode_value(self, value: Any) -> bytes:
+        """TypeError, ValueError: the value is none of the surface's type."""
+        return self._encode('value', self.value, value)
+
+    def encode_key(self, key: Any) -> bytes:
+        return self._encode('key', self.key, key)
+
+    def _encode(self, what: str, kind: Type, value: Any) -> bytes:
+        try:
+            return kind.encode(value)
+        except (TypeError, ValueError) as e:
+            raise named(e, f'{self.kind} "{self.name}": {what}') from None
 
     def __del__(self) -> None:
         if getattr(self, 'handle', None):
@@ -82,17 +105,24 @@ class Agent:
     Nothing happens on the network but in calls that wait, and in run(). Use it with `with`.
     """
 
-    def __init__(self, *, key: Optional[bytes] = None, dir: Optional[str] = None,
+    @checked
+    def __init__(self, *, key: Optional[bytes] = None, dir: Optional[Path] = None,
                  listen: Optional[str] = None, hints: Sequence[str] = (),
                  tickets: Sequence[bytes] = (), tags: Sequence[str] = (),
                  components: bool = False) -> None:
         self._parts: list[Any] = []  # what hangs on it, closed in reverse order
         shown = blobs(tickets)
-        self.handle: Optional[int] = handle(
-            library.agent_open, OUT, text(dir), None if key is None else _key(key), text(listen),
-            texts(hints), len(hints), shown, len(tickets), components)
+        self._handle: Optional[int] = handle(
+            library.agent_open, OUT, None if dir is None else text(os.fspath(dir)), None if key is None else _key(key),
+            text(listen), texts(hints), len(hints), shown, len(tickets), components)
         if tags:
             self.tag(*tags)
+
+    @property
+    def handle(self) -> int:
+        if not self._handle:
+            raise ValueError('the agent was closed')
+        return self._handle
 
     def __enter__(self) -> Agent:
         return self
@@ -104,9 +134,9 @@ class Agent:
         """Closes it and all that hangs on it."""
         while self._parts:
             self._parts[-1].close()
-        if self.handle is not None:
-            library.agent_close(self.handle)
-            self.handle = None
+        if self._handle:
+            value, self._handle = self._handle, None
+            library.agent_close(value)
 
     @property
     def peer(self) -> str:
@@ -120,28 +150,33 @@ class Agent:
         """The port that it listens on; 0 when it does not."""
         return int(library.agent_port(self.handle))
 
+    @checked
     def renew(self, tickets: Sequence[bytes]) -> None:
         """Shows these tickets in the place of all that were shown, to whoever is linked at once:
         what the old ones admitted to goes on without a gap, as far as the new ones suffice."""
         check(library.agent_renew, self.handle, blobs(tickets), len(tickets))
 
+    @checked
     def tag(self, *tags: str) -> None:
         """Shows these words in its entry from now on; others see them when it comes to them."""
         check(library.agent_tag, self.handle, texts(tags), len(tags))
 
+    @checked
     def tagged(self, peer: str, tag: str) -> bool:
         """Whether a peer's entry, as far as it is known here, shows this tag."""
-        return bool(library.agent_tagged(self.handle, peer.encode(), id_of(tag).encode()))
+        return bool(library.agent_tagged(self.handle, text(peer), text(id_of(tag))))
 
     @property
     def peers(self) -> int:
         """How many other peers are known."""
         return int(library.agent_peers(self.handle))
 
+    @checked
     def sync(self, address: str, timeout: float = 10) -> None:
         """Compares with "<peer>@host:port" what each knows of others: then both know both."""
-        check(library.agent_sync, self.handle, address.encode(), milliseconds(timeout))
+        check(library.agent_sync, self.handle, text(address), milliseconds(timeout))
 
+    @checked
     def run(self, seconds: float) -> None:
         """Lets the network happen for so long."""
         library.agent_run(self.handle, milliseconds(seconds))
@@ -152,21 +187,24 @@ class Agent:
         library.agent_status(self.handle, byref(out))
         return dict(json.loads(out.take()))
 
-    def bind_file(self, path: str, component: str, *, expect: Optional[str] = None) -> Bond:
+    @checked
+    def bind_file(self, path: Path, component: str, *, expect: Optional[str] = None) -> Bond:
         """Binds a module ("atlas") or an organism (by its role) of a coalition file.
 
         expect: the fingerprint that the file must have; without it, the file is believed.
         """
-        return Bond(self, handle(library.bind_file, self.handle, OUT, path.encode(),
-                                 component.encode(), text(expect)))
+        return Bond(self, handle(library.bind_file, self.handle, OUT, text(os.fspath(path)),
+                                 text(component), text(expect)))
 
+    @checked
     def bind(self, label: str, *, stable_id: str, deployment: str, content: str,
              members: Sequence[str]) -> Bond:
         """Binds a component by its first roster: "<peer>@host:port" of every member."""
-        return Bond(self, handle(library.bind, self.handle, OUT, label.encode(),
-                                 stable_id.encode(), deployment.encode(), content.encode(),
+        return Bond(self, handle(library.bind, self.handle, OUT, text(label), text(stable_id),
+                                 text(deployment), text(content),
                                  texts(members), len(members)))
 
+    @checked
     def add_component(self, label: str, *, stable_id: str, deployment: str, content: str,
                       members: Sequence[str], surfaces: Iterable[Surface],
                       acl: Optional[Acl] = None, found: bool = True) -> None:
@@ -176,10 +214,12 @@ class Agent:
         with addresses. acl: who may write. found: a first start.
         """
         listed = list(surfaces)
+        for i, surface in enumerate(listed):
+            judge('add_component', f'surfaces[{i}]', Surface, surface)
         handles = (ctypes.c_void_p * max(len(listed), 1))(*[s.handle for s in listed])
         clauses = acl.encode() if acl else b''
-        check(library.component_add, self.handle, label.encode(), stable_id.encode(),
-              deployment.encode(), content.encode(), texts(members), len(members), handles,
+        check(library.component_add, self.handle, text(label), text(stable_id),
+              text(deployment), text(content), texts(members), len(members), handles,
               len(listed), clauses, len(clauses), found)
 
 
@@ -219,6 +259,7 @@ class Bond(Part):
         super().__init__(agent, value)
         self._on: list[Part] = []
 
+    @checked
     def wait(self, timeout: float = 10) -> Bond:
         """Until a member is linked. Unreachable or Refused say why not."""
         check(library.bond_wait, self.handle, milliseconds(timeout))
@@ -234,6 +275,7 @@ class Bond(Part):
         library.bond_status(self.agent.handle, self.handle, byref(out))
         return dict(json.loads(out.take()))
 
+    @checked
     def trace(self, timeout: float = 2) -> Trace:
         """`with bond.trace() as course:` one write, then course.members says when each member
         had it logged, durable, committed, applied, certified."""
@@ -255,6 +297,7 @@ class Trace:
     steps (name to microseconds of its own clock); or peer and error.
     """
 
+    @checked
     def __init__(self, bond: Bond, timeout: float) -> None:
         self._bond, self._timeout = bond, milliseconds(timeout)
         self.members: list[dict[str, Any]] = []

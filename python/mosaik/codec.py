@@ -72,13 +72,31 @@ def _no_encode(value: Any) -> bytes:
     raise TypeError('values of this type are only read')
 
 
+def _a(wanted: str, value: Any, *types: type) -> Any:
+    """The value, if it is of one of the types; a bool is no number."""
+    if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
+        came = 'None' if value is None else type(value).__name__
+        raise TypeError(f'expected {wanted}, got {came}')
+    return value
+
+
 def _fixed(size: int) -> Callable[[Any], bytes]:
     def encode(value: Any) -> bytes:
-        raw = bytes.fromhex(value) if isinstance(value, str) else bytes(value)
+        _a(f'str ({2 * size} hex digits) or bytes', value, str, bytes, bytearray)
+        try:
+            raw = bytes.fromhex(value) if isinstance(value, str) else bytes(value)
+        except ValueError:
+            raw = b''
         if len(raw) != size:
-            raise ValueError(f'{size} bytes are wanted')
+            raise ValueError(f'{2 * size} hex digits or {size} bytes are wanted')
         return raw
     return encode
+
+
+def _field(value: Any, name: str) -> Any:
+    if name not in _a('a dict', value, dict):
+        raise ValueError(f'a dict with "{name}" is wanted')
+    return value[name]
 
 
 def _bool(reader: _Reader) -> bool:
@@ -88,7 +106,20 @@ def _bool(reader: _Reader) -> bool:
     return byte == 1
 
 
-def _zigzag(value: int) -> bytes:
+def _unsigned(value: Any) -> bytes:
+    return varint(_a('int', value, int))
+
+
+def _float(value: Any) -> bytes:
+    try:
+        return struct.pack('<d', float(_a('float', value, float, int)))
+    except OverflowError:
+        raise ValueError('the int is too large for a float') from None
+
+
+def _zigzag(value: Any) -> bytes:
+    if not -2**63 <= _a('int', value, int) < 2**63:
+        raise ValueError(f'{value} is no i64')
     return varint(value << 1 if value >= 0 else (-value << 1) - 1)
 
 
@@ -97,21 +128,23 @@ def _unzigzag(reader: _Reader) -> int:
     return raw >> 1 if raw & 1 == 0 else -(raw >> 1) - 1
 
 
-BYTES = Type('bytes', lambda v: sized(bytes(v)), _whole(lambda r: r.take(r.varint())))
-STR = Type('str', lambda v: sized(v.encode()), _whole(lambda r: r.take(r.varint()).decode()))
-U64 = Type('u64', varint, _whole(_Reader.varint))
+BYTES = Type('bytes', lambda v: sized(bytes(_a('bytes', v, bytes, bytearray, memoryview))),
+             _whole(lambda r: r.take(r.varint())))
+STR = Type('str', lambda v: sized(_a('str', v, str).encode()),
+           _whole(lambda r: r.take(r.varint()).decode()))
+U64 = Type('u64', _unsigned, _whole(_Reader.varint))
 I64 = Type('i64', _zigzag, _whole(_unzigzag))
-BOOL = Type('bool', lambda v: bytes([bool(v)]), _whole(_bool))
-F64 = Type('f64', lambda v: struct.pack('<d', v),
-           _whole(lambda r: struct.unpack('<d', r.take(8))[0]))
+BOOL = Type('bool', lambda v: bytes([_a('bool', v, bool)]), _whole(_bool))
+F64 = Type('f64', _float, _whole(lambda r: struct.unpack('<d', r.take(8))[0]))
 ID = Type('id', _fixed(32), _whole(lambda r: r.take(32).hex()))
 PEER = Type('peer', _fixed(32), _whole(lambda r: r.take(32).hex()))
 MEMBER_ID = Type('member_id', _fixed(20), _whole(lambda r: r.take(20).hex()))
 ATLAS_CARD = Type('AtlasCard', _no_encode, None)
 PRICE_TICK = Type('PriceTick', _no_encode, None)
-SCORE = Type('Score', lambda v: varint(v['score_bps']) + varint(v['valid_until_ms']), None)
-SETTLEMENT = Type('Settlement', lambda v: _fixed(32)(v['evidence']) + varint(v['valid_until_ms']),
-                  None)
+SCORE = Type('Score', lambda v: _unsigned(_field(v, 'score_bps')) +
+             _unsigned(_field(v, 'valid_until_ms')), None)
+SETTLEMENT = Type('Settlement', lambda v: _fixed(32)(_field(v, 'evidence')) +
+                  _unsigned(_field(v, 'valid_until_ms')), None)
 
 
 def option(value: Optional[bytes]) -> bytes:

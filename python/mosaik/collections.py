@@ -13,6 +13,7 @@ from ctypes import byref, c_bool, c_uint64, create_string_buffer
 from dataclasses import dataclass
 from typing import Any, Iterable, Iterator, Mapping, Optional, Tuple
 
+from ._checked import checked, whole
 from ._library import OUT, Bytes, check, handle, library
 from .agent import Agent, Bond, Part, Surface, milliseconds
 from .codec import option, sequence, sized, varint
@@ -44,6 +45,7 @@ class Collection(Part):
 
     kind = ''
 
+    @checked
     def __init__(self, bond: Bond, surface: Surface, *, timeout: float = 10,
                  certified: bool = True) -> None:
         if surface.kind != self.kind:
@@ -68,9 +70,10 @@ class Collection(Part):
         """Of this copy."""
         return int(library.collection_version(self.handle))
 
+    @checked
     def wait(self, version: int = 0, timeout: float = 10) -> None:
         """Until the copy is here and has this version."""
-        check(library.collection_wait, self.handle, version, milliseconds(timeout))
+        check(library.collection_wait, self.handle, whole('wait', 'version', version), milliseconds(timeout))
 
     def clear(self) -> Written:
         return self._write(0, b'')
@@ -99,10 +102,10 @@ class Collection(Part):
         return decode(self.agent, self.surface.value, data)
 
     def _put(self, value: Any) -> bytes:
-        return sized(self.surface.value.encode(value))
+        return sized(self.surface.encode_value(value))
 
     def _key(self, value: Any) -> bytes:
-        return sized(self.surface.key.encode(value))
+        return sized(self.surface.encode_key(value))
 
     def _optional(self, value: Any) -> bytes:
         return option(None if value is None else self._put(value))
@@ -114,17 +117,17 @@ class Map(Collection):
     kind = 'map'
 
     def get(self, key: Any, default: Any = None) -> Any:
-        data = self._get(self.surface.key.encode(key))
+        data = self._get(self.surface.encode_key(key))
         return default if data is None else self._value(data)
 
     def __getitem__(self, key: Any) -> Any:
-        data = self._get(self.surface.key.encode(key))
+        data = self._get(self.surface.encode_key(key))
         if data is None:
             raise KeyError(key)
         return self._value(data)
 
     def __contains__(self, key: Any) -> bool:
-        return self._get(self.surface.key.encode(key)) is not None
+        return self._get(self.surface.encode_key(key)) is not None
 
     def items(self) -> Iterator[Tuple[Any, Any]]:
         for key, value in self._entries():
@@ -141,6 +144,7 @@ class Map(Collection):
     def insert(self, key: Any, value: Any) -> Written:
         return self.extend({key: value})
 
+    @checked
     def extend(self, entries: Mapping[Any, Any]) -> Written:
         """All of them as one change."""
         return self._write(1, sequence([self._key(k) + self._put(v) for k, v in entries.items()]))
@@ -160,11 +164,12 @@ class Set(Collection):
     kind = 'set'
 
     def __contains__(self, element: Any) -> bool:
-        return self._get(self.surface.value.encode(element)) is not None
+        return self._get(self.surface.encode_value(element)) is not None
 
     def __iter__(self) -> Iterator[Any]:
         return (self._value(value) for _, value in self._entries())
 
+    @checked
     def issubset(self, other: Set) -> bool:
         return all(element in other for element in self)
 
@@ -205,6 +210,7 @@ class Once(Collection):
         """changed is False where another value was first."""
         return self._write(5, self._put(value))
 
+    @checked
     def await_value(self, timeout: float = 10) -> Any:
         """Until there is one."""
         self.wait(1, timeout)
@@ -219,6 +225,7 @@ class Vec(Collection):
 
     kind = 'vec'
 
+    @checked
     def __getitem__(self, index: int) -> Any:
         out = Bytes()
         at = index if index >= 0 else len(self) + index
@@ -240,6 +247,7 @@ class Vec(Collection):
         """One after the other: the last one is first then."""
         return self._write(7, sequence([self._put(i) for i in items]))
 
+    @checked
     def insert(self, index: int, item: Any) -> Written:
         """Refused past the end."""
         return self._write(8, varint(index) + self._put(item))
@@ -250,15 +258,19 @@ class Vec(Collection):
     def pop_front(self) -> Written:
         return self._write(10, b'')
 
+    @checked
     def remove(self, index: int) -> Written:
         return self._write(11, varint(index))
 
+    @checked
     def swap(self, a: int, b: int) -> Written:
         return self._write(12, varint(a) + varint(b))
 
+    @checked
     def truncate(self, length: int) -> Written:
         return self._write(13, varint(length))
 
+    @checked
     def set(self, index: int, item: Any) -> Written:
         return self._write(18, varint(index) + self._put(item))
 
@@ -269,17 +281,18 @@ class PriorityQueue(Collection):
     kind = 'queue'
 
     def get(self, key: Any, default: Any = None) -> Any:
-        data = self._get(self.surface.key.encode(key))
+        data = self._get(self.surface.encode_key(key))
         return default if data is None else self._value(data)
 
     def __contains__(self, key: Any) -> bool:
-        return self._get(self.surface.key.encode(key)) is not None
+        return self._get(self.surface.encode_key(key)) is not None
 
     def priority(self, key: Any) -> Optional[int]:
-        encoded, out = self.surface.key.encode(key), c_uint64()
+        encoded, out = self.surface.encode_key(key), c_uint64()
         found = library.queue_priority(self.handle, encoded, len(encoded), byref(out)) == 0
         return out.value if found else None
 
+    @checked
     def at(self, rank: int) -> Tuple[int, Any, Any]:
         """(priority, key, value); 0 is the lowest, -1 the highest."""
         priority, key, value = c_uint64(), Bytes(), Bytes()
@@ -299,13 +312,16 @@ class PriorityQueue(Collection):
     def __iter__(self) -> Iterator[Tuple[int, Any, Any]]:
         return iter([self.at(i) for i in range(len(self))])
 
+    @checked
     def insert(self, priority: int, key: Any, value: Any) -> Written:
         return self.extend([(priority, key, value)])
 
+    @checked
     def extend(self, entries: Iterable[Tuple[int, Any, Any]]) -> Written:
         return self._write(14, sequence([varint(p) + self._key(k) + self._put(v)
                                          for p, k, v in entries]))
 
+    @checked
     def update_priority(self, key: Any, priority: int) -> Written:
         return self._write(15, self._key(key) + varint(priority))
 
@@ -315,6 +331,7 @@ class PriorityQueue(Collection):
     def remove(self, *keys: Any) -> Written:
         return self._write(2, sequence([self._key(k) for k in keys]))
 
+    @checked
     def remove_range(self, start: Optional[int] = None, end: Optional[int] = None) -> Written:
         """Priorities from start on, up to but without end."""
         low = varint(2) if start is None else varint(0) + varint(start)
@@ -326,6 +343,7 @@ class PriorityQueue(Collection):
         return self._write(3, self._key(key) + self._optional(expected) + self._optional(new))
 
 
+@checked
 def lookup(bond: Bond, surface: Surface, key: Any = None, *, max_age: float = 0,
            timeout: float = 10) -> Any:
     """One entry, with a proof, without a copy: of a map or a queue by its key, of a set the element,
@@ -334,7 +352,7 @@ def lookup(bond: Bond, surface: Surface, key: Any = None, *, max_age: float = 0,
     if surface.kind in ('cell', 'once'):
         encoded = b''
     else:
-        encoded = (surface.value if surface.kind == 'set' else surface.key).encode(key)
+        encoded = surface.encode_value(key) if surface.kind == 'set' else surface.encode_key(key)
     out = Bytes()
     check(library.lookup, agent.handle, bond.handle, surface.handle, encoded, len(encoded),
           milliseconds(max_age), milliseconds(timeout), byref(out))

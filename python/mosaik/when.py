@@ -9,7 +9,8 @@ import ctypes
 from ctypes import byref
 from typing import Any, Callable, Optional, Union
 
-from ._library import FILTER, Bytes, check, library
+from ._checked import checked, whole
+from ._library import FILTER, Bytes, check, library, text
 from .agent import Agent, Bond, Part, id_of, milliseconds
 from .collections import Collection
 from .streams import Consumer, Feed, Producer
@@ -41,6 +42,7 @@ class Condition(Part):
         """Does it hold now?"""
         return bool(library.when_holds(self.handle))
 
+    @checked
     def wait(self, timeout: float = 10) -> None:
         """TimedOut or Closed say what was missing."""
         check(library.when_wait, self.handle, milliseconds(timeout))
@@ -53,9 +55,11 @@ class Condition(Part):
     def __invert__(self) -> Condition:
         return Condition(self.agent, library.when_not(self._give()), self._keeps)
 
+    @checked
     def __and__(self, other: Condition) -> Condition:
         return all(self, other)
 
+    @checked
     def __or__(self, other: Condition) -> Condition:
         return any(self, other)
 
@@ -68,50 +72,62 @@ def _combine(function: Callable[..., int], parts: tuple[Condition, ...]) -> Cond
     return Condition(agent, function(handles, len(parts)), keeps)
 
 
+@checked
 def all(*parts: Condition) -> Condition:
     return _combine(library.when_all, parts)
 
 
+@checked
 def any(*parts: Condition) -> Condition:
     return _combine(library.when_any, parts)
 
 
+@checked
 def bound(bond: Bond) -> Condition:
     """At least one member is linked."""
     return Condition(bond.agent, library.when_bound(bond.handle))
 
 
+@checked
 def online(c: Collection) -> Condition:
     return Condition(c.agent, library.when_online(c.handle))
 
 
+@checked
 def updated(c: Collection) -> Condition:
     """Its next version."""
     return Condition(c.agent, library.when_updated(c.handle))
 
 
+@checked
 def reaches(c: Collection, version: int) -> Condition:
-    return Condition(c.agent, library.when_reaches(c.handle, version))
+    return Condition(c.agent, library.when_reaches(c.handle, whole('reaches', 'version', version)))
 
 
+@checked
 def subscribed(p: Producer, n: int = 1) -> Condition:
     """At least n subscribers."""
-    return Condition(p.agent, library.when_subscribed(p.handle, n))
+    return Condition(p.agent, library.when_subscribed(p.handle, whole('subscribed', 'n', n, 32)))
 
 
+@checked
 def consuming(c: Consumer) -> Condition:
     """It is subscribed to its producer."""
     return Condition(c.agent, library.when_consuming(c.handle))
 
 
+@checked
 def tagged(agent: Agent, name: str, n: int = 1) -> Condition:
     """At least n other peers are known whose entry shows this tag."""
-    return Condition(agent, library.when_tagged(agent.handle, id_of(name).encode(), n))
+    return Condition(agent, library.when_tagged(agent.handle, text(id_of(name)),
+                                                whole('tagged', 'n', n, 32)))
 
 
+@checked
 def offered(agent: Agent, name: str, n: int = 1) -> Condition:
     """At least n other peers are known whose entry names this surface or deployment."""
-    return Condition(agent, library.when_offered(agent.handle, id_of(name).encode(), n))
+    return Condition(agent, library.when_offered(agent.handle, text(id_of(name)),
+                                                 whole('offered', 'n', n, 32)))
 
 
 def _filter(source: Union[Feed, Consumer], accept: Optional[Filter]) -> Any:
@@ -129,6 +145,7 @@ def _filter(source: Union[Feed, Consumer], accept: Optional[Filter]) -> Any:
     return FILTER(call)
 
 
+@checked
 def appended(source: Union[Feed, Consumer], accept: Optional[Filter] = None) -> Condition:
     """The next item that `accept` takes."""
     keeps = _filter(source, accept)
@@ -136,6 +153,7 @@ def appended(source: Union[Feed, Consumer], accept: Optional[Filter] = None) -> 
     return Condition(source.agent, make(source.handle, ctypes.cast(keeps, ctypes.c_void_p)), keeps)
 
 
+@checked
 def window(source: Union[Feed, Consumer], seconds: float, count: int,
            accept: Optional[Filter] = None) -> Condition:
     """At least `count` items that `accept` takes came within so many seconds."""

@@ -26,6 +26,11 @@ class Tap(unittest.TestResult):
         super().addFailure(test, err)
         self.say('not ok', test, self.failures[-1][1])
 
+    def addSubTest(self, test, subtest, err):
+        super().addSubTest(test, subtest, err)
+        if err is not None:  # of a test with any, addSuccess is not called
+            self.say('not ok', subtest, (self.failures + self.errors)[-1][1])
+
     def addError(self, test, err):
         super().addError(test, err)
         if not isinstance(test, unittest.TestCase):  # of a class: it never began
