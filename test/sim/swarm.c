@@ -109,6 +109,10 @@ static void storm(struct cluster *c, const struct plan *plan)
         world_run(c->w, world_chaos(c->w, 2 * plan->mean_ms));
         fault(c, plan);
     }
+    if (cluster_operations(c) == 0) { /* perhaps before the founding, which needs all */
+        heal_all(c);
+        demand(cluster_until_ready(c, 60000), c, "founding");
+    }
     demand_progress(c);
 }
 
