@@ -77,19 +77,33 @@ static bool has_grown(void *arg)
     return cluster_operations(g->c) >= g->from + 10;
 }
 
-/* A majority alone must answer clients, then all come together. */
-static void demand_progress(struct cluster *c)
+/* What a disk refused before may only come to light later: such members start once more. */
+static void demand_until(struct cluster *c, bool (*until)(struct cluster *, uint64_t ms),
+                         const char *what)
+{
+    for (unsigned i = 0; i < 3; i++) {
+        if (until(c, 2000))
+            return;
+        heal_failed(c);
+    }
+    demand(until(c, 60000), c, what);
+}
+
+static bool until_answers(struct cluster *c, uint64_t ms)
 {
     struct growth g = {c, cluster_operations(c)};
 
+    return world_run_until(c->w, has_grown, &g, ms);
+}
+
+/* A majority alone must answer clients, then all come together. */
+static void demand_progress(struct cluster *c)
+{
     heal_core(c);
-    /* What a disk refused before may only come to light with the next write. */
-    for (unsigned i = 0; i < 3 && !world_run_until(c->w, has_grown, &g, 2000); i++)
-        heal_failed(c);
-    demand(world_run_until(c->w, has_grown, &g, 90000), c, "answers by a healed core");
+    demand_until(c, until_answers, "answers by a healed core");
     heal_all(c);
-    demand(cluster_until_ready(c, 60000), c, "a leader that commits");
-    demand(cluster_until_settled(c, 60000), c, "every peer of the roster votes");
+    demand_until(c, cluster_until_ready, "a leader that commits");
+    demand_until(c, cluster_until_settled, "every peer of the roster votes");
     world_run(c->w, 500);
     heal_failed(c);
 }
@@ -111,7 +125,7 @@ static void storm(struct cluster *c, const struct plan *plan)
     }
     if (cluster_operations(c) == 0) { /* perhaps before the founding, which needs all */
         heal_all(c);
-        demand(cluster_until_ready(c, 60000), c, "founding");
+        demand_until(c, cluster_until_ready, "founding");
     }
     demand_progress(c);
 }
