@@ -48,8 +48,8 @@ struct plan {
 };
 
 struct plan plan_draw(uint64_t seed);
-/** Few faults at a time and long calms between: groups fall quiet, history is forgotten, certificates
- * and links grow old, clocks drift apart. */
+/** Few faults at a time and long calms between: groups fall quiet, history is forgotten,
+ * certificates and links grow old, clocks drift apart. */
 void plan_long_life(struct plan *p);
 void plan_weather(struct cluster *c, const struct plan *p);
 /** Something happens, of the plan's kinds. */
