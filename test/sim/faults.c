@@ -61,8 +61,8 @@ void plan_long_life(struct plan *plan)
 {
     struct prng p = prng_of(plan->o.seed, 78);
 
-    plan->storms = 6 + (unsigned)prng_below(&p, 12);
-    plan->calm_ms = (1 + prng_below(&p, 20)) * 60000;
+    plan->storms = 3 + (unsigned)prng_below(&p, 6);
+    plan->calm_ms = (1 + prng_below(&p, 30)) * 60000;
     plan->faults = 1 + (unsigned)prng_below(&p, 6);
 }
 
