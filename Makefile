@@ -41,7 +41,7 @@ test:
 nightly:
 	@tools/setup test format nightly
 	@SIM_SEEDS=$${SIM_SEEDS:-1000} LIVE_KILLS=$${LIVE_KILLS:-20} QUOTE_BITS=$${QUOTE_BITS:-9} \
-	    FUZZ_SECONDS=$${FUZZ_SECONDS:-600} tools/run-tests --long asan tsan valgrind soak writes fuzz
+	    FUZZ_SECONDS=$${FUZZ_SECONDS:-600} tools/run-tests --long asan tsan valgrind swarm soak writes fuzz
 
 # Forty minutes (SOAK_MINUTES=...) of five members, and a million writes: docs/testing.md.
 soak:
