@@ -82,6 +82,16 @@ def integrator(folder):
     assert (p.returncode, p.stderr) == (1, 'file: none.toml: cannot be read\n'), p
 
 
+def shelf(folder):
+    """so does examples/shelf.c, on the substrate's library"""
+    with open(ROOT + '/examples/shelf.c', encoding='utf-8') as f:
+        frame.write(folder, 'shelf.c', f.read())
+    must(*CC, 'shelf.c', *flags('--cflags', '--libs'), '-o', 'shelf', cwd=folder)
+    p = subprocess.run(['./shelf', 'get', 'none.toml', 'x'], capture_output=True, text=True,
+                       cwd=folder, timeout=60)
+    assert (p.returncode, p.stderr) == (2, 'shelf: none.toml: No such file or directory\n'), p
+
+
 def package(folder):
     """the Python package finds the library that was installed beside it"""
     if SANITIZE != 'none':
@@ -114,4 +124,4 @@ def package_elsewhere(folder):
             assert 'libmosaik_ffi.so' in p.stderr and p.returncode != 0, p
 
 
-frame.main(install, headers, integrator, package, package_elsewhere)
+frame.main(install, headers, integrator, shelf, package, package_elsewhere)
