@@ -9,11 +9,16 @@ acknowledged. A lost, doubled or reordered write among all shows in its account 
 chosen by LIVE_SEED: -9 of one member, of two, of the clients; power of one, or of all at once.
 Where no file system may be mounted the members have real folders, and power cuts are -9 of all.
 
+That `0 lost` could have been otherwise is shown on other committees whose disks lie: a sync says yes
+and keeps nothing. There power cuts must lose writes, and the ledger must say so, or the members must
+refuse what they find.
+
 LEDGER_WRITES (10000) are to be acknowledged, a fault every LEDGER_FAULT_S (1) seconds or so. Speaks
 TAP. Only processes that this script started are ever signalled.
 """
 import os
 import random
+import re
 import sys
 import tempfile
 import threading
@@ -26,6 +31,7 @@ from wire_bed import (PATIENCE, Committee, FaultDisk, Missing, free_ports, isola
                       note, play, until)
 
 MEMBERS, ACCOUNTS = 3, 256
+LIED = 60  # syncs of each disk that did nothing, and more writes than that
 WRITES = int(os.environ.get('LEDGER_WRITES') or 10000)
 FAULT_S = float(os.environ.get('LEDGER_FAULT_S') or 1)
 SEED = int(os.environ.get('LIVE_SEED') or random.SystemRandom().randrange(1 << 32))
@@ -35,7 +41,8 @@ FAULTS = ('kill one', 'kill one', 'kill two', 'kill the clients', 'power of one'
 
 class Scene:
     def __init__(self, programs, folder, missing):
-        program, node, clients, disk = programs
+        program, node, clients, disk = self.programs = programs
+        self.folder, self.missing = folder, missing
         self.chance, self.counts, self.lost = random.Random(SEED), {}, {}
         self.disks, dirs = [], [os.path.join(folder, f'm{i}') for i in range(MEMBERS)]
         try:
@@ -115,6 +122,69 @@ def ended(scene):
     scene.committee.unharmed()
 
 
+def lie(scene, name, seed, found):
+    """A committee on disks that begin to lie; power of all fails; what found() then sees."""
+    if scene.missing:
+        raise Missing(scene.missing)
+    liar = Scene(scene.programs, os.path.join(scene.folder, name), None)
+    try:
+        until(lambda: liar.clients.acked() >= LIED, 'writes on honest disks')
+        for d in liar.disks:
+            d.tell('set sync lie=1 delay=0')
+        before = [d.facts('show')['sync'] for d in liar.disks]
+        liar.clients.more(LIED)
+        until(lambda: all(d.facts('show')['sync'] >= n + LIED
+                          for d, n in zip(liar.disks, before)), 'syncs that lie')
+        acked = liar.clients.acked()
+        liar.committee.kill(*range(MEMBERS))
+        said = [d.facts(f'cut {seed()}') for d in liar.disks]
+        for d in liar.disks:
+            d.tell('set sync lie=0')
+        for i in range(MEMBERS):
+            liar.committee.start(i)
+        words = until(lambda: found(liar), 'a lost write to be found')
+        note(f'{acked} acknowledged, {LIED} lies or more of each disk; what disks lost: '
+             f'{sum(x["lost"] + x["torn"] for x in said)}; found: {words}')
+        note('a member: ' + (re.findall('kv_node: .*', liar.committee.said()) or ['well'])[-1])
+        liar.committee.unharmed()
+    finally:
+        liar.close()
+
+
+def told(scene):
+    """The clients' words that something acknowledged is gone; None: they have none yet."""
+    if scene.clients.process.poll() is None:
+        return None
+    scene.clients.reader.join(PATIENCE)
+    words = [x for x in scene.clients.lines if 'requests=' not in x]  # a refusal's, and LOST
+    assert scene.clients.process.returncode == 1 and any('LOST' in x for x in words), (
+        scene.clients.process.returncode, scene.clients.lines, scene.clients.process.stderr.read())
+    return '; '.join(words[:2])
+
+
+def told_or_refused(scene):
+    """The same, or that a majority refuses what its disks hold."""
+    words = told(scene)
+    if words:
+        return words
+    why = [scene.committee.status(i) for i in range(MEMBERS) if scene.committee.alive(i)]
+    failed = [x['why'] for x in why if x and x['state'] == 'failed']
+    ended = MEMBERS - len(why)
+    if 2 * (len(failed) + ended) > MEMBERS:
+        return f'{ended} of {MEMBERS} members ended, {len(failed)} failed {failed or ""}'
+    return None
+
+
+def lies_found(scene):
+    """disks that lie about syncs lose all since: the ledger finds acknowledged writes lost"""
+    lie(scene, 'liars', lambda: 0, told)
+
+
+def torn_lies_found(scene):
+    """of what lying disks hold some is kept, lost, torn: a lost write is found, or members refuse"""
+    lie(scene, 'tearers', lambda: scene.chance.randrange(1, 1 << 48), told_or_refused)
+
+
 def main():
     programs, missing = list(map(os.path.abspath, sys.argv[1:5])), None
     try:
@@ -125,7 +195,7 @@ def main():
         scene = Scene(programs, folder, missing)
         note(f'LIVE_SEED={SEED} LEDGER_WRITES={WRITES}')
         try:
-            failed = play((none_lost, ended), scene)
+            failed = play((none_lost, ended, lies_found, torn_lies_found), scene)
         finally:
             scene.close()
         if failed:

@@ -313,7 +313,7 @@ void disk_sync(struct disk_tree *t, struct disk_inode *i, bool failed)
         naming_free(t, i, i->first_naming);
 }
 
-/* --- the cut ------------------------------------------------------------------------------- */
+/* --- the cut: prng is NULL where nothing is kept ------------------------------------------- */
 
 static void cut_names(struct disk_tree *t, struct disk_inode *dir, uint64_t *prng,
                       struct disk_cut *ret)
@@ -323,7 +323,7 @@ static void cut_names(struct disk_tree *t, struct disk_inode *dir, uint64_t *prn
 
     for (x = dir->first_naming; x != NULL; x = x->next)
         n++;
-    keep = n > 0 ? (unsigned)draw(prng, n + 1) : 0;
+    keep = n > 0 && prng != NULL ? (unsigned)draw(prng, n + 1) : 0;
     x = dir->first_naming;
     while (keep > 0 && x != NULL) { /* whole groups */
         unsigned group = x->group;
@@ -369,7 +369,7 @@ static void cut_bytes(struct disk_tree *t, struct disk_inode *i, uint64_t *prng,
     }
     while (i->first_change != NULL) {
         const struct disk_change *c = i->first_change;
-        uint64_t kind = c->state == DISK_PENDING ? draw(prng, 3) : 3;
+        uint64_t kind = c->state == DISK_PENDING && prng != NULL ? draw(prng, 3) : 3;
 
         if (kind == 0 || c->state == DISK_DURABLE) {
             again(t, i, c, c->n_new);
@@ -386,13 +386,15 @@ static void cut_bytes(struct disk_tree *t, struct disk_inode *i, uint64_t *prng,
 
 void disk_power_cut(struct disk_tree *t, uint64_t seed, struct disk_cut *ret)
 {
+    uint64_t *prng = seed != DISK_KEEP_NOTHING ? &seed : NULL;
+
     *ret = (struct disk_cut){0};
     for (struct disk_inode *i = t->all; i != NULL; i = i->next)
         if (!disk_is_dir(i))
-            cut_bytes(t, i, &seed, ret);
+            cut_bytes(t, i, prng, ret);
     for (struct disk_inode *i = ref(t->all), *next; i != NULL; i = next) {
         if (disk_is_dir(i))
-            cut_names(t, i, &seed, ret);
+            cut_names(t, i, prng, ret);
         next = ref(i->next); /* which may be held by i alone */
         unref(t, i);
     }

@@ -82,6 +82,7 @@ int disk_write(struct disk_tree *t, struct disk_inode *i, uint64_t off, const vo
 int disk_truncate(struct disk_tree *t, struct disk_inode *i, uint64_t size);
 /** Makes what is pending of a file or directory durable or, when the sync failed, never so. */
 void disk_sync(struct disk_tree *t, struct disk_inode *i, bool failed);
+#define DISK_KEEP_NOTHING 0u /* a seed: all that is not durable is lost */
 void disk_power_cut(struct disk_tree *t, uint64_t seed, struct disk_cut *ret);
 
 #endif

@@ -13,7 +13,7 @@
  *                            error (an errno, 0: none), hang (0, 1: until it is 0 again),
  *                            lie (0, 1: a sync says done and does nothing)
  *     full BYTES             the capacity (0: no limit)
- *     cut SEED               power fails: what is not durable is kept, lost or torn
+ *     cut SEED               power fails: what is not durable is kept, lost or torn; SEED 0: lost
  *     show                   requests and bytes so far
  *
  * Held requests do their work when their time has come, so a sync that is cut off synced nothing.
