@@ -3,6 +3,7 @@
  *     kv_node DIR INDEX MEMBERS BASE_PORT [found [GROUPS]]
  *     kv_node peers MEMBERS                         peer ids, in the order of INDEX
  *
+ * With KV_LEASES in the environment the groups have read leases.
  * Built with another KV_MACHINE it is a member of tests (test/live/ledger.h). */
 #include "kv.h"
 
@@ -68,7 +69,8 @@ static int add_group(struct mk_node *node, const struct kv_committee *c, unsigne
                                                       .n_addresses = c->n,
                                                       .acl = &open,
                                                       .machine = KV_MACHINE(),
-                                                      .found = found},
+                                                      .found = found,
+                                                      .read_leases = getenv("KV_LEASES") != NULL},
                        reterr);
 }
 

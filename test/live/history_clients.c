@@ -1,13 +1,15 @@
 /* history_clients.c - clients of a real committee, who write down what they do as EDN, for
  * `coalition check history --model kv`.
  *
- *     history_clients MEMBERS BASE_PORT CLIENTS KEYS SEED [PAUSE_MS]
+ *     history_clients MEMBERS BASE_PORT CLIENTS KEYS SEED [PAUSE_MS [leases]]
  *                                                              until end of standard input
  *
  * Each client has a key, links and sessions of its own and does one operation at a time.
  * The first also reads the map, as the committee's time moves only for a reader. All run in one
  * loop, so the lines stand in the order in which things happened. A write
- * whose outcome is not known ends as :info, and its client goes on under a new number. */
+ * whose outcome is not known ends as :info, and its client goes on under a new number.
+ * With `leases` reads ask for no more than a leader's lease gives, and every second client only
+ * reads: no write of its own ever leads it away from a leader that was. */
 #include "bench/kv.h"
 #include "sim/prng.h"
 #include <mosaik/map.h>
@@ -32,13 +34,14 @@ struct client {
     unsigned process, key;
     uint64_t next_ms; /* no operation before it */
     uint64_t value;   /* written; 0: a read */
-    bool busy;
+    bool busy, reads;
 };
 
 struct recorder {
     struct client v[CLIENTS_MAX];
     unsigned n, keys, next_process;
     uint64_t pause_ms, values, answered;
+    bool leases;
     struct prng prng;
     struct mk_env *loop;
     struct mk_map *map;
@@ -92,7 +95,7 @@ static void begin(struct client *x)
 
     x->next_ms = now_ms() + r->pause_ms;
     x->key = (unsigned)prng_below(&r->prng, r->keys);
-    x->value = prng_below(&r->prng, 2) == 0 ? ++r->values : 0;
+    x->value = prng_below(&r->prng, 2) == 0 && !(r->leases && x->reads) ? ++r->values : 0;
     snprintf(key, sizeof key, "%u", x->key);
     snprintf(value, sizeof value, "%" PRIu64, x->value);
     x->x.cb = done;
@@ -108,7 +111,8 @@ static void begin(struct client *x)
     } else {
         record(x, "invoke", "nil");
         mk_buf_put_str(&b, key);
-        rv = mk_query(x->bond, &x->x, mk_buf_bytes(&b), MK_READ_LINEAR, PATIENCE_MS);
+        rv = mk_query(x->bond, &x->x, mk_buf_bytes(&b), r->leases ? MK_READ_LEASE : MK_READ_LINEAR,
+                      PATIENCE_MS);
     }
     mk_buf_done(&b);
     if (rv != 0) {
@@ -127,6 +131,7 @@ static int open_client(struct recorder *r, unsigned i, const struct kv_committee
     kv_group_init(&group, c, 0);
     ref = kv_reference(c, &group);
     x->all = r;
+    x->reads = i % 2 == 1;
     x->process = r->next_process++;
     if (mk_network_open(r->loop, &x->net, &(struct mk_network_options){0}, &fault) == 0 &&
         mk_bond_open(x->net, &x->bond, &ref, &fault) == 0 &&
@@ -176,6 +181,7 @@ int main(int argc, char **argv)
     r.keys = (unsigned)number(argv[4]);
     r.prng = prng_of(number(argv[5]), 1);
     r.pause_ms = argc > 6 ? number(argv[6]) : 0;
+    r.leases = argc > 7 && strcmp(argv[7], "leases") == 0;
     if (r.n == 0 || r.n > CLIENTS_MAX || mk_loop_open(&r.loop, NULL, &fault) != 0)
         return 2;
     for (unsigned i = 0; i < r.n; i++)

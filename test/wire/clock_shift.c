@@ -1,8 +1,12 @@
-/* clock_shift.c - preloaded into a process, lets its wall clock be set from outside.
+/* clock_shift.c - preloaded into a process, lets its clocks be set from outside.
  *
- * CLOCK_SHIFT names a file of eight bytes, a signed number of nanoseconds (as the machine stores
- * it) that is added to the real time; whoever writes there makes the clock jump. The monotonic
- * clock goes on, as when an administrator sets the time. */
+ * CLOCK_SHIFT names a file of signed numbers of eight bytes, as the machine stores them; those
+ * that are not there are 0, and whoever writes there changes the clocks at once:
+ *
+ *     ns that are added to the real time: the wall clock jumps, as when an administrator sets it;
+ *     the monotonic time from which that clock runs otherwise, 0: it does not;
+ *     how fast it runs from there, in millionths: 1000000 as all others, 0: it stands still.
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
@@ -17,26 +21,49 @@
 #define EXPORT __attribute__((visibility("default")))
 #define SECOND 1000000000
 
-static const _Atomic int64_t *shift;
+enum { SHIFT, FROM, RATE, NUMBERS };
+
+static const _Atomic int64_t *numbers;
 
 static __attribute__((constructor)) void map(void)
 {
     const char *path = getenv("CLOCK_SHIFT");
     int fd = path != NULL ? open(path, O_RDONLY | O_CLOEXEC) : -1;
-    void *p = fd >= 0 ? mmap(NULL, sizeof *shift, PROT_READ, MAP_SHARED, fd, 0) : MAP_FAILED;
+    void *p =
+        fd >= 0 ? mmap(NULL, NUMBERS * sizeof *numbers, PROT_READ, MAP_SHARED, fd, 0) : MAP_FAILED;
 
     if (fd >= 0)
         close(fd);
     if (p != MAP_FAILED)
-        shift = p;
+        numbers = p; /* behind the end of the file, on its page, are zeros */
+}
+
+static int64_t otherwise(clockid_t clock, int64_t ns)
+{
+    int64_t from;
+
+    switch (clock) {
+    case CLOCK_REALTIME:
+    case CLOCK_REALTIME_COARSE:
+        return ns + atomic_load(&numbers[SHIFT]);
+    case CLOCK_MONOTONIC:
+    case CLOCK_MONOTONIC_COARSE:
+    case CLOCK_BOOTTIME:
+        from = atomic_load(&numbers[FROM]);
+        return from == 0 || ns < from
+                   ? ns
+                   : from + (ns - from) / 1000 * atomic_load(&numbers[RATE]) / 1000;
+    default:
+        return ns;
+    }
 }
 
 EXPORT int clock_gettime(clockid_t clock, struct timespec *ret)
 {
     int rv = (int)syscall(SYS_clock_gettime, clock, ret);
 
-    if (rv == 0 && shift != NULL && (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE)) {
-        int64_t ns = (int64_t)ret->tv_sec * SECOND + ret->tv_nsec + atomic_load(shift);
+    if (rv == 0 && numbers != NULL) {
+        int64_t ns = otherwise(clock, (int64_t)ret->tv_sec * SECOND + ret->tv_nsec);
 
         ret->tv_sec = ns / SECOND;
         ret->tv_nsec = ns % SECOND;

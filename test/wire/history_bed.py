@@ -13,11 +13,12 @@ class History:
     """The recorder, and what it has written so far."""
 
     def __init__(self, program, folder, members, base, seed, clients=6, keys=3,
-                 wrap=lambda command: command, env=None):
+                 wrap=lambda command: command, env=None, more=('10',)):
         self.path = os.path.join(folder, 'history.edn')
         with open(self.path, 'wb') as out:
             self.process = subprocess.Popen(
-                wrap([program, str(members), str(base), str(clients), str(keys), str(seed), '10']),
+                wrap([program, str(members), str(base), str(clients), str(keys), str(seed),
+                      *more]),
                 stdin=subprocess.PIPE, stdout=out, stderr=subprocess.PIPE, text=True, env=env,
                 preexec_fn=dies_with_us)
 
@@ -32,6 +33,13 @@ class History:
             assert self.process.poll() is None, self.process.stderr.read()
             assert time.monotonic() < deadline, f'no {n} more answers in {PATIENCE} s'
             threading.Event().wait(0.05)
+
+    def so_far(self):
+        """A file of the lines that are whole."""
+        path = self.path + '.part'
+        with open(self.path, encoding='utf-8') as f, open(path, 'w', encoding='utf-8') as g:
+            g.write(f.read().rpartition('\n')[0] + '\n')
+        return path
 
     def end(self):
         _, err = self.process.communicate(timeout=PATIENCE)
