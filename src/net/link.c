@@ -387,8 +387,7 @@ static void recv_hello(struct mk_link *l, const struct mk_frame *f)
                   mk_id_hex(&f->network, theirs), mk_id_hex(&net->network, ours));
     else if (!l->dialed && net->n_inbound >= MK_NET_LINKS_MAX && !dial_wanted(net, &l->peer))
         link_fail(l, MK_CLOSE_BUSY, /* tell= */ true, "%u links are open", net->n_inbound);
-    else if (!l->dialed && !dial_wanted(net, &l->peer) &&
-             (l->probation || !source_stranger(net, l->remote)))
+    else if (!l->dialed && !dial_wanted(net, &l->peer) && !source_stranger(net, l->remote))
         link_fail(l, MK_CLOSE_BUSY, /* tell= */ true, "too many connections from its address");
     else if (!l->dialed && net->n_waiting >= NET_WAITING_MAX)
         link_fail(l, MK_CLOSE_BUSY, /* tell= */ true, "%u links wait to be ready", net->n_waiting);
@@ -576,6 +575,12 @@ static void link_sock_read(struct mk_sock *s, const uint8_t *p, size_t n)
     else
         link_fail(l, MK_CLOSE_TOO_LONG, /* tell= */ true, "more than %u bytes before a hello",
                   MK_NET_HANDSHAKE_BYTES_MAX);
+}
+
+void link_feed_first(struct mk_link *l, struct mk_bytes first)
+{
+    if (first.n > 0)
+        link_sock_read(l->sock, first.p, first.n);
 }
 
 static void link_sock_writable(struct mk_sock *s)

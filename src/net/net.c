@@ -60,6 +60,7 @@ static void net_timer_cb(struct mk_timer *t)
     uint64_t now = mk_now(net->env);
 
     net->timer_at = UINT64_MAX;
+    net_wake_at(net, lobby_tick(net, now));
     net_wake_at(net, net_tick_list(&net->greeting, now));
     net_wake_at(net, net_tick_list(&net->links, now));
     net_wake_at(net, net_tick_list(&net->ending, now));
@@ -179,19 +180,29 @@ void net_count_refusal(struct mk_net *net, unsigned close, const char *remote, c
 }
 
 /* Makes a place among the handshakes by giving up the oldest, when that has had its
- * chance: a flood of silent connections must not keep others out. */
-static void net_evict_handshake(struct mk_net *net)
+ * chance: a flood of slow connections must not keep others out. For an address that has few
+ * places the chance is shorter: a flood comes from others. */
+static void net_evict_handshake(struct mk_net *net, const char *remote)
 {
+    struct mk_link *oldest = NULL, *other = NULL;
+    uint64_t now = mk_now(net->env);
+    unsigned mine = 0;
+
     mk_list_each(n, &net->greeting)
     {
         struct mk_link *l = mk_container_of(n, struct mk_link, node);
+        bool same = source_is_same(l->remote, remote);
 
         if (l->dialed || l->known)
             continue;
-        if (mk_now(net->env) - l->since_ns >= NET_EVICT_MS * MK_MS)
-            link_fail(l, MK_CLOSE_BUSY, /* tell= */ false, "others wait for its place");
-        return;
+        mine += same ? 1 : 0;
+        oldest = oldest == NULL ? l : oldest;
+        other = other == NULL && !same ? l : other;
     }
+    if (oldest != NULL && now - oldest->since_ns >= NET_EVICT_MS * MK_MS)
+        link_fail(oldest, MK_CLOSE_BUSY, /* tell= */ false, "others wait for its place");
+    else if (other != NULL && mine < NET_FEW && now - other->since_ns >= NET_PROBATION_MS * MK_MS)
+        link_fail(other, MK_CLOSE_BUSY, /* tell= */ false, "another address waits for its place");
 }
 
 /* An address over its limit: one of its handshakes may go on all the same, if there is a place; the
@@ -213,16 +224,14 @@ static bool net_probation(struct mk_net *net)
     return net->n_probation < NET_PROBATION_MAX;
 }
 
-static void net_accept(struct mk_listener *listener, struct mk_sock *s)
+void net_admit(struct mk_net *net, struct mk_sock *s, struct mk_bytes first)
 {
-    struct net_listener *nl = mk_container_of(listener, struct net_listener, listener);
-    struct mk_net *net = nl->net;
     const char *why = NULL;
     struct mk_link *l = NULL;
     bool probation = false;
 
     if (net->n_handshakes >= MK_NET_HANDSHAKES_MAX)
-        net_evict_handshake(net);
+        net_evict_handshake(net, mk_sock_remote(s));
     if (net->n_handshakes >= MK_NET_HANDSHAKES_MAX)
         why = "too many handshakes at once";
     else if ((probation = !source_admit(net, mk_sock_remote(s))) && !net_probation(net))
@@ -233,11 +242,22 @@ static void net_accept(struct mk_listener *listener, struct mk_sock *s)
         l->probation = probation;
         net->n_probation += probation ? 1 : 0;
         link_start(l);
+        link_feed_first(l, first);
         return;
     }
     net->stats.links_refused++;
     net_count_refusal(net, MK_CLOSE_BUSY, mk_sock_remote(s), why);
     mk_sock_close(s);
+}
+
+static void net_accept(struct mk_listener *listener, struct mk_sock *s)
+{
+    struct mk_net *net = mk_container_of(listener, struct net_listener, listener)->net;
+
+    if (net->tls != NULL)
+        lobby_enter(net, s);
+    else
+        net_admit(net, s, MK_BYTES(NULL, 0)); /* vouched: both sides speak at once */
 }
 
 int mk_net_listen(struct mk_net *net, const char *address, struct mk_fault *reterr)
@@ -295,6 +315,7 @@ int mk_net_open(struct mk_env *e, struct mk_net **ret, const struct mk_net_optio
     mk_list_init(&net->dialers);
     mk_list_init(&net->besides);
     mk_list_init(&net->beside);
+    mk_list_init(&net->lobby);
     mk_list_init(&net->greeting);
     mk_list_init(&net->links);
     mk_list_init(&net->ending);
@@ -369,6 +390,7 @@ void mk_net_close(struct mk_net *net)
     net->closing = true;
     net_end_listeners(net);
     dial_stop_all(net);
+    lobby_end(net);
     net_end_links(&net->greeting);
     net_end_links(&net->links);
     net_end_links(&net->ending);

@@ -35,12 +35,15 @@
 #define NET_ENDING_MAX 64u                   /* lingering links */
 #define NET_PROBE_MS 500u                    /* for an older link to show that it lives */
 #define NET_EVICT_MS 1000u                   /* handshakes older than this give way to new ones */
+#define NET_LOBBY_MAX 512u                   /* inbound connections that have not said anything */
+#define NET_LOBBY_SOURCE_MAX 256u            /* of those, from one address */
 #define NET_STRANGERS_MAX 512u               /* inbound links on which nothing was accepted yet */
 #define NET_WAITING_MAX 256u                 /* inbound links that wait for a READY, or contend */
 #define NET_PARTIAL_MAX (256u << 20)         /* bytes of unfinished messages in a net */
 #define NET_PARTIAL_STRANGERS_MAX (8u << 20) /* of those, on strangers' links */
 #define NET_PROBATION_MAX 8u                 /* handshakes at once of addresses over their limit */
 #define NET_PROBATION_MS 100u                /* how long each has at least */
+#define NET_FEW 8u                           /* handshakes of an address that floods nobody */
 #define NET_SOURCES 64u                      /* source addresses remembered */
 #define NET_SOURCE_MS 10000u
 #define NET_DIAL_MIN_MS 50u
@@ -76,10 +79,12 @@ struct mk_net {
     struct mk_list beside;       /* in those of the shared one */
     struct mk_net_beside inside; /* of a network beside: who comes in */
     bool vouched;
+    struct mk_list lobby;                    /* of connections without a byte, oldest first */
     struct mk_list greeting, links, ending;  /* of struct mk_link, oldest first */
     struct mk_link *peers[NET_PEER_BUCKETS]; /* links that are UP */
     uint32_t handshake_ms;
     struct mk_protocols protocols;
+    unsigned n_lobby;
     unsigned n_handshakes; /* inbound, not authenticated */
     unsigned n_probation;  /* of those, from addresses over their limit */
     unsigned n_waiting;    /* inbound, their hello is in, not up */
@@ -105,7 +110,7 @@ struct mk_link {
     enum link_state state;
     bool dialed;    /* by us */
     bool known;     /* the channel has shown who it is, and the hello came */
-    bool probation; /* from an address over its limit: only a peer that we dial may come in */
+    bool probation; /* from an address over its limit, among few of them at once */
     bool was_up, won, tell, sock_ended, sock_full;
     bool greeted;              /* our hello is on its way */
     bool stranger;             /* inbound, nothing accepted or opened by us yet */
@@ -177,6 +182,8 @@ void conv_end_all(struct mk_link *l);
 /* link.c */
 struct mk_link *link_new(struct mk_net *net, struct mk_sock *s, bool dialed);
 void link_start(struct mk_link *l);
+/** Bytes that came before it had the socket. */
+void link_feed_first(struct mk_link *l, struct mk_bytes first);
 /** The one way to an end. tell: the other side gets the reason. Idempotent. */
 void link_fail(struct mk_link *l, unsigned close, bool tell, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
@@ -210,7 +217,20 @@ void net_notify_refused(struct mk_link *l);
 struct mk_service *net_service(struct mk_net *net, struct mk_str proto);
 void net_count_refusal(struct mk_net *net, unsigned close, const char *remote, const char *detail);
 
+/** Bytes came on an inbound connection: a link of it, or its end. s is taken, first is lent. */
+void net_admit(struct mk_net *net, struct mk_sock *s, struct mk_bytes first);
+
+/* lobby.c */
+/** s, which is taken, waits for its first bytes. */
+void lobby_enter(struct mk_net *net, struct mk_sock *s);
+uint64_t lobby_tick(struct mk_net *net, uint64_t now);
+void lobby_end(struct mk_net *net);
+
 /* source.c */
+/** "host:port" without the port. */
+void source_host(const char *remote, char host[64]);
+/** The same host, whatever the ports. */
+bool source_is_same(const char *a, const char *b);
 /** Whether one more connection from remote is tolerable; counts it. */
 bool source_admit(struct mk_net *net, const char *remote);
 /** It has shown who it is: not counted any longer. */

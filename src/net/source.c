@@ -4,13 +4,14 @@
  *
  * Neither keeps out whom we dial ourselves: members of one operator often share an address, with
  * each other and with whoever floods it. Above the first limit a few handshakes at once go on, on
- * probation (net.c), and only a peer that we dial comes of them. */
+ * probation (net.c): who says who he is comes in by them, a stranger within the second limit. So an
+ * operator beside a flood still gets his answer. Connections without a byte count nowhere here:
+ * they wait in the lobby (lobby.c). */
 #include "net/net_int.h"
 
 #include <string.h>
 
-/* "host:port" without the port. */
-static void source_host(const char *remote, char host[64])
+void source_host(const char *remote, char host[64])
 {
     const char *colon = strrchr(remote, ':');
     size_t n = colon != NULL ? (size_t)(colon - remote) : strlen(remote);
@@ -19,6 +20,13 @@ static void source_host(const char *remote, char host[64])
         n = 63;
     memcpy(host, remote, n);
     host[n] = 0;
+}
+
+bool source_is_same(const char *a, const char *b)
+{
+    const char *x = strrchr(a, ':'), *y = strrchr(b, ':');
+
+    return x != NULL && y != NULL && x - a == y - b && memcmp(a, b, (size_t)(x - a)) == 0;
 }
 
 static struct net_source *source_find(struct mk_net *net, const char *host)

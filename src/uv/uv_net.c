@@ -18,7 +18,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define LISTEN_BACKLOG 512
+#define LISTEN_BACKLOG \
+    4096 /* the kernel's own limit may be less; full, it costs a SYN and so a second */
 #define LISTEN_ACCEPTS_A_TURN 64u
 #define LISTEN_PAUSE (100 * MK_MS)
 

@@ -7,6 +7,7 @@ whole wait, and what is not known is said.
 Speaks TAP. Signals only the members of its own `coalition up` (live_bed.py, Up).
 """
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import tempfile
 import time
 
 sys.dont_write_bytecode = True
-from live_bed import FILE, MEMBERS, PROGRAM, ask, play_on_up, run, until
+from live_bed import FILE, HERE, MEMBERS, PROGRAM, ask, note, play_on_up, run, until
 
 
 def advice(up):
@@ -109,4 +110,29 @@ def unknown(up):
     until(lambda: publish(up, card, '--hint', 'on')[0] == 0, 'the committee to go on')
 
 
-play_on_up((advice, spelling, refused, traced, unknown))
+def squatted(up):
+    """4,000 connections of our own address squat, silent or slow: status answers all the same"""
+    ports = [m['address'].rpartition(':')[2] for m in up.members.values()]
+    patience = 20 if up.instrumented('atlas-1') else 2
+    for kind in 'silent', 'begun':
+        p = subprocess.Popen([sys.executable, os.path.join(HERE, 'squatters.py'), kind,
+                              str(4000 // MEMBERS + 1), *ports], stdout=subprocess.PIPE, text=True)
+        try:
+            assert p.stdout.readline() == 'on\n'
+            until(lambda: 'BUSY: too many' in ask('status', up.file)['nodes'][0].get(
+                'last_refusal', ''), 'the squatters to be refused')
+            took, good = [], 0
+            for _ in range(5):
+                begun = time.monotonic()
+                status, out, _ = run('status', up.file, '--timeout', str(patience), '--json')
+                took.append(round(time.monotonic() - begun, 2))
+                good += status == 0 and not any('error' in n for n in json.loads(out)['nodes'])
+            note(f'{kind}: status took {took} s')
+            assert good >= 3, (kind, good, took)  # some lose a packet to a full queue
+        finally:
+            p.terminate()
+            p.wait()
+            p.stdout.close()
+
+
+play_on_up((advice, spelling, refused, traced, unknown, squatted))

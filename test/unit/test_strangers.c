@@ -577,6 +577,17 @@ static bool echo_has(void *arg)
 }
 
 #define CROWD 500u
+#define LOBBY 256u /* connections without a byte that one address may have */
+
+static bool crowd_is_refused(void *arg)
+{
+    struct bed_peer *p = arg;
+    struct mk_net_stats s;
+
+    mk_net_stats(p->net, &s);
+    return s.refused_by[MK_CLOSE_BUSY] >=
+           CROWD - (p->bed->kind == BED_VOUCHED ? 2 * MK_NET_HANDSHAKES_MAX : LOBBY);
+}
 
 /* 500 connections at once that say nothing, half a hello, or garbage: a link between
  * two others goes on, memory and handshakes are bounded, and newcomers get in again. */
@@ -608,8 +619,8 @@ static void test_crowd(void **state)
     }
     assert_true(bed_until(bed, echo_has, c, 5000));
     assert_true(rss_kib() - before < 64 * 1024);
+    assert_true(bed_until(bed, crowd_is_refused, b, 10000));
     mk_net_stats(b->net, &s);
-    assert_true(s.refused_by[MK_CLOSE_BUSY] >= CROWD - 2 * MK_NET_HANDSHAKES_MAX);
     assert_non_null(strstr(s.last_refusal, "BUSY: too many"));
     mk_net_dial(late->net, &d2, &b->key.peer, b->address);
     assert_true(bed_until(bed, peer_counts, &up, 30000));
@@ -631,8 +642,8 @@ static struct rogue *rogue_wanted(struct bed *bed, struct bed_peer *p, struct mk
 
 #define SILENT 40u
 
-/* More connections from one address in ten seconds than are tolerable, one after the
- * other: then the address waits, but for those whom we dial ourselves, flood or no flood. */
+/* More connections from one address in ten seconds than are tolerable, one after the other: then
+ * few of its handshakes go on at once. Who says who he is comes in by them, flood or no flood. */
 static void test_flood_from_one_address(void **state)
 {
     struct bed_peer *p;
@@ -647,9 +658,9 @@ static void test_flood_from_one_address(void **state)
         bed_run(bed, 2);
         rogue_free(r);
     }
-    for (unsigned i = 0; i < SILENT; i++) {
-        silent[i] = rogue_new(bed, ROGUE_NODE, GREATEST, /* raw= */ true);
-        rogue_dial(silent[i], p->address);
+    for (unsigned i = 0; i < SILENT; i++) { /* the beginning of a record, and no more */
+        silent[i] = rogue_connected(bed, p, /* raw= */ true);
+        rogue_send_raw(silent[i], "\x16", 1);
     }
     bed_run(bed, 50);
     mk_net_stats(p->net, &s);
@@ -658,9 +669,7 @@ static void test_flood_from_one_address(void **state)
     assert_non_null(strstr(s.last_refusal, "too many connections from its address"));
     bed_run(bed, 120);
     r = rogue_new(bed, ROGUE_NODE, GREATEST, /* raw= */ false);
-    rogue_dial(r, p->address);
-    rogue_expect(r, MK_CLOSE_BUSY);
-    assert_string_equal(r->text, "too many connections from its address");
+    rogue_link(r, p);
     rogue_free(r);
     bed_run(bed, 120);
     r = rogue_wanted(bed, p, &d);
@@ -676,6 +685,70 @@ static void test_flood_from_one_address(void **state)
         rogue_free(r);
     }
     bed_free(bed);
+}
+
+/* Connections that never say anything, as fast as they come: they take no handshake's place, the
+ * oldest give way, and whoever speaks is served at once, from their address too. */
+static void test_silent_crowd(void **state)
+{
+    struct bed_peer *p;
+    struct bed *bed;
+    static struct rogue *crowd[CROWD];
+    struct mk_net_stats s;
+    struct rogue *r;
+
+    if (*(enum bed_kind *)*state == BED_VOUCHED) /* there both sides speak at once */
+        skip();
+    bed = setup_one(state, &p);
+    for (unsigned i = 0; i < CROWD; i++)
+        crowd[i] = rogue_connected(bed, p, /* raw= */ true);
+    bed_run(bed, 20);
+    mk_net_stats(p->net, &s);
+    assert_int_equal(s.handshakes, 0);
+    assert_int_equal(s.refused_by[MK_CLOSE_BUSY], CROWD - LOBBY);
+    assert_non_null(strstr(s.last_refusal, "too many silent connections from its address"));
+    r = rogue_new(bed, ROGUE_NODE, GREATEST, /* raw= */ false);
+    rogue_dial(r, p->address);
+    for (unsigned i = 0; i < 1000 && p->n_up == 0; i++)
+        bed_run(bed, 1);
+    assert_int_equal(p->n_up, 1);
+    assert_false(r->ended);
+    assert_true(bed_until(bed, rogue_is_over, crowd[CROWD - 1], 7000));
+    mk_net_stats(p->net, &s);
+    assert_int_equal(s.refused_by[MK_CLOSE_BAD_HANDSHAKE] + s.refused_by[MK_CLOSE_BUSY], CROWD);
+    for (unsigned i = 0; i < CROWD; i++)
+        rogue_free(crowd[i]);
+    teardown(r);
+}
+
+/* One address keeps every handshake's place, and another one comes. */
+static void test_slow_crowd_elsewhere(void **state)
+{
+    struct bed_peer *p;
+    struct bed *bed;
+    static struct rogue *crowd[MK_NET_HANDSHAKES_MAX];
+    struct mk_net_stats s;
+    struct rogue *r;
+
+    if (*(enum bed_kind *)*state == BED_LIVE) /* loopback is one address */
+        skip();
+    bed = setup_one(state, &p);
+    for (unsigned i = 0; i < MK_NET_HANDSHAKES_MAX; i++) {
+        crowd[i] = rogue_connected(bed, p, /* raw= */ true);
+        rogue_send_raw(crowd[i], "\x16", 1);
+    }
+    bed_run(bed, 150); /* less than any of them has by the rule for its own address */
+    mk_net_stats(p->net, &s);
+    assert_int_equal(s.handshakes, MK_NET_HANDSHAKES_MAX);
+    r = rogue_new(bed, ROGUE_NODE + 1, GREATEST, /* raw= */ false);
+    rogue_link(r, p);
+    assert_int_equal(p->n_up, 1);
+    mk_net_stats(p->net, &s);
+    assert_int_equal(s.refused_by[MK_CLOSE_BUSY], 1);
+    assert_non_null(strstr(s.last_refusal, "another address waits for its place"));
+    for (unsigned i = 0; i < MK_NET_HANDSHAKES_MAX; i++)
+        rogue_free(crowd[i]);
+    teardown(r);
 }
 
 /* Strangers that do say who they are, one after the other: their address waits too. */
@@ -947,6 +1020,8 @@ int main(void)
         SIMULATED(test_never_ready),
         IN_WORLDS(test_crowd),
         IN_WORLDS(test_flood_from_one_address),
+        IN_WORLDS(test_silent_crowd),
+        IN_WORLDS(test_slow_crowd_elsewhere),
         VOUCHED(test_strangers_of_one_address),
         IN_WORLDS(test_crowd_with_keys),
         IN_TLS(test_tls_of_another_kind),
