@@ -180,11 +180,25 @@ static void print_bond(const json_t *b)
     printf("%s%s\n", text_of(b, "why")[0] != '\0' ? "; " : "", text_of(b, "why"));
 }
 
+static void print_replica(const json_t *r)
+{
+    printf("  replica of %-9s ", text_of(r, "component"));
+    if (json_is_integer(json_object_get(r, "age_ms")))
+        printf("what it serves is %.1f s old", (double)number_of(r, "age_ms") / 1000);
+    else
+        printf("nothing certified yet");
+    printf(", %lld readers", number_of(r, "readers"));
+    if (number_of(r, "refused") > 0)
+        printf(", %lld refused (%s)", number_of(r, "refused"), text_of(r, "reason"));
+    printf("%s%s\n", text_of(r, "why")[0] != '\0' ? "; " : "", text_of(r, "why"));
+}
+
 static void print_streams(const json_t *node)
 {
     const json_t *o;
     size_t i;
 
+    json_array_foreach(json_object_get(node, "replicas"), i, o) print_replica(o);
     json_array_foreach(json_object_get(node, "bonds"), i, o) print_bond(o);
     json_array_foreach(json_object_get(node, "producers"), i, o) print_producer(o);
     json_array_foreach(json_object_get(node, "consumers"), i, o) print_consumer(o);

@@ -77,6 +77,14 @@ static bool is_refusal(const struct mk_choice *c)
     return c->close == MK_CLOSE_REFUSED || c->close == MK_CLOSE_EXPIRED;
 }
 
+void mk_chooser_forgive(struct mk_chooser *c)
+{
+    for (unsigned i = 0; i < c->n; i++) {
+        if (is_refusal(&c->v[i]) && !c->v[i].lied)
+            c->v[i] = (struct mk_choice){.peer = c->v[i].peer};
+    }
+}
+
 /* Who refused the tickets that we had may admit those that we have. */
 static void forget_refusals(struct mk_chooser *c)
 {
@@ -85,10 +93,7 @@ static void forget_refusals(struct mk_chooser *c)
     if (w == NULL || w->version == c->renewals)
         return;
     c->renewals = w->version;
-    for (unsigned i = 0; i < c->n; i++) {
-        if (is_refusal(&c->v[i]) && !c->v[i].lied)
-            c->v[i] = (struct mk_choice){.peer = c->v[i].peer};
-    }
+    mk_chooser_forgive(c);
 }
 
 /* What the component's ACL wants of those who serve it. */

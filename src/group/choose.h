@@ -38,6 +38,8 @@ void mk_chooser_init(struct mk_chooser *c, struct mk_env *e, struct mk_net *net,
 /** Chooses among the component's replicas, when it names any. */
 void mk_chooser_through(struct mk_chooser *c, struct mk_peers *replicas);
 void mk_chooser_done(struct mk_chooser *c);
+/** Who refused is asked again, at once; who lied is not. */
+void mk_chooser_forgive(struct mk_chooser *c);
 /** Does the member that we use still show us what the ACL wants of it (VerifyPeerTdx)? If not,
  * detail says why. */
 bool mk_chooser_still(struct mk_chooser *c, const struct mk_peer *peer, char detail[MK_REASON_MAX]);

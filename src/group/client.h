@@ -91,7 +91,8 @@ struct mk_follow_cbs {
     void (*commit)(struct mk_follow *f, uint64_t index, struct mk_bytes payload, bool marker);
     /** It cannot go on: MK_ERETIRED (after the marker's commit), MK_ECONFLICT (the proof is in the
      * reader's memory), MK_EREFUSED or MK_EUNREACHABLE when every member refused or lied. Nothing
-     * follows; the owner ends it with mk_follow_close(), here or later. */
+     * follows; the owner ends it with mk_follow_close(), here or later, or, of those last two,
+     * tries mk_follow_again() later. */
     void (*failed)(struct mk_follow *f, int status, const struct mk_fault *fault);
 };
 
@@ -107,6 +108,9 @@ int mk_follow_open(struct mk_env *e, struct mk_net *net, struct mk_follow **ret,
                    const struct mk_follow_options *o, const struct mk_follow_cbs *cbs, void *owner,
                    struct mk_client_report *report);
 void mk_follow_close(struct mk_follow *f);
+/** After failed() with MK_EREFUSED or MK_EUNREACHABLE, and not from there: the members that refused
+ * are asked again, and it goes on from where it stands, which it has kept. */
+void mk_follow_again(struct mk_follow *f);
 void *mk_follow_owner(const struct mk_follow *f);
 /** While a commit is delivered: its hash, and the one that it continues. */
 const struct mk_id *mk_follow_hash(const struct mk_follow *f);

@@ -585,6 +585,16 @@ int mk_follow_open(struct mk_env *e, struct mk_net *net, struct mk_follow **ret,
     return 0;
 }
 
+void mk_follow_again(struct mk_follow *f)
+{
+    MK_ASSERT(f->state == FOLLOW_FAILED && f->depth == 0);
+    mk_chain_forget(&f->chain);
+    mk_chooser_forgive(&f->chooser);
+    f->state = FOLLOW_IDLE;
+    f->owed = 0;
+    follow_wake(f);
+}
+
 void mk_follow_close(struct mk_follow *f)
 {
     if (f == NULL)

@@ -8,7 +8,8 @@
  * member still has, whose hash is then what the first one continues.
  *
  * Failure modes: a follow that cannot go on (a conflict, a retirement) stops moving; its age
- * tells. */
+ * tells. Where all members refuse us (a ticket, a quote that ended) they are asked again from time
+ * to time: what they want may be there later. */
 #include "group/replica.h"
 
 #include "base/assert.h"
@@ -19,11 +20,14 @@
 #include <stdio.h>
 #include <string.h>
 
+#define AGAIN_MS 5000u
+
 struct part {
     struct mk_replica *of;
     unsigned i;
     struct mk_follow *follow;
-    bool dirty, lost; /* lost: the next commit's predecessor is not known */
+    bool dirty, lost;      /* lost: the next commit's predecessor is not known */
+    struct mk_timer again; /* while all refuse us */
 };
 
 struct mk_replica {
@@ -33,6 +37,7 @@ struct mk_replica {
     struct mk_witness_watch evidence;
     uint64_t refused;
     char reason[256];
+    char why[MK_FAULT_MAX];
     struct mk_reader_memory *memory;
     struct mk_surfaces surfaces;
     struct mk_serve *serve;
@@ -107,8 +112,11 @@ static void part_changed(struct part *p)
 
 static void on_certified(struct mk_follow *f, const struct mk_certificate *c)
 {
+    struct part *p = mk_follow_owner(f);
+
     (void)c;
-    part_changed(mk_follow_owner(f));
+    p->of->why[0] = '\0';
+    part_changed(p);
 }
 
 static void on_gap(struct mk_follow *f, uint64_t from, uint64_t to)
@@ -154,11 +162,19 @@ static void on_commit(struct mk_follow *f, uint64_t index, struct mk_bytes paylo
     mk_surface_commit(s, &digest, payload);
 }
 
+static void again_cb(struct mk_timer *t)
+{
+    mk_follow_again(mk_container_of(t, struct part, again)->follow);
+}
+
 static void on_failed(struct mk_follow *f, int status, const struct mk_fault *fault)
 {
-    (void)f;
-    (void)status;
-    (void)fault; /* it moves no more, and grows old */
+    struct part *p = mk_follow_owner(f);
+
+    snprintf(p->of->why, sizeof p->of->why, "%s", fault->text); /* what we have grows old */
+    p->again.cb = again_cb;
+    if (status == MK_EREFUSED || status == MK_EUNREACHABLE)
+        mk_timer_start(p->of->env, &p->again, mk_now(p->of->env) + AGAIN_MS * MK_MS);
 }
 
 static const struct mk_follow_cbs follow_cbs = {.certified = on_certified,
@@ -265,8 +281,10 @@ void mk_replica_close(struct mk_replica *r)
     mk_witness_unwatch(&r->evidence);
     mk_hub_remove_reader(&r->hub);
     mk_serve_close(r->serve);
-    for (unsigned i = 0; i < r->surfaces.n; i++)
+    for (unsigned i = 0; i < r->surfaces.n; i++) {
+        mk_timer_stop(&r->parts[i].again);
         mk_follow_close(r->parts[i].follow);
+    }
     mk_later_cancel(&r->task);
     mk_surfaces_done(&r->surfaces);
     mk_free(r);
@@ -290,6 +308,11 @@ uint64_t mk_replica_age_ms(const struct mk_replica *r)
 unsigned mk_replica_readers(const struct mk_replica *r)
 {
     return mk_serve_readers(r->serve);
+}
+
+const char *mk_replica_why(const struct mk_replica *r)
+{
+    return r->why;
 }
 
 uint64_t mk_replica_refused(const struct mk_replica *r, const char **ret_reason)

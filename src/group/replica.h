@@ -40,6 +40,9 @@ uint64_t mk_replica_age_ms(const struct mk_replica *r);
 unsigned mk_replica_readers(const struct mk_replica *r);
 /** How many its ACL refused, and the last one's reason; lent. */
 uint64_t mk_replica_refused(const struct mk_replica *r, const char **ret_reason);
+/** Why it does not follow now: what the members said that all refuse it; empty: it follows, or
+ * waits for a member. Lent. */
+const char *mk_replica_why(const struct mk_replica *r);
 /** Its own copy: the surfaces as far as they are certified. Lent until the loop is entered again.
  */
 const struct mk_surfaces *mk_replica_surfaces(const struct mk_replica *r);

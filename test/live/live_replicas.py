@@ -9,6 +9,7 @@ starts itself.
 """
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -50,10 +51,17 @@ class Bearer:
         self.key = os.path.join(folder, name + '.key')
         self.ticket = os.path.join(folder, name + '.ticket')
         self.peer = checked('key', 'new', self.key).strip()
-        self.claims = json.loads(checked('tickets', 'issue', up.file, *signers(up), '--sub',
-                                         self.peer, '--aud', 'atlas', '-o', self.ticket, '--scope',
-                                         'read', '--json'))['claims']
+        self.claims = self.issue(up)
         self.shows = ('--key', self.key, '--ticket', self.ticket)
+
+    def issue(self, up, *more):
+        """A ticket in the place of the one that was there; its claims."""
+        new = self.ticket + '.new'
+        claims = json.loads(checked('tickets', 'issue', up.file, *signers(up), '--sub', self.peer,
+                                    '--aud', 'atlas', '-o', new, '--scope', 'read', *more,
+                                    '--json'))['claims']
+        os.replace(new, self.ticket)
+        return claims
 
 
 class Replica:
@@ -70,8 +78,15 @@ class Replica:
                     f'dir = "{folder}/replica"\ntickets = ["{self.bearer.ticket}"]\n'
                     f'components = [{{ file = "{up.file}", component = "atlas", replica = true }}]\n')
         self.log = open(os.path.join(folder, 'replica.log'), 'w', encoding='utf-8')
+        self.start()
+
+    def start(self):
         self.process = subprocess.Popen([PROGRAM, 'node', self.config], stdin=subprocess.DEVNULL,
                                         stdout=self.log, stderr=self.log)
+
+    def logged(self):
+        with open(self.log.name, encoding='utf-8') as f:
+            return f.read()
 
     def said(self):
         status, out, _ = run('status', '--node', self.address, '--json')
@@ -88,8 +103,7 @@ class Replica:
             self.process.send_signal(signal.SIGTERM)
         status = self.process.wait(60)
         self.log.close()
-        with open(self.log.name, encoding='utf-8') as f:
-            text = f.read()
+        text = self.logged()
         assert status == 0 and 'Sanitizer' not in text and 'assertion' not in text, (status, text)
 
 
@@ -153,12 +167,41 @@ def alone(up, folder, it):
         assert status == 0 and json.loads(out)['cards'], (status, err)
         status, _, err = it['replica'].list(it['reader'], '--max-age', '2')
         assert status != 0, 'what is older than 2 s was shown as newer'
-        note(err.strip().splitlines()[-1])
+        stated = re.search(r'the head is (\d+) ms old, 2000 are allowed', err)
+        assert stated and int(stated.group(1)) > 6000, err
+        note(stated.group())
+        status, out, _ = run('status', '--node', it['replica'].address)
+        assert status == 0 and re.search(r'replica of atlas .*what it serves is [\d.]+ s old', out), out
     finally:
         for m in list(up.stopped):
             up.signal(m, signal.SIGCONT)
     until(lambda: it['replica'].list(it['reader'], '--max-age', '10')[0] == 0,
           'it to be fresh again')
+
+
+def killed(up, folder, it):
+    """killed and started again it serves the same, as soon as it has heard a member"""
+    r = it['replica']
+    before = json.loads(r.list(it['reader'], '--json')[1])['cards']
+    r.process.kill()
+    assert r.process.wait(60) == -signal.SIGKILL
+    assert r.list(it['reader'])[0] != 0, 'nobody serves, and cards were shown'
+    r.start()
+    until(lambda: r.list(it['reader'], '--max-age', '10')[0] == 0, 'it to serve again')
+    assert json.loads(r.list(it['reader'], '--json')[1])['cards'] == before
+
+
+def lapsed(up, folder, it):
+    """its own ticket ends and all members refuse it: it grows old, and goes on with the next one"""
+    r = it['replica']
+    r.bearer.issue(up, '--seconds', '4')
+    until(lambda: 'expired' in r.said().get('why', ''), 'all members to refuse it')
+    until(lambda: (r.said().get('age_ms') or 0) > 12000, 'it to grow old')
+    assert r.list(it['reader'])[0] == 0, 'what is certified is no secret that ends'
+    assert r.list(it['reader'], '--max-age', '5')[0] != 0
+    note(r.said()['why'])
+    r.bearer.issue(up)
+    until(lambda: r.list(it['reader'], '--max-age', '10')[0] == 0, 'it to be fresh again')
 
 
 def ends(up, folder, it):
@@ -177,4 +220,4 @@ def file(folder):
     return path
 
 
-play_on_up((served, written, gated, revoked, alone, ends), args, file)
+play_on_up((served, written, gated, revoked, alone, killed, lapsed, ends), args, file)

@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -36,10 +37,10 @@ def emulator(folder, *options):
 class Node:
     """`coalition node` on one member's directory."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, *more):
         self.log = open(os.path.join(folder, 'test.log'), 'a+', encoding='utf-8')
         self.process = subprocess.Popen(
-            [PROGRAM, 'node', os.path.join(folder, 'node.toml'), '--found'],
+            [PROGRAM, 'node', os.path.join(folder, 'node.toml'), *more],
             stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
 
     def stop(self):
@@ -125,7 +126,7 @@ class Scene:
 
     def start(self, *members):
         for m in members or MEMBERS:
-            self.nodes[m] = Node(os.path.join(self.dir, m))
+            self.nodes[m] = Node(os.path.join(self.dir, m), '--found')
 
     def stop(self, *members):
         for m in members or list(self.nodes):
@@ -161,9 +162,14 @@ def emulated_peers_are_admitted(s):
     for m in MEMBERS:
         s.config(m, s.under(s.emulator))
     s.start()
-    nodes = until(s.leads, 'a leader')
-    assert len(nodes) == 3
-    for n in nodes:
+    until(s.leads, 'a leader')
+
+    def judged():
+        nodes = s.status()
+        return len(nodes) == 3 and all('pending' not in [p['quote'] for p in
+                                                         n['attestation']['peers']]
+                                       for n in nodes) and nodes
+    for n in until(judged, 'all quotes to be judged'):
         a = n['attestation']
         good = {p['peer']: p for p in a['peers'] if p['quote'] == 'TdxRaTlsBidirectional'}
         assert a['emulated'] and a['root'] == 'NOT INTEL' and a['source'] == 'emulator', a
@@ -208,6 +214,56 @@ def an_integrator_sees_what_members_showed(s):
     assert any(q['quote'].startswith('Tdx') for q in coalition['quotes']), coalition['quotes']
     status, out, err = run('bind', s.local, '--attest', s.attest, '--timeout', '3')
     assert 'QUOTES HERE PROVE NOTHING' in out and 'quote of ' in out, out
+
+
+def a_replica(s, name, attest):
+    """A node that is of no committee and serves Atlas; what it says of that, and its address."""
+    folder = os.path.join(os.path.dirname(s.file), name)
+    os.mkdir(folder, 0o700)
+    key = os.path.join(folder, 'node.key')
+    status, out, err = run('key', 'new', key)
+    assert status == 0, err
+    with socket.socket() as free:
+        free.bind(('127.0.0.1', 0))
+        listen = '127.0.0.1:%d' % free.getsockname()[1]
+    with open(os.path.join(folder, 'node.toml'), 'w', encoding='utf-8') as f:
+        f.write(f'key = "{key}"\nlisten = "{listen}"\ndir = "{folder}/state"\ncomponents = '
+                f'[{{ file = "{s.local}", component = "atlas", replica = true }}]\n{attest}')
+    s.nodes[name] = Node(folder)
+    address = f'{out.strip()}@{listen}'
+
+    def said():
+        status, out, _ = run('status', '--node', address, '--json')
+        return (json.loads(out)['nodes'][0].get('replicas') or [{}])[0] if status == 0 else {}
+    return said, address
+
+
+def a_replica_judges_its_readers(s):
+    """Who shows no quote, and who believes none of the replica's, gets nothing of it; and it gets
+    nothing of the members without one of its own."""
+    said, address = a_replica(s, 'mirror', '[attest]\n' + s.under(s.emulator))
+    until(lambda: said().get('age_ms') is not None, 'the replica to have what is certified')
+    silent, intel = (os.path.join(os.path.dirname(s.file), x) for x in ('silent.toml', 'intel.toml'))
+    with open(intel, 'w', encoding='utf-8') as f:
+        f.write(f"source = \"emulator\"\nemulator = '{s.emulator}'\n")
+
+    def through(*attest):
+        return run('atlas', 'list', s.local, '--through', address, '--timeout', '10', '--json',
+                   *attest)
+    status, out, err = through('--attest', s.attest)
+    assert status == 0 and len(json.loads(out)['cards']) == 4, err
+    status, _, err = through('--attest', silent)
+    assert status != 0 and 'RequireTdx: it shows no quote' in err, err
+    assert said()['refused'] > 0 and 'RequireTdx: it shows no quote' in said()['reason'], said()
+    status, _, err = through()
+    assert status != 0 and 'VerifyPeerTdx: this node verifies no quotes' in err, err
+    status, _, err = through('--attest', intel)
+    assert status != 0 and 'VerifyPeerTdx' in err, err
+    s.stop('mirror')
+    said, address = a_replica(s, 'bare', '')
+    until(lambda: 'verifies no quotes' in said().get('why', ''), 'it to say why it has nothing')
+    assert said()['age_ms'] is None, said()
+    s.stop('bare')
 
 
 def intels_root_refuses_them(s):
@@ -274,7 +330,8 @@ def expired_collateral_lets_go(s):
 
 
 TESTS = (emulated_peers_are_admitted, status_shouts, a_bond_costs_one_verification,
-         who_shows_nothing_writes_nothing, an_integrator_sees_what_members_showed, intels_root_refuses_them,
+         who_shows_nothing_writes_nothing, an_integrator_sees_what_members_showed,
+         a_replica_judges_its_readers, intels_root_refuses_them,
          another_measurement_is_refused, expired_collateral_lets_go)
 
 

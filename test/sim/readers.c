@@ -79,6 +79,13 @@ struct reader *reader_through(struct cluster *c, unsigned node, const struct mk_
     return reader_make(c, node, NULL, replica, address);
 }
 
+struct reader *reader_through_attested(struct cluster *c, unsigned node,
+                                       const struct mk_witness_options *w,
+                                       const struct mk_peer *replica, const char *address)
+{
+    return reader_make(c, node, w, replica, address);
+}
+
 void reader_free(struct reader *r)
 {
     mk_follow_close(r->map);

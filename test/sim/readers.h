@@ -35,6 +35,10 @@ struct reader *reader_new_attested(struct cluster *c, unsigned node,
 /** One that knows no member's address, only that of a replica. */
 struct reader *reader_through(struct cluster *c, unsigned node, const struct mk_peer *replica,
                               const char *address);
+/** The same, with quotes as reader_new_attested() has them. */
+struct reader *reader_through_attested(struct cluster *c, unsigned node,
+                                       const struct mk_witness_options *w,
+                                       const struct mk_peer *replica, const char *address);
 void reader_free(struct reader *r);
 struct mk_follow *reader_follow(struct reader *r, enum cluster_surface which);
 /** The follower of the map stands where some member stands; false after ms. */

@@ -1,6 +1,7 @@
 /* A committee that requires TDX, in the simulated world: three peers with emulated quotes under
  * their own root, and every way in which a quote is not good enough; then one verifier against a
  * prover that cheats. The checkers of cluster.h run after every event. */
+#include "group/replica.h"
 #include "readers.h"
 
 #include <mosaik/emulator.h>
@@ -618,6 +619,151 @@ static void test_running_clients_are_let_go(void **state)
     bed_free(b);
 }
 
+/* --- a read replica ---------------------------------------------------------------------------
+ */
+
+#define REPLICA_NODE 40u
+
+struct mirror {
+    struct bed *b;
+    struct reader *own; /* its net, memory, quotes, links to members */
+    struct mk_replica *replica;
+};
+
+static void mirror_open(struct mirror *m, struct bed *b, bool shows)
+{
+    struct mk_replica_options o = {.specs = cluster_surfaces, .n_specs = 2, .acl = &b->acl};
+    struct mk_fault f;
+
+    m->b = b;
+    m->own = come(b, REPLICA_NODE, shows, /* intel= */ false);
+    assert_int_equal(mk_net_listen(m->own->net, "n40:7000", &f), 0);
+    o.component = &m->own->component;
+    o.memory = m->own->memory;
+    o.witness = m->own->witness;
+    o.report = &m->own->report;
+    assert_int_equal(mk_replica_open(m->own->env, m->own->net, &m->replica, &o), 0);
+}
+
+static void mirror_close(struct mirror *m)
+{
+    mk_replica_close(m->replica);
+    reader_free(m->own);
+    bed_free(m->b);
+}
+
+static struct reader *come_through(struct mirror *m, unsigned node, bool shows, bool intel)
+{
+    struct mk_witness_options o;
+
+    attest(m->b, 0, &o);
+    if (!shows) {
+        o.source = MK_SOURCE_NONE;
+        o.emulator = NULL;
+    }
+    if (intel)
+        o.root = MK_BYTES(NULL, 0);
+    return reader_through_attested(m->b->c, node, &o, &m->own->key.peer, "n40:7000");
+}
+
+static void refused_with(struct mirror *m, uint64_t at_least, const char *reason)
+{
+    const char *said;
+
+    assert_true(mk_replica_refused(m->replica, &said) >= at_least);
+    if (strstr(said, reason) == NULL)
+        fail_msg("\"%s\" is not in \"%s\"", reason, said);
+}
+
+static void test_a_replica_judges_quotes_as_members_do(void **state)
+{
+    struct bed *b = strict(974, 100);
+    struct reader *good, *silent, *sceptic;
+    struct mirror m;
+    struct call x;
+
+    (void)state;
+    mirror_open(&m, b, /* shows= */ true);
+    assert_int_equal(cluster_set(b->c, "a", "1", 5000), 0);
+    good = come_through(&m, READER_NODE, true, false);
+    good->map = reader_follow(good, CLUSTER_MAP);
+    assert_true(reader_until_caught_up(good, 20000));
+    assert_int_equal(reader_get(good, &x, "a", 10000), 0);
+    assert_string_equal(x.text, "1");
+    refused_with(&m, 0, "");
+
+    silent = come_through(&m, READER_NODE + 1, false, false);
+    assert_int_not_equal(reader_get(silent, &x, "a", 0), 0);
+    assert_non_null(strstr(x.text, "clause 0 RequireTdx: it shows no quote"));
+    refused_with(&m, 1, "clause 0 RequireTdx: it shows no quote");
+    sceptic = come_through(&m, READER_NODE + 2, true, true);
+    assert_int_not_equal(reader_get(sceptic, &x, "a", 0), 0);
+    assert_non_null(strstr(x.text, "clause 1 VerifyPeerTdx: "));
+
+    /* What is running ends with the collateral; the replica, too, hears no more, and says how old
+     * it is; all goes on when there is other collateral. */
+    world_run(b->c->w, 130000);
+    assert_int_equal(good->failed, MK_EREFUSED);
+    assert_int_equal(mk_replica_readers(m.replica), 0);
+    refused_with(&m, 2, "expired");
+    assert_true(mk_replica_age_ms(m.replica) > 20000);
+    renew(b, wall_s(b->c) + 86400);
+    world_run(b->c->w, 70000);
+    assert_true(cluster_until_ready(b->c, 20000));
+    assert_int_equal(cluster_set(b->c, "a", "2", 5000), 0);
+    world_run(b->c->w, 10000);
+    assert_true(mk_replica_age_ms(m.replica) < 10000);
+    assert_int_equal(reader_get(good, &x, "a", 10000), 0);
+    assert_string_equal(x.text, "2");
+    reader_free(sceptic);
+    reader_free(silent);
+    reader_free(good);
+    mirror_close(&m);
+}
+
+static void test_a_replica_without_a_quote_has_nothing_to_serve(void **state)
+{
+    struct bed *b = strict(975, 86400);
+    struct mirror m;
+
+    (void)state;
+    mirror_open(&m, b, /* shows= */ false);
+    assert_int_equal(cluster_set(b->c, "a", "1", 5000), 0);
+    world_run(b->c->w, 10000);
+    assert_true(mk_replica_age_ms(m.replica) == UINT64_MAX);
+    assert_true(m.own->n_said >= 3); /* each member, and again after a while */
+    assert_non_null(strstr(m.own->said[(m.own->n_said - 1) % 8],
+                           "clause 0 RequireTdx: it shows no quote"));
+    mirror_close(&m);
+}
+
+/* A floor is a level of the ladder: a reader whose build is not published is below this one. */
+static void test_a_replica_holds_the_floor(void **state)
+{
+    struct bed *b = ladder(MK_LEVEL_TDX_REPRODUCIBLE);
+    struct reader *r;
+    struct mirror m;
+    struct call x;
+
+    (void)state;
+    b->clauses[1].tag = mk_acl_clause_GateReaders;
+    b->acl.clauses.n = 2;
+    b->published = true;
+    start(b, &(struct cluster_options){.seed = 976});
+    assert_true(cluster_until_ready(b->c, 20000));
+    assert_int_equal(cluster_set(b->c, "a", "1", 5000), 0);
+    mirror_open(&m, b, /* shows= */ true);
+    r = come_through(&m, READER_NODE, true, false);
+    assert_int_equal(reader_get(r, &x, "a", 10000), 0);
+    reader_free(r);
+    r = come_through(&m, READER_NODE + 1, false, false);
+    assert_int_not_equal(reader_get(r, &x, "a", 0), 0);
+    refused_with(&m, 1, "clause 0 AttestationFloor: ");
+    print_message("# %s\n", x.text);
+    reader_free(r);
+    mirror_close(&m);
+}
+
 /* --- one verifier, one prover that cheats --------------------------------------------------------
  */
 
@@ -1009,6 +1155,9 @@ int main(void)
         cmocka_unit_test(test_a_client_without_a_quote_is_refused),
         cmocka_unit_test(test_a_client_refuses_members_itself),
         cmocka_unit_test(test_running_clients_are_let_go),
+        cmocka_unit_test(test_a_replica_judges_quotes_as_members_do),
+        cmocka_unit_test(test_a_replica_without_a_quote_has_nothing_to_serve),
+        cmocka_unit_test(test_a_replica_holds_the_floor),
         cmocka_unit_test(test_a_quote_for_anything_else_is_refused),
         cmocka_unit_test(test_quotes_are_not_for_the_asking),
     };
