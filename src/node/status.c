@@ -204,7 +204,8 @@ static json_t *replica_of(const struct mk_mirror *m)
     mk_json_u64(o, "readers", m->replica != NULL ? mk_replica_readers(m->replica) : 0);
     mk_json_u64(o, "refused", m->replica != NULL ? mk_replica_refused(m->replica, &reason) : 0);
     json_object_set_new(o, "reason", json_string(reason));
-    json_object_set_new(o, "why", json_string(m->replica != NULL ? mk_replica_why(m->replica) : ""));
+    json_object_set_new(o, "why",
+                        json_string(m->replica != NULL ? mk_replica_why(m->replica) : ""));
     for (unsigned i = 0; m->replica != NULL && i < ops->n_surfaces; i++)
         json_array_append_new(
             surfaces, json_pack("{s:s, s:s, s:I}", "name", ops->surfaces[i].name, "kind",

@@ -732,8 +732,8 @@ static void test_a_replica_without_a_quote_has_nothing_to_serve(void **state)
     world_run(b->c->w, 10000);
     assert_true(mk_replica_age_ms(m.replica) == UINT64_MAX);
     assert_true(m.own->n_said >= 3); /* each member, and again after a while */
-    assert_non_null(strstr(m.own->said[(m.own->n_said - 1) % 8],
-                           "clause 0 RequireTdx: it shows no quote"));
+    assert_non_null(
+        strstr(m.own->said[(m.own->n_said - 1) % 8], "clause 0 RequireTdx: it shows no quote"));
     mirror_close(&m);
 }
 
