@@ -172,6 +172,7 @@ void mk_consensus_free(struct mk_consensus *c)
     for (unsigned i = 0; i < c->n_out; i++)
         mk_message_done(&c->out[i]);
     mk_free(c->out);
+    mk_core_flow_role(c);
     mk_free(c);
 }
 

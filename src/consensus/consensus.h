@@ -43,6 +43,7 @@
 #define MK_CONSENSUS_APPEND_BYTES (256u << 10) /* an AppendEntries is cut above it */
 #define MK_CONSENSUS_APPEND_MAX 4096u          /* entries of one message */
 #define MK_CONSENSUS_INFLIGHT_MAX 4096u        /* entries sent and not yet acknowledged */
+#define MK_CONSENSUS_WINDOW_MAX (2u << 20)     /* bytes of entries under way to one member */
 #define MK_CONSENSUS_SUBMIT_MAX 4096u          /* entries of one submit */
 #define MK_CONSENSUS_BACKLOG_BYTES                                                     \
     (64u << 20)                      /* uncommitted bytes above which submit says FULL \

@@ -7,6 +7,7 @@
  *   read.c      rounds of PING and PONG for linearizable reads
  *   lease.c     ... and without a round, while a majority has promised
  *   change.c    submit, configurations, transfer
+ *   flow.c      the bytes under way to each member
  *   snapshot.c  describe, compact, fetch, install
  *   consensus.c open, free, effects, queries
  *
@@ -37,6 +38,25 @@ struct mk_core_peer {
     bool gone;            /* never waited for */
 };
 
+/** A leader's book of what it sent to one member; flow.c. */
+struct mk_core_flow {
+    uint64_t id;
+    uint64_t match;                 /* what it holds, as counted here */
+    uint64_t sent, sent_term;       /* up to here entries have left, the last one's term */
+    uint64_t wanted;                /* up to here the core thinks so */
+    uint64_t under_way;             /* bytes after match, up to sent */
+    uint64_t mark, mark_ms;         /* an entry whose acknowledgement is timed; 0: none */
+    uint64_t quickest_ms;           /* round trip, one more than that; 0: not known */
+    uint64_t probed, probed_to;     /* the last question that carried entries, and up to where */
+    uint64_t probed_term, again_ms; /* ... not again before */
+    uint64_t mark_bytes;            /* under way when it left */
+    uint32_t window, least, pause_ms;
+    bool probing;  /* where its log agrees with ours is not known */
+    bool starts;   /* the window doubles */
+    bool was_used; /* ... if a quarter of it was under way since the mark */
+    bool goes;     /* it is to lead once it has everything */
+};
+
 struct mk_consensus {
     struct raft raft;
     struct mk_consensus_options o;
@@ -52,6 +72,10 @@ struct mk_consensus {
 
     /* change.c: what the log had a heartbeat ago, or two; leader only */
     uint64_t lately, lately_next, lately_ms;
+
+    /* flow.c; leader only */
+    struct mk_core_flow *flows;
+    unsigned n_flows;
 
     /* election.c */
     uint64_t now;        /* the owner's clock, never going back */
@@ -139,6 +163,17 @@ uint64_t mk_core_last_term(const struct mk_consensus *c);
 struct mk_message *mk_core_message(struct mk_consensus *c, enum mk_message_kind kind, uint64_t to);
 /** Forgets AppendEntries not yet sent whose entries the log holds no more. */
 void mk_core_prune_messages(struct mk_consensus *c);
+
+/* flow.c */
+/** The core wants to say this: it, or a part of it now and the rest later, or a heartbeat. */
+void mk_core_flow_append(struct mk_consensus *c, uint64_t id, const struct raft_append_entries *a);
+void mk_core_flow_install(struct mk_consensus *c, uint64_t id); /* it offers a snapshot */
+void mk_core_flow_timeout_now(struct mk_consensus *c, uint64_t id);
+/** It lacks what comes before that: a question of ours, or a heartbeat, began there. */
+void mk_core_flow_rejected(struct mk_consensus *c, uint64_t id, uint64_t index);
+void mk_core_flow_acked(struct mk_consensus *c, uint64_t id); /* the core has heard of it */
+void mk_core_flow_link(struct mk_consensus *c, uint64_t id);
+void mk_core_flow_role(struct mk_consensus *c); /* forgets everything */
 
 /* change.c */
 void mk_core_lately(struct mk_consensus *c);

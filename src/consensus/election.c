@@ -119,6 +119,7 @@ void mk_consensus_link(struct mk_consensus *c, uint64_t id, bool up, uint64_t no
     if (c->role == MK_ROLE_LEADER || id == c->leader)
         mk_core_wake(c, /* tell_leader= */ false);
     p->up = up;
+    mk_core_flow_link(c, id);
     if (!up && c->role == MK_ROLE_FOLLOWER && id == c->leader) {
         c->leader_lost = true;
         hint_arm(c, FIRST_MS);

@@ -187,6 +187,7 @@ static int recv_result(struct mk_consensus *c, const struct mk_message *m)
 {
     struct raft_message rm = {.type = RAFT_APPEND_ENTRIES_RESULT};
     uint64_t match = mk_consensus_match(c, m->peer);
+    int rv;
 
     rm.append_entries_result.term = m->term;
     rm.append_entries_result.rejected = m->rejected;
@@ -195,8 +196,12 @@ static int recv_result(struct mk_consensus *c, const struct mk_message *m)
         rm.append_entries_result.rejected = 0; /* a sign of life, and no more */
         rm.append_entries_result.last_log_index = match;
     }
+    if (m->rejected > match && m->term == c->term)
+        mk_core_flow_rejected(c, m->peer, m->rejected);
     rm.append_entries_result.capacity = UINT16_MAX;
-    return feed(c, &rm, m->peer, NULL, NULL, 0);
+    rv = feed(c, &rm, m->peer, NULL, NULL, 0);
+    mk_core_flow_acked(c, m->peer);
+    return rv;
 }
 
 /* Our own entry in the core's configuration, if we are a learner there. */

@@ -110,45 +110,12 @@ void mk_core_prune_messages(struct mk_consensus *c)
     c->n_out = k;
 }
 
-/* One AppendEntries of the core's becomes as many as its bytes need: each is a valid
- * one that follows the one before. To a server of which we do not know yet where its log
- * agrees with ours, only the first goes: each answer takes the core back by one entry, and with
- * a long tail each question would be megabytes, behind which even heartbeats come late. */
-static void send_append(struct mk_consensus *c, const struct raft_message *rm)
-{
-    const struct raft_append_entries *a = &rm->append_entries;
-    uint64_t prev = a->prev_log_index, prev_term = a->prev_log_term;
-    unsigned left = a->n_entries;
-    bool asks = mk_consensus_match(c, rm->server_id) == 0;
-
-    do {
-        struct mk_message *m = mk_core_message(c, MK_MSG_APPEND, rm->server_id);
-        size_t bytes = 0;
-
-        m->term = a->term;
-        m->index = prev;
-        m->index_term = prev_term;
-        m->commit = a->leader_commit;
-        while (left > 0 && m->n < MK_CONSENSUS_APPEND_MAX) {
-            const struct mk_entry *e = mk_log_get(&c->log, prev + 1);
-
-            MK_ASSERT(e != NULL); /* the core sends only what its trail has */
-            if (m->n > 0 && bytes + e->blob->n > MK_CONSENSUS_APPEND_BYTES)
-                break;
-            bytes += e->blob->n + 13;
-            m->n++;
-            left--;
-            prev++;
-            prev_term = e->term;
-        }
-    } while (left > 0 && !asks);
-}
-
 static void send_install(struct mk_consensus *c, const struct raft_message *rm)
 {
     const struct raft_install_snapshot *s = &rm->install_snapshot;
     struct mk_message *m;
 
+    mk_core_flow_install(c, rm->server_id);
     if (s->last_index != c->snap.index)
         return; /* offered again with the newest one */
     m = mk_core_message(c, MK_MSG_INSTALL, rm->server_id);
@@ -177,7 +144,7 @@ static void send_message(struct mk_consensus *c, const struct raft_message *rm)
 
     switch (rm->type) {
     case RAFT_APPEND_ENTRIES:
-        send_append(c, rm);
+        mk_core_flow_append(c, rm->server_id, &rm->append_entries);
         break;
     case RAFT_APPEND_ENTRIES_RESULT:
         m = mk_core_message(c, MK_MSG_APPEND_RESULT, rm->server_id);
@@ -203,10 +170,7 @@ static void send_message(struct mk_consensus *c, const struct raft_message *rm)
         send_install(c, rm);
         break;
     case RAFT_TIMEOUT_NOW:
-        m = mk_core_message(c, MK_MSG_TIMEOUT_NOW, rm->server_id);
-        m->term = rm->timeout_now.term;
-        m->index = rm->timeout_now.last_log_index;
-        m->index_term = rm->timeout_now.last_log_term;
+        mk_core_flow_timeout_now(c, rm->server_id);
         break;
     }
 }
@@ -286,6 +250,7 @@ static void mirror(struct mk_consensus *c)
         c->fx_role = true;
     if (term != c->term || role != c->role) {
         mk_core_read_role(c);
+        mk_core_flow_role(c);
         c->lately = c->lately_next = mk_log_last(&c->log);
         c->lately_ms = c->now;
     }
