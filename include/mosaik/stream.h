@@ -46,19 +46,23 @@ struct mk_consumer;
 struct mk_stream_rule {
     bool (*admits)(struct mk_stream_rule *r, const struct mk_bearer *b, uint32_t rtt_us,
                    char reason[256]);
+    /** admits may set it when it refuses for now, since what it asks for is not known here yet
+     * (false before each call): counted apart, MK_BY_UNKNOWN. */
+    bool unknown;
 };
 
-/** A rule by tags: the other side's entry must show each of them. Who is tagged, or loses a tag, is
- * judged again at once when its entry comes. Ids are those of words, mk_id_of_text(). */
+/** A rule by tags: the other side's entry must show each of these words. Who is tagged, or loses a
+ * tag, is judged again at once when its entry comes; until it comes for the first time the refusal
+ * is MK_BY_UNKNOWN. */
 struct mk_tag_rule {
     struct mk_stream_rule rule; /* &r.rule is what the options take */
     struct mk_network *network; /* private from here on */
-    const struct mk_id *tags;
-    size_t n_tags;
+    const struct mk_str *words;
+    size_t n_words;
 };
-/** tags borrowed for as long as the rule is in use. */
-void mk_tag_rule_init(struct mk_tag_rule *r, struct mk_network *n, const struct mk_id *tags,
-                      size_t n_tags);
+/** words, and what they point to, borrowed for as long as the rule is in use. */
+void mk_tag_rule_init(struct mk_tag_rule *r, struct mk_network *n, const struct mk_str *words,
+                      size_t n_words);
 
 /* --- producers --------------------------------------------------------------------------- */
 
@@ -120,8 +124,9 @@ bool mk_producer_subscriber(const struct mk_producer *p, unsigned i,
                             struct mk_subscriber_stats *ret);
 /** What refused subscribers, one by clause, in the order in which they first did. */
 #define MK_STREAM_REFUSALS_MAX 8u
-#define MK_BY_RULE (-1)  /* the program's own rule */
-#define MK_BY_LIMIT (-2) /* subscribers_max, or MK_STREAM_PEER_MAX */
+#define MK_BY_RULE (-1)    /* the program's own rule */
+#define MK_BY_LIMIT (-2)   /* subscribers_max, or MK_STREAM_PEER_MAX */
+#define MK_BY_UNKNOWN (-3) /* that rule, while what it asks for is not known here yet */
 struct mk_stream_refusal {
     int clause;          /* index in the ACL, or one of those above */
     uint64_t count;      /* since it opened: refused, and closed when their admission ended */

@@ -491,6 +491,28 @@ static void put_streams(struct mk_node *n, struct mk_buf *out)
     }
 }
 
+static void put_stream_refusals(struct mk_node *n, struct mk_buf *out)
+{
+    struct mk_stream_refusal r;
+    char hex[17], clause[24];
+
+    head(out, "stream_refused_by_total", "counter",
+         "Subscriptions refused, and ended, by what refused them.");
+    mk_list_each(p, &n->network->streams.producers)
+    {
+        const struct mk_producer *producer = mk_container_of(p, struct mk_producer, node);
+
+        for (unsigned i = 0; mk_producer_refusal(producer, i, &r); i++) {
+            const char *name = mk_refused_by(r.clause);
+
+            snprintf(clause, sizeof clause, "%d", r.clause);
+            put_two(out, "stream_refused_by_total", "surface",
+                    short_hex(producer->options.surface.b, hex), "clause",
+                    mk_str_of(name != NULL ? name : clause), r.count);
+        }
+    }
+}
+
 struct consumer_facts {
     struct mk_consumer_stats st;
     uint64_t subscribed;
@@ -585,6 +607,7 @@ void mk_node_metrics(struct mk_node *n, struct mk_buf *out)
     put_issuers(n, out);
     put_components(n, out);
     put_streams(n, out);
+    put_stream_refusals(n, out);
     put_consumers(n, out);
     put_bonds(n, out);
     put_tickets(n, out);

@@ -100,6 +100,8 @@ unsigned mk_bond_linked(const struct mk_bond *b);
 void mk_bond_advance(struct mk_bond *b);
 void mk_bond_end_all(struct mk_network *n);
 const char *mk_bond_state_name(enum mk_bond_state s);
+/** The name of what refuses a subscription, for MK_BY_...; NULL for a clause's index. */
+const char *mk_refused_by(int clause);
 /** Serves the protocol "status": opening a conversation is the question, one message the answer. */
 int mk_network_status_serve(struct mk_network *n);
 struct mk_status_answer;

@@ -85,21 +85,29 @@ static bool tag_rule_admits(struct mk_stream_rule *rule, const struct mk_bearer 
                             char reason[256])
 {
     const struct mk_tag_rule *r = mk_container_of(rule, struct mk_tag_rule, rule);
-    char hex[MK_ID_HEX];
+    struct mk_peer_entry entry;
 
     (void)rtt_us;
-    for (size_t i = 0; i < r->n_tags; i++) {
-        if (mk_network_tagged(r->network, &b->peer, &r->tags[i]))
+    for (size_t i = 0; i < r->n_words; i++) {
+        const struct mk_id id = mk_id_of_text(r->words[i]);
+        int word = r->words[i].n < 128 ? (int)r->words[i].n : 128;
+
+        if (mk_network_tagged(r->network, &b->peer, &id))
             continue;
-        snprintf(reason, 256, "its entry does not show the tag %.16s", mk_id_hex(&r->tags[i], hex));
+        rule->unknown = mk_discovery_entry(r->network->discovery, &entry, &b->peer) != 0;
+        snprintf(reason, 256,
+                 rule->unknown
+                     ? "the tag \"%.*s\" is asked for, and its entry is not known here yet"
+                     : "its entry does not show the tag \"%.*s\"",
+                 word, r->words[i].p);
         return false;
     }
     return true;
 }
 
-void mk_tag_rule_init(struct mk_tag_rule *r, struct mk_network *n, const struct mk_id *tags,
-                      size_t n_tags)
+void mk_tag_rule_init(struct mk_tag_rule *r, struct mk_network *n, const struct mk_str *words,
+                      size_t n_words)
 {
     *r = (struct mk_tag_rule){
-        .rule = {tag_rule_admits}, .network = n, .tags = tags, .n_tags = n_tags};
+        .rule = {.admits = tag_rule_admits}, .network = n, .words = words, .n_words = n_words};
 }

@@ -227,11 +227,19 @@ static json_t *subscribers_of(const struct mk_producer *p, unsigned *not_shown)
     return list;
 }
 
+const char *mk_refused_by(int clause)
+{
+    return clause == MK_BY_RULE      ? "rule"
+           : clause == MK_BY_LIMIT   ? "limit"
+           : clause == MK_BY_UNKNOWN ? "unknown"
+                                     : NULL;
+}
+
 static json_t *by_what(int clause)
 {
-    return clause == MK_BY_RULE    ? json_string("rule")
-           : clause == MK_BY_LIMIT ? json_string("limit")
-                                   : json_integer(clause);
+    const char *name = mk_refused_by(clause);
+
+    return name != NULL ? json_string(name) : json_integer(clause);
 }
 
 static json_t *refusals_of(const struct mk_producer *p)

@@ -81,10 +81,12 @@ int mk_judge(const struct mk_judge *j, struct mk_shown *s, enum mk_scope scope, 
         snprintf(reason, 256, "%s", v.reason);
         return MK_EREFUSED;
     }
+    if (j->rule != NULL)
+        j->rule->unknown = false;
     if (j->rule != NULL &&
         !j->rule->admits(j->rule, &s->bearer, l != NULL ? mk_link_rtt_us(l) : 0, why)) {
         why[sizeof why - 1] = 0;
-        s->clause = MK_BY_RULE;
+        s->clause = j->rule->unknown ? MK_BY_UNKNOWN : MK_BY_RULE;
         snprintf(reason, 256, "rule: %.240s", why[0] != 0 ? why : "the program does not admit it");
         return MK_EREFUSED;
     }

@@ -27,7 +27,7 @@ struct mk_shown {
     struct mk_arena arena;
     uint64_t expires_ms; /* UINT64_MAX: never */
     bool pending;        /* refused for now only: a quote is on its way */
-    int clause;          /* that refused it last; MK_BY_RULE */
+    int clause;          /* that refused it last; MK_BY_RULE, MK_BY_UNKNOWN */
 };
 /** Copies. */
 void mk_shown_init(struct mk_shown *s, const struct mk_peer *peer,

@@ -260,7 +260,7 @@ static void test_an_integrator_with_tags(void **state)
 /* Either side may ask for a tag; who gets it is let in, who loses it is let go. */
 static void test_streams_by_tag(void **state)
 {
-    const struct mk_id gpu[1] = {mk_id_of_text(MK_STR("gpu"))};
+    const struct mk_str gpu[1] = {MK_STR("gpu")};
 
     (void)state;
     for (unsigned k = 0; k < 2; k++) {
@@ -276,7 +276,8 @@ static void test_streams_by_tag(void **state)
         t = bed_take(b, 1, 0, (struct mk_consumer_options){.rule = k == 1 ? &rule.rule : NULL});
         bed_until_not(t);
         assert_int_equal(t->close, MK_CLOSE_REFUSED);
-        assert_non_null(strstr(t->detail, "rule: its entry does not show the tag"));
+        assert_non_null(strstr(t->detail, "rule: "));
+        assert_non_null(strstr(t->detail, "the tag \"gpu\""));
         tag(b, judged, "gpu");
         bed_until_subscribed(t);
         bed_until_last(t, bed_send(b, 0, 3, 64));
@@ -287,11 +288,44 @@ static void test_streams_by_tag(void **state)
     }
 }
 
+/* Who is refused before its entry has come is counted apart from who does not show the tag, and
+ * both are told the word. */
+static void test_tags_not_known_yet(void **state)
+{
+    struct bed *b = bed_new(10);
+    const struct mk_str gpu[1] = {MK_STR("gpu")};
+    struct mk_stream_refusal r;
+    struct mk_tag_rule rule;
+    struct mk_bytes entry;
+    struct bed_taker *t;
+
+    (void)state;
+    bed_up(b, 0, NULL, 0);
+    bed_up(b, 1, NULL, 0);
+    mk_tag_rule_init(&rule, b->peers[0].net, gpu, 1);
+    bed_produce(b, 0, (struct mk_producer_options){.rule = &rule.rule});
+    t = bed_take(b, 1, 0, (struct mk_consumer_options){0});
+    bed_until_not(t);
+    assert_true(mk_producer_refusal(b->peers[0].producer, 0, &r));
+    assert_int_equal(r.clause, MK_BY_UNKNOWN);
+    assert_string_equal(r.reason, "rule: the tag \"gpu\" is asked for, and its entry is not known "
+                                  "here yet");
+    assert_int_equal(mk_network_entry(b->peers[1].net, &entry), 0);
+    (void)mk_network_feed(b->peers[0].net, entry, NULL); /* or it has come by gossip */
+    for (unsigned i = 0; i < 200 && !mk_producer_refusal(b->peers[0].producer, 1, &r); i++)
+        world_run(b->w, 100);
+    assert_int_equal(r.clause, MK_BY_RULE);
+    assert_string_equal(r.reason, "rule: its entry does not show the tag \"gpu\"");
+    tag(b, 1, "gpu");
+    bed_until_subscribed(t);
+    bed_free(b);
+}
+
 /* The entry comes by another way than gossip, which is cut: it counts at once. */
 static void test_feeding_judges_again(void **state)
 {
     struct bed *b = bed_new(9);
-    const struct mk_id gpu[1] = {mk_id_of_text(MK_STR("gpu"))};
+    const struct mk_str gpu[1] = {MK_STR("gpu")};
     struct mk_tag_rule rule;
     struct mk_bytes entry;
     struct mk_buf old = {0}, bytes = {0};
@@ -333,6 +367,7 @@ int main(void)
         cmocka_unit_test(test_universes_are_apart), cmocka_unit_test(test_sync_with_a_named_peer),
         cmocka_unit_test(test_conditions_by_tag),   cmocka_unit_test(test_an_integrator_with_tags),
         cmocka_unit_test(test_streams_by_tag),      cmocka_unit_test(test_feeding_judges_again),
+        cmocka_unit_test(test_tags_not_known_yet),
     };
 
     return cmocka_run_group_tests_name("peers", tests, NULL, NULL);

@@ -804,7 +804,7 @@ static void test_rules(void **state)
     (void)state;
     for (unsigned k = 0; k < 2; k++) {
         bool of_consumer = k == 1;
-        struct rule r = {.rule = {rule_admits}};
+        struct rule r = {.rule = {.admits = rule_admits}};
         struct bed *b = bed_new(42 + k);
         struct mk_producer *p;
         struct bed_taker *t;
