@@ -459,12 +459,12 @@ void mk_heads_greet(struct mk_group *g, struct mk_member *m)
     }
 }
 
-/* Heads of before the snapshot are of no use: what is signed next comes after it. */
+/* Heads of before the snapshot are of no use: what is signed next comes after it. They may be of
+ * an epoch before the snapshot's, whose signatures the present roster must not count. */
 void mk_heads_replaced(struct mk_group *g)
 {
     g->marked = 0;
-    for (unsigned i = 0; i < mk_state_surfaces(g->st)->n; i++)
-        g->seals[i].signed_n = g->seals[i].n_own;
+    mk_heads_epoch(g);
     g->caught_up = mk_state_index(g->st);
 }
 

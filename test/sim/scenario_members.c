@@ -328,6 +328,55 @@ static void test_a_reader_follows_the_chain(void **state)
     end(c);
 }
 
+/* Asked for at any time it has a majority of the roster of its epoch: of three, of four in 2. */
+static bool certifies_epoch_3(void *arg)
+{
+    struct life *l = arg;
+    const struct mk_surfaces *s = mk_group_surfaces(cluster_group(l->c, l->i));
+    const struct mk_certificate *cert;
+
+    for (unsigned i = 0; i < s->n; i++)
+        if (mk_group_certificate(cluster_group(l->c, l->i), &s->v[i].id, &cert) == 0)
+            assert_true(cert->signatures.n >= (cert->head.epoch == 2 ? 3 : 2));
+    return mk_group_certificate(cluster_group(l->c, l->i), &s->v[0].id, &cert) == 0 &&
+           cert->head.epoch == 3;
+}
+
+/* Two of four signed a head: no majority then, and none after they are two of three. */
+static void test_signatures_of_an_old_epoch_are_counted_by_its_roster(void **state)
+{
+    struct cluster *c = ready(
+        &(struct cluster_options){.seed = 12, .spares = 1, .snapshot_entries = 40});
+    struct mk_group_status s;
+    unsigned leader, away, out = 0;
+    struct life l = {c, 0, MK_GROUP_FOLLOWING};
+
+    (void)state;
+    assert_int_equal(cluster_propose(c, 0xf), 0);
+    assert_true(cluster_until_settled(c, 5000));
+    leader = (unsigned)cluster_leader(c);
+    away = cluster_follower(c);
+    while (out == leader || out == away)
+        out++;
+    for (unsigned i = 0; i < c->n; i++)
+        if (i != leader)
+            world_cut(c->w, i, away);
+    assert_true(cluster_write_many(c, 20));
+    world_run(c->w, 300);
+    world_isolate(c->w, away);
+    for (unsigned i = 0; i < c->n; i++)
+        if (i != away)
+            world_break(c->w, i, away); /* what was on its way never comes */
+    assert_int_equal(cluster_propose(c, 0xfu & ~(1u << out)), 0);
+    assert_true(cluster_write_many(c, 600));
+    world_heal(c->w);
+    l.i = away;
+    assert_true(world_run_until(c->w, certifies_epoch_3, &l, 10000));
+    cluster_status(c, away, &s);
+    assert_true(s.snapshot > 0);
+    end(c);
+}
+
 /* --- leaders that go ------------------------------------------------------------------------- */
 
 static void test_leadership_is_handed_over(void **state)
@@ -415,6 +464,7 @@ int main(void)
         cmocka_unit_test(test_all_crash_in_a_change),
         cmocka_unit_test(test_a_proposal_is_judged),
         cmocka_unit_test(test_a_reader_follows_the_chain),
+        cmocka_unit_test(test_signatures_of_an_old_epoch_are_counted_by_its_roster),
         cmocka_unit_test(test_leadership_is_handed_over),
         cmocka_unit_test(test_a_rolling_restart_is_not_noticed),
     };
