@@ -345,8 +345,8 @@ static bool certifies_epoch_3(void *arg)
 /* Two of four signed a head: no majority then, and none after they are two of three. */
 static void test_signatures_of_an_old_epoch_are_counted_by_its_roster(void **state)
 {
-    struct cluster *c = ready(
-        &(struct cluster_options){.seed = 12, .spares = 1, .snapshot_entries = 40});
+    struct cluster *c =
+        ready(&(struct cluster_options){.seed = 12, .spares = 1, .snapshot_entries = 40});
     struct mk_group_status s;
     unsigned leader, away, out = 0;
     struct life l = {c, 0, MK_GROUP_FOLLOWING};
