@@ -176,7 +176,7 @@ static void print_bond(const json_t *b)
     printf("  bound to %-12s %s, %lld of %lld members linked", text_of(b, "component"),
            text_of(b, "state"), number_of(b, "linked"), number_of(b, "members"));
     if (json_is_integer(json_object_get(b, "lag_ms")))
-        printf(", certified %.1f s ago", (double)number_of(b, "lag_ms") / 1000);
+        printf(", newest certificate read is %.1f s old", (double)number_of(b, "lag_ms") / 1000);
     printf("%s%s\n", text_of(b, "why")[0] != '\0' ? "; " : "", text_of(b, "why"));
 }
 
@@ -300,11 +300,35 @@ static void ask(struct mk_network *net, struct mk_status_answer *v, size_t n, ui
 
 /** What the nodes that answered say of one component. */
 struct seen {
-    long long answered, commit, behind, certified_ms, unix_ms;
+    long long answered, commit, behind, certified_ms, uncertified_ms;
     const char *leader, *why;
 };
 
-static void look_at(struct seen *s, const json_t *node, const json_t *c)
+/** How far any of them shows a certificate of that surface. */
+static long long certified_to(const json_t *nodes, const char *stable_id, const char *surface)
+{
+    const json_t *node, *c, *x;
+    size_t i, k, m;
+    long long to = 0;
+
+    json_array_foreach(nodes, i, node)
+    {
+        json_array_foreach(json_object_get(node, "components"), k, c)
+        {
+            if (strcmp(text_of(c, "stable_id"), stable_id) != 0)
+                continue;
+            json_array_foreach(json_object_get(c, "surfaces"), m, x)
+            {
+                if (strcmp(text_of(x, "surface"), surface) == 0 &&
+                    number_of(x, "certified_index") > to)
+                    to = number_of(x, "certified_index");
+            }
+        }
+    }
+    return to;
+}
+
+static void look_at(struct seen *s, const json_t *nodes, const json_t *c)
 {
     long long commit = number_of(c, "commit");
     const json_t *surface;
@@ -319,10 +343,14 @@ static void look_at(struct seen *s, const json_t *node, const json_t *c)
         s->why = text_of(c, "why");
     json_array_foreach(json_object_get(c, "surfaces"), i, surface)
     {
-        if (number_of(surface, "certified_time_ms") <= s->certified_ms)
-            continue;
-        s->certified_ms = number_of(surface, "certified_time_ms");
-        s->unix_ms = number_of(node, "unix_ms");
+        long long waits = number_of(surface, "uncertified_ms");
+
+        if (number_of(surface, "certified_time_ms") > s->certified_ms)
+            s->certified_ms = number_of(surface, "certified_time_ms");
+        if (waits > s->uncertified_ms &&
+            number_of(surface, "index") >
+                certified_to(nodes, text_of(c, "stable_id"), text_of(surface, "surface")))
+            s->uncertified_ms = waits;
     }
 }
 
@@ -337,7 +365,7 @@ static struct seen look(const json_t *nodes, const char *stable_id)
         json_array_foreach(json_object_get(node, "components"), k, c)
         {
             if (strcmp(text_of(c, "stable_id"), stable_id) == 0)
-                look_at(&s, node, c);
+                look_at(&s, nodes, c);
         }
     }
     return s;
@@ -363,11 +391,7 @@ static json_t *spanned_one(const struct component *c, const json_t *nodes)
     json_object_set_new(o, "lag", s.answered > 0 ? json_integer(s.commit - s.behind) : json_null());
     json_object_set_new(o, "certified_ms",
                         s.certified_ms > 0 ? json_integer(s.certified_ms) : json_null());
-    json_object_set_new(
-        o, "lag_ms",
-        s.certified_ms > 0
-            ? json_integer(s.unix_ms > s.certified_ms ? s.unix_ms - s.certified_ms : 0)
-            : json_null());
+    json_object_set_new(o, "lag_ms", s.answered > 0 ? json_integer(s.uncertified_ms) : json_null());
     json_object_set_new(o, "why",
                         json_sprintf("%s%s%s", why, why[0] != '\0' && s.why != NULL ? ": " : "",
                                      s.why != NULL ? s.why : ""));
@@ -393,8 +417,10 @@ static void print_spanned(const json_t *s)
     if (number_of(s, "answered") > 0)
         printf(", commit %lld, the last of them %lld entries behind", number_of(s, "commit"),
                number_of(s, "lag"));
-    if (json_is_integer(json_object_get(s, "lag_ms")))
-        printf(", certified %.1f s ago", (double)number_of(s, "lag_ms") / 1000);
+    if (number_of(s, "lag_ms") > 0)
+        printf(", a commit of %.1f s ago is not certified", (double)number_of(s, "lag_ms") / 1000);
+    else if (number_of(s, "answered") > 0)
+        printf(", nothing waits for a certificate");
     printf("%s%s\n", text_of(s, "why")[0] != '\0' ? "; " : "", text_of(s, "why"));
 }
 

@@ -399,6 +399,20 @@ static void put_lags(struct mk_buf *out, const struct component_facts *v, size_t
     }
 }
 
+static void put_uncertified(struct mk_buf *out, const struct component_facts *v, size_t n)
+{
+    head(out, "surface_uncertified_seconds", "gauge",
+         "Age of the oldest commit that no certificate covers; 0: all are covered.");
+    for (size_t k = 0; k < n; k++) {
+        const struct mk_host *h = v[k].host;
+        const struct mk_machine_ops *ops = h->machine->ops;
+
+        for (unsigned i = 0; i < ops->n_surfaces; i++)
+            put_two(out, "surface_uncertified_seconds", "component", h->label, "surface",
+                    mk_str_of(ops->surfaces[i].name), mk_host_uncertified_ms(h, i) / 1000);
+    }
+}
+
 static void put_surfaces(struct mk_buf *out, const struct component_facts *v, size_t n)
 {
     static const char *const names[] = {"surface_commits_total", "surface_certified_index"};
@@ -442,6 +456,7 @@ static void put_components(struct mk_node *n, struct mk_buf *out)
     put_refusals(out, v, n_facts);
     put_lags(out, v, n_facts);
     put_surfaces(out, v, n_facts);
+    put_uncertified(out, v, n_facts);
     mk_free(v);
 }
 

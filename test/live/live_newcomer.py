@@ -110,6 +110,19 @@ def unknown(up):
     until(lambda: publish(up, card, '--hint', 'on')[0] == 0, 'the committee to go on')
 
 
+def resting(up):
+    """a committee that nobody writes to does not look as if its certificates were late"""
+    def atlas():
+        return next(s for s in ask('status', up.file)['spanned'] if s['component'] == 'atlas')
+    until(lambda: atlas()['lag_ms'] == 0, 'all commits to be certified')
+    certified = atlas()['certified_ms']
+    until(lambda: time.time() * 1000 - certified > 3000, 'the newest certificate to be old')
+    said = atlas()
+    assert said['certified_ms'] == certified and said['lag_ms'] == 0 and said['why'] == '', said
+    line = next(s for s in run('status', up.file)[1].splitlines() if s.startswith('module   atlas'))
+    assert line.endswith('nothing waits for a certificate'), line
+
+
 def squatted(up):
     """4,000 connections of our own address squat, silent or slow: status answers all the same"""
     ports = [m['address'].rpartition(':')[2] for m in up.members.values()]
@@ -135,4 +148,4 @@ def squatted(up):
             p.stdout.close()
 
 
-play_on_up((advice, spelling, refused, traced, unknown, squatted))
+play_on_up((advice, spelling, refused, traced, unknown, resting, squatted))
