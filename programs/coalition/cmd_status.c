@@ -110,6 +110,14 @@ static void print_retention(const json_t *s)
            json_is_true(json_object_get(r, "cut")) ? " (which cut it short)" : "");
 }
 
+/** What the disk turned, and whether the others have given it again. */
+static void print_damage(const json_t *c)
+{
+    if (number_of(c, "damages") > 0)
+        printf("    damaged (%lld), filled again from the others (%lld): %s\n",
+               number_of(c, "damages"), number_of(c, "mended"), text_of(c, "damage"));
+}
+
 static void print_component(const json_t *c)
 {
     const json_t *s;
@@ -126,6 +134,7 @@ static void print_component(const json_t *c)
                number_of(s, "certified_index"), number_of(s, "signatures"));
         print_retention(s);
     }
+    print_damage(c);
     print_bonds(c);
 }
 
@@ -280,6 +289,8 @@ static void print_node(const json_t *o)
                                                       : text_of(o, "address"),
            json_object_get(o, "error") != NULL ? ": " : "",
            json_object_get(o, "error") != NULL ? text_of(o, "error") : "");
+    if (json_is_string(json_object_get(o, "damaged")))
+        printf("  a log was put away: %s\n", text_of(o, "damaged"));
     print_attestation(json_object_get(o, "attestation"));
     json_array_foreach(json_object_get(o, "components"), i, c) print_component(c);
     print_streams(o);

@@ -50,7 +50,7 @@ def blocks(text):
 
 def pattern(line):
     words = re.split(r'(…|\s+)', line.strip())
-    return ''.join('.*' if w == '…' else r'\s+' if not w.strip() and w else re.escape(w)
+    return ''.join('.*' if w == '…' else '[ \t]+' if not w.strip() and w else re.escape(w)
                    for w in words)
 
 
