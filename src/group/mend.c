@@ -38,6 +38,13 @@ static void ask(struct mk_group *g, struct mk_member *m)
     mk_member_send(m, &msg);
 }
 
+/** Of the newest roster that we know: what is left here may be of an older one, and only a leader
+ * answers; others show us the chain of rosters as soon as we are linked (reseat.c). */
+static bool may_lead(const struct mk_group *g, const struct mk_member *m)
+{
+    return m->in_roster || (g->ahead.epoch > g->roster.epoch && mk_roster_has(&g->ahead, &m->peer));
+}
+
 void mk_mend_turn(struct mk_group *g)
 {
     if (g->state != MK_GROUP_DAMAGED || mk_now(g->env) < g->mend_ns)
@@ -47,7 +54,7 @@ void mk_mend_turn(struct mk_group *g)
     for (unsigned i = 0; i < g->n_members; i++) {
         struct mk_member *m = g->members[i];
 
-        if (i != g->self && m->in_roster && m->up && m->founded)
+        if (i != g->self && may_lead(g, m) && m->up && m->founded)
             ask(g, m);
     }
 }

@@ -383,6 +383,46 @@ static void test_a_flipped_bit_in_the_log(void **state)
     converge_and_end(c);
 }
 
+static bool leads_now(void *arg)
+{
+    struct failed *x = arg;
+
+    return cluster_leader(x->c) == (int)x->i;
+}
+
+static bool is_seated(void *arg)
+{
+    struct failed *x = arg;
+
+    return cluster_in_roster(x->c, x->i);
+}
+
+/* The same where the leader came with a later roster than the damaged one knows of: it asks him
+ * too, once the others have shown it the chain of rosters. */
+static void test_a_leader_of_a_later_roster(void **state)
+{
+    struct cluster *c = ready(&(struct cluster_options){.seed = 432, .spares = 1});
+    struct failed x = {c, 1}, newcomer = {c, 3};
+
+    (void)state;
+    write_some(c, 60);
+    assert_true(cluster_until_equal(c, 5000));
+    assert_int_equal(cluster_propose(c, 0xb), 0); /* 3 in the place of 2 */
+    assert_true(world_run_until(c->w, is_seated, &newcomer, 20000));
+    assert_true(cluster_until_settled(c, 20000));
+    world_kill(c->w, 2);
+    assert_int_equal(mk_group_transfer(cluster_group(c, (unsigned)cluster_leader(c)), &c->peers[3]),
+                     0);
+    assert_true(world_run_until(c->w, leads_now, &newcomer, 5000));
+    note_blank(c, 1);
+    flip_log(c, 1);
+    assert_true(world_run_until(c->w, is_mended, &x, 20000));
+    assert_true(cluster_until_settled(c, 10000));
+    assert_int_equal(cluster_set(c, "c", "3", 5000), 0);
+    world_restart(c->w, 2);
+    converge_and_end(c);
+}
+
 static void test_a_flipped_bit_in_a_snapshot(void **state)
 {
     struct cluster *c = ready(&(struct cluster_options){.seed = 431, .snapshot_entries = 50});
@@ -651,6 +691,7 @@ int main(void)
         cmocka_unit_test(test_a_snapshot_cannot_be_read_at_the_start),
         cmocka_unit_test(test_a_snapshot_cannot_be_given),
         cmocka_unit_test(test_a_flipped_bit_in_the_log),
+        cmocka_unit_test(test_a_leader_of_a_later_roster),
         cmocka_unit_test(test_a_flipped_bit_in_a_snapshot),
         cmocka_unit_test(test_a_flipped_bit_and_one_behind),
         cmocka_unit_test(test_a_flipped_bit_in_what_is_given),
