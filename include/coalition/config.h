@@ -53,6 +53,7 @@ struct coa_organism_ids {
 /** All ids of an organism. x may be NULL. */
 void coa_organism_derive(const struct coa_organism_config *o, struct coa_organism_ids *ret,
                          struct coa_explain *x);
+/** One of the above: stable_id(name, network); organism_id; content_hash. */
 struct mk_id coa_organism_stable_id(const struct coa_organism_config *o);
 struct mk_id coa_organism_id(const struct coa_organism_config *o);
 struct mk_id coa_organism_content_hash(const struct coa_organism_config *o);
@@ -121,6 +122,7 @@ struct coa_coalition_ids {
 /** All ids of a coalition. x may be NULL. */
 void coa_coalition_derive(const struct coa_coalition_config *c, struct coa_coalition_ids *ret,
                           struct coa_explain *x);
+/** The fingerprint alone. */
 struct mk_id coa_coalition_id(const struct coa_coalition_config *c);
 /** The ticket issuer's root: TICKETS_ROOT. */
 struct mk_id coa_tickets_root(const struct coa_coalition_config *c);
@@ -129,6 +131,7 @@ struct mk_id coa_tickets_root(const struct coa_coalition_config *c);
  * false and nothing when the module is not shipped. */
 bool coa_module_ref(const struct coa_coalition_config *c, enum coa_module_kind kind,
                     struct coa_organism_ref *ret);
+/** coa_module_ref() of one kind each. */
 bool coa_atlas(const struct coa_coalition_config *c, struct coa_organism_ref *ret);
 bool coa_almanac(const struct coa_coalition_config *c, struct coa_organism_ref *ret);
 bool coa_chronicle(const struct coa_coalition_config *c, struct coa_organism_ref *ret);

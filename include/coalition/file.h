@@ -84,6 +84,7 @@ struct coa_coalition_file {
 int coa_coalition_file_parse(struct coa_coalition_file *ret, const char *name,
                              struct mk_bytes bytes, struct coa_loader *loader,
                              struct mk_fault *reterr);
+/** Frees what parsing gave; zeroed, or done, is fine. So with the other kinds of file. */
 void coa_coalition_file_done(struct coa_coalition_file *f);
 
 /** The first roster of a module or, with COA_ANCHOR_ISSUER, of the issuer. False when the file
@@ -107,8 +108,10 @@ struct coa_organism_file {
     struct coa_warnings warnings;
     struct mk_arena arena;
 };
+/** As coa_coalition_file_parse(): TOML bytes, name for messages, nothing borrowed. */
 int coa_organism_file_parse(struct coa_organism_file *ret, const char *name, struct mk_bytes bytes,
                             struct mk_fault *reterr);
+/** As coa_coalition_file_done(). */
 void coa_organism_file_done(struct coa_organism_file *f);
 /** The first roster of the organism's committee; as coa_first_roster. */
 bool coa_organism_first_roster(const struct coa_organism_file *f, const struct mk_id *organism_id,
@@ -132,6 +135,7 @@ struct coa_lattice_file {
 /** loader must not be NULL: the six organism files are read. */
 int coa_lattice_file_parse(struct coa_lattice_file *ret, const char *name, struct mk_bytes bytes,
                            struct coa_loader *loader, struct mk_fault *reterr);
+/** As coa_coalition_file_done(). */
 void coa_lattice_file_done(struct coa_lattice_file *f);
 
 /* --- node --------------------------------------------------------------------------- */
@@ -182,8 +186,11 @@ struct coa_node_file {
     struct coa_warnings warnings;
     struct mk_arena arena;
 };
+/** As coa_coalition_file_parse(). Paths are left as they stand: seen from the folder of the file.
+ */
 int coa_node_file_parse(struct coa_node_file *ret, const char *name, struct mk_bytes bytes,
                         struct mk_fault *reterr);
+/** As coa_coalition_file_done(). */
 void coa_node_file_done(struct coa_node_file *f);
 /** A file of the keys of [attest] alone, for who is no node. */
 int coa_attest_file_parse(struct coa_attest *ret, const char *name, struct mk_bytes bytes,

@@ -34,17 +34,17 @@ struct mk_id coa_acl_fp(const struct mk_acl_composition *acl);
 struct mk_id coa_content_hash(const struct mk_id *content_fp, const struct mk_id *acl_fp);
 
 /** How a config names a lattice. Only stable_id is folded into a coalition. */
-#define COA_LATTICE_REF_TABLE(F, S) \
-    F(S, mk_name, name)             \
-    F(S, mk_id, stable_id)          \
-    F(S, mk_opt_id, content_hash)
+#define COA_LATTICE_REF_TABLE(F, S)      \
+    F(S, mk_name, name) /* for people */ \
+    F(S, mk_id, stable_id)               \
+    F(S, mk_opt_id, content_hash) /* a pin */
 MK_STRUCT_DECLARE(coa_lattice_ref, COA_LATTICE_REF_TABLE)
 
 /** How a config names an organism; content_hash is the optional pin. */
-#define COA_ORGANISM_REF_TABLE(F, S) \
-    F(S, mk_name, role)              \
-    F(S, mk_id, stable_id)           \
-    F(S, mk_opt_id, content_hash)
+#define COA_ORGANISM_REF_TABLE(F, S)                                   \
+    F(S, mk_name, role) /* what it is to this coalition; may repeat */ \
+    F(S, mk_id, stable_id)                                             \
+    F(S, mk_opt_id, content_hash) /* a pin */
 MK_STRUCT_DECLARE(coa_organism_ref, COA_ORGANISM_REF_TABLE)
 
 /** hash_many("lattice-ref", stable_id, content_hash or ZERO). */

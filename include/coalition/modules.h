@@ -59,7 +59,7 @@ struct coa_randomness_config {
 /** Optional in a coalition; recognised by whoever chooses to. */
 #define COA_TICKET_ISSUER_TABLE(F, S) \
     F(S, mk_name, name)               \
-    F(S, mk_acl_composition, acl)
+    F(S, mk_acl_composition, acl) /* who may ask it for tickets */
 MK_STRUCT_DECLARE(coa_ticket_issuer_config, COA_TICKET_ISSUER_TABLE)
 MK_OPTION_DECLARE(coa_opt_ticket_issuer, coa_ticket_issuer_config)
 
@@ -68,97 +68,97 @@ struct mk_id coa_ticket_issuer_fp(const struct coa_ticket_issuer_config *t);
 
 /* --- contents ---------------------------------------------------------------------- */
 
-#define COA_ATLAS_MEMBER_TABLE(F, S) \
-    F(S, mk_id, stable_id)           \
-    F(S, mk_u8, kind)                \
-    F(S, mk_name, role)
+#define COA_ATLAS_MEMBER_TABLE(F, S)                \
+    F(S, mk_id, stable_id)                          \
+    F(S, mk_u8, kind)   /* 0 lattice, 1 organism */ \
+    F(S, mk_name, role) /* "lattice", or its role */
 MK_STRUCT_DECLARE(coa_atlas_member, COA_ATLAS_MEMBER_TABLE)
 MK_SEQ_DECLARE(coa_atlas_members, coa_atlas_member) /* lattices, then organisms, as declared */
-#define COA_ATLAS_CONTENT_TABLE(F, S) \
-    F(S, coa_atlas_members, members)  \
-    F(S, mk_opt_id, stance)
+#define COA_ATLAS_CONTENT_TABLE(F, S)                                         \
+    F(S, coa_atlas_members, members) /* the catalogue: who may have a card */ \
+    F(S, mk_opt_id, stance)          /* fingerprint (stance.h) */
 MK_STRUCT_DECLARE(coa_atlas_content, COA_ATLAS_CONTENT_TABLE)
 
-#define COA_ALMANAC_CONTENT_TABLE(F, S) \
-    F(S, mk_u32, cadence_ms)            \
-    F(S, mk_u64, first_seq)             \
+#define COA_ALMANAC_CONTENT_TABLE(F, S)                      \
+    F(S, mk_u32, cadence_ms) /* COA_CADENCE_MS_MIN .. MAX */ \
+    F(S, mk_u64, first_seq)                                  \
     F(S, mk_opt_id, stance)
 MK_STRUCT_DECLARE(coa_almanac_content, COA_ALMANAC_CONTENT_TABLE)
 
-#define COA_CONTINUATION_TABLE(F, S) \
-    F(S, mk_id, module)              \
-    F(S, mk_u64, size)               \
-    F(S, mk_b32, root)               \
-    F(S, mk_id, digest)
+#define COA_CONTINUATION_TABLE(F, S)                      \
+    F(S, mk_id, module) /* module_id of the log before */ \
+    F(S, mk_u64, size)  /* its entries */                 \
+    F(S, mk_b32, root)  /* of its Merkle tree */          \
+    F(S, mk_id, digest) /* its last digest */
 MK_STRUCT_DECLARE(coa_continuation, COA_CONTINUATION_TABLE)
 MK_OPTION_DECLARE(coa_opt_continuation, coa_continuation)
 MK_TEXT_DECLARE(coa_anchor) /* "none", "file", "evm:<chain id>:<contract>" */
-#define COA_CHRONICLE_CONTENT_TABLE(F, S) \
-    F(S, mk_u16, schema)                  \
-    F(S, coa_anchor, anchor)              \
-    F(S, mk_u32, anchor_every)            \
-    F(S, coa_opt_continuation, continues) \
+#define COA_CHRONICLE_CONTENT_TABLE(F, S)                                     \
+    F(S, mk_u16, schema) /* 1 */                                              \
+    F(S, coa_anchor, anchor)                                                  \
+    F(S, mk_u32, anchor_every)            /* entries */                       \
+    F(S, coa_opt_continuation, continues) /* the log that this one goes on */ \
     F(S, mk_opt_id, stance)
 MK_STRUCT_DECLARE(coa_chronicle_content, COA_CHRONICLE_CONTENT_TABLE)
 
 /** The unit of deadlines, validity and ages. */
-#define COA_CLOCK_TICK_TABLE(F, S) \
-    F(S, mk_id, almanac)           \
-    F(S, mk_u32, cadence_ms)
+#define COA_CLOCK_TICK_TABLE(F, S)           \
+    F(S, mk_id, almanac)     /* module_id */ \
+    F(S, mk_u32, cadence_ms) /* its cadence */
 MK_STRUCT_DECLARE(coa_clock_tick, COA_CLOCK_TICK_TABLE)
-#define COA_CLOCK_TABLE(F, S)        \
-    F(S, Millis, 0, mk_unit, millis) \
-    F(S, Tick, 1, coa_clock_tick, tick)
+#define COA_CLOCK_TABLE(F, S)                                         \
+    F(S, Millis, 0, mk_unit, millis)    /* unix ms of machine time */ \
+    F(S, Tick, 1, coa_clock_tick, tick) /* an Almanac's ticks */
 MK_ENUM_DECLARE(coa_clock, COA_CLOCK_TABLE)
-#define COA_CLEARING_TABLE(F, S)              \
-    F(S, LowestRate, 0, mk_unit, lowest_rate) \
-    F(S, FirstFit, 1, mk_unit, first_fit)     \
+#define COA_CLEARING_TABLE(F, S)                                      \
+    F(S, LowestRate, 0, mk_unit, lowest_rate)                         \
+    F(S, FirstFit, 1, mk_unit, first_fit) /* earliest registration */ \
     F(S, ReputationWeighted, 2, mk_unit, reputation_weighted)
 MK_ENUM_DECLARE(coa_clearing, COA_CLEARING_TABLE)
-#define COA_COMPUTE_CONTENT_TABLE(F, S)  \
-    F(S, coa_clock, clock)               \
-    F(S, mk_opt_id, provider_reputation) \
-    F(S, mk_u16, reputation_floor_bps)   \
-    F(S, mk_u64, card_max_age)           \
-    F(S, coa_clearing, clearing)         \
+#define COA_COMPUTE_CONTENT_TABLE(F, S)                                             \
+    F(S, coa_clock, clock)               /* of all times below */                   \
+    F(S, mk_opt_id, provider_reputation) /* stable id of an organism with scores */ \
+    F(S, mk_u16, reputation_floor_bps)   /* basis points */                         \
+    F(S, mk_u64, card_max_age)           /* in units of the clock */                \
+    F(S, coa_clearing, clearing)         /* who wins a round */                     \
     F(S, mk_opt_id, stance)
 MK_STRUCT_DECLARE(coa_compute_content, COA_COMPUTE_CONTENT_TABLE)
 
 MK_BLOB_DECLARE(coa_source_params)
-#define COA_SOURCE_TABLE(F, S)   \
-    F(S, mk_name, scheme)        \
-    F(S, mk_member_id, provider) \
-    F(S, coa_source_params, params)
+#define COA_SOURCE_TABLE(F, S)                              \
+    F(S, mk_name, scheme) /* "threshold-bls", "vrf", ... */ \
+    F(S, mk_member_id, provider)                            \
+    F(S, coa_source_params, params) /* the scheme's, encoded */
 MK_STRUCT_DECLARE(coa_source, COA_SOURCE_TABLE)
 MK_SEQ_DECLARE(coa_sources, coa_source) /* round n belongs to sources[n mod count] */
-#define COA_RANDOMNESS_CONTENT_TABLE(F, S) \
-    F(S, coa_sources, sources)             \
-    F(S, mk_u32, period_ms)                \
-    F(S, mk_u64, first_round)              \
+#define COA_RANDOMNESS_CONTENT_TABLE(F, S)         \
+    F(S, coa_sources, sources) /* taken in turn */ \
+    F(S, mk_u32, period_ms)                        \
+    F(S, mk_u64, first_round)                      \
     F(S, mk_opt_id, stance)
 MK_STRUCT_DECLARE(coa_randomness_content, COA_RANDOMNESS_CONTENT_TABLE)
 
 /** base is the bytewise lesser symbol. */
-#define COA_PAIR_TABLE(F, S) \
-    F(S, mk_name, base)      \
-    F(S, mk_name, quote)     \
-    F(S, mk_u8, scale)
+#define COA_PAIR_TABLE(F, S)                             \
+    F(S, mk_name, base) /* the bytewise lesser symbol */ \
+    F(S, mk_name, quote)                                 \
+    F(S, mk_u8, scale) /* decimals, up to COA_SCALE_MAX */
 MK_STRUCT_DECLARE(coa_pair, COA_PAIR_TABLE)
 MK_SEQ_DECLARE(coa_pairs, coa_pair) /* sorted by surface name, distinct */
 #define COA_PRICE_FEED_CONTENT_TABLE(F, S) F(S, coa_pairs, pairs)
 MK_STRUCT_DECLARE(coa_price_feed_content, COA_PRICE_FEED_CONTENT_TABLE)
 
 /** A feed that an oracle observes, and whose word counts for which Deployment is its. */
-#define COA_ORACLE_SOURCE_TABLE(F, S) \
-    F(S, mk_id, stable_id)            \
-    F(S, mk_peer, operator)
+#define COA_ORACLE_SOURCE_TABLE(F, S)         \
+    F(S, mk_id, stable_id)  /* of the feed */ \
+    F(S, mk_peer, operator) /* whose Deployments count as its */
 MK_STRUCT_DECLARE(coa_oracle_source, COA_ORACLE_SOURCE_TABLE)
 MK_SEQ_DECLARE(coa_oracle_sources, coa_oracle_source) /* sorted by stable id, distinct */
 /** quorum: sources that must have spoken of a pair before a tick of it is published. */
 #define COA_ORACLE_CONTENT_TABLE(F, S) \
     F(S, coa_pairs, pairs)             \
     F(S, coa_oracle_sources, sources)  \
-    F(S, mk_u8, quorum)
+    F(S, mk_u8, quorum) /* sources that must have spoken of a pair */
 MK_STRUCT_DECLARE(coa_oracle_content, COA_ORACLE_CONTENT_TABLE)
 
 /** The content type of a kind. */

@@ -20,7 +20,7 @@
 MK_ENUM_DECLARE(coa_consent, COA_CONSENT_TABLE)
 
 /* A module's quorum or a composite organism's threshold. */
-#define COA_SUPERMAJORITY_TABLE(F, S) F(S, mk_u16, threshold_bps)
+#define COA_SUPERMAJORITY_TABLE(F, S) F(S, mk_u16, threshold_bps) /* basis points, up to 10000 */
 MK_STRUCT_DECLARE(coa_supermajority, COA_SUPERMAJORITY_TABLE)
 #define COA_DECISION_RULE_TABLE(F, S)                        \
     F(S, Unanimity, 0, mk_unit, unanimity)                   \
@@ -39,9 +39,10 @@ MK_ENUM_DECLARE(coa_decision_rule, COA_DECISION_RULE_TABLE)
 #define COA_LEGITIMACY_ALL 31u
 
 /* Who may act. */
-#define COA_FRANCHISE_TICKETED_TABLE(F, S) F(S, mk_id, root)
+#define COA_FRANCHISE_TICKETED_TABLE(F, S) F(S, mk_id, root) /* an issuer's TICKETS_ROOT */
 MK_STRUCT_DECLARE(coa_franchise_ticketed, COA_FRANCHISE_TICKETED_TABLE)
-#define COA_FRANCHISE_ATTESTED_TABLE(F, S) F(S, mk_id, measurements)
+#define COA_FRANCHISE_ATTESTED_TABLE(F, S) \
+    F(S, mk_id, measurements) /* an id that stands for them */
 MK_STRUCT_DECLARE(coa_franchise_attested, COA_FRANCHISE_ATTESTED_TABLE)
 #define COA_FRANCHISE_LISTED_TABLE(F, S) F(S, mk_peer_list, peers)
 MK_STRUCT_DECLARE(coa_franchise_listed, COA_FRANCHISE_LISTED_TABLE)
@@ -66,7 +67,7 @@ MK_ENUM_DECLARE(coa_composition, COA_COMPOSITION_TABLE)
     F(S, Absolute, 3, mk_unit, absolute)
 MK_ENUM_DECLARE(coa_sovereignty, COA_SOVEREIGNTY_TABLE)
 
-#define COA_ON_NOTICE_TABLE(F, S) F(S, mk_u64, ticks)
+#define COA_ON_NOTICE_TABLE(F, S) F(S, mk_u64, ticks) /* of an Almanac */
 MK_STRUCT_DECLARE(coa_on_notice, COA_ON_NOTICE_TABLE)
 #define COA_REVOCABILITY_TABLE(F, S)            \
     F(S, AtWill, 0, mk_unit, at_will)           \
@@ -75,20 +76,20 @@ MK_STRUCT_DECLARE(coa_on_notice, COA_ON_NOTICE_TABLE)
     F(S, Irrevocable, 3, mk_unit, irrevocable)
 MK_ENUM_DECLARE(coa_revocability, COA_REVOCABILITY_TABLE)
 
-#define COA_DELEGATION_TABLE(F, S) \
-    F(S, mk_id, to)                \
-    F(S, mk_name, scope)           \
+#define COA_DELEGATION_TABLE(F, S)                         \
+    F(S, mk_id, to)      /* stable id */                   \
+    F(S, mk_name, scope) /* what is delegated, in words */ \
     F(S, coa_revocability, revocability)
 MK_STRUCT_DECLARE(coa_delegation, COA_DELEGATION_TABLE)
 MK_SEQ_DECLARE(coa_delegations, coa_delegation)
 
-#define COA_POLITICAL_STANCE_TABLE(F, S)   \
-    F(S, coa_consent, consent)             \
-    F(S, coa_decision_rule, decision_rule) \
-    F(S, mk_u8, legitimacy)                \
-    F(S, coa_franchise, franchise)         \
-    F(S, coa_composition, composition)     \
-    F(S, coa_sovereignty, sovereignty)     \
+#define COA_POLITICAL_STANCE_TABLE(F, S)                            \
+    F(S, coa_consent, consent) /* how a member comes to be bound */ \
+    F(S, coa_decision_rule, decision_rule)                          \
+    F(S, mk_u8, legitimacy)        /* COA_LEGITIMACY_* bits */      \
+    F(S, coa_franchise, franchise) /* who may act */                \
+    F(S, coa_composition, composition)                              \
+    F(S, coa_sovereignty, sovereignty) /* a claim */                \
     F(S, coa_delegations, delegations)
 MK_STRUCT_DECLARE(coa_political_stance, COA_POLITICAL_STANCE_TABLE)
 

@@ -193,6 +193,7 @@ uint64_t mk_collateral_generation(const struct mk_collateral *c);
  * kept durably (bytes 1 to 32 name the root); and back, into new collateral: what is older is then
  * refused as if the newer one were loaded. MK_EMALFORMED: of another root, or damaged. */
 void mk_collateral_seen(const struct mk_collateral *c, struct mk_buf *out);
+/** Into new collateral, what _seen() gave. As above. */
 int mk_collateral_recall(struct mk_collateral *c, struct mk_bytes seen, struct mk_fault *reterr);
 
 /* --- the verdict --------------------------------------------------------------------------- */

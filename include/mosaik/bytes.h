@@ -31,6 +31,7 @@ struct mk_str {
     }
 
 struct mk_str mk_str_of(const char *terminated); /* borrowed */
+/** Byte by byte; of n 0, p is not looked at. */
 bool mk_str_eq(struct mk_str a, struct mk_str b);
 bool mk_str_is(struct mk_str a, const char *terminated);
 bool mk_bytes_eq(struct mk_bytes a, struct mk_bytes b);
@@ -49,11 +50,13 @@ void mk_buf_clear(struct mk_buf *b);              /* n = 0, keeps memory */
 uint8_t *mk_buf_grow(struct mk_buf *b, size_t n); /* n more bytes, lent until the next call */
 void mk_buf_reserve(struct mk_buf *b, size_t n);  /* room for n more */
 void mk_buf_put(struct mk_buf *b, const void *p, size_t n);
+/** Integers, little endian. */
 void mk_buf_put_u8(struct mk_buf *b, uint8_t v);
 void mk_buf_put_u32le(struct mk_buf *b, uint32_t v);
 void mk_buf_put_u64le(struct mk_buf *b, uint64_t v);
 void mk_buf_put_str(struct mk_buf *b, const char *terminated); /* without the 0 */
 void mk_buf_printf(struct mk_buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/** Forgets the first n bytes; what is behind moves down. */
 void mk_buf_drop_front(struct mk_buf *b, size_t n);
 struct mk_bytes mk_buf_bytes(const struct mk_buf *b); /* lent */
 
@@ -64,6 +67,7 @@ struct mk_arena {
     size_t used; /* bytes handed out */
 };
 
+/** n bytes, or a copy of them; lent until mk_arena_done(). */
 void *mk_arena_take(struct mk_arena *a, size_t n);
 void *mk_arena_copy(struct mk_arena *a, const void *p, size_t n);
 struct mk_str mk_arena_str(struct mk_arena *a, struct mk_str s); /* terminated copy */
@@ -72,6 +76,7 @@ void mk_arena_done(struct mk_arena *a);
 /** malloc family that never return NULL (they end the process). */
 void *mk_alloc(size_t n); /* zeroed */
 void *mk_realloc(void *p, size_t n);
+/** Copies, given: mk_free(). */
 void *mk_memdup(const void *p, size_t n);
 char *mk_strdup(const char *s);
 void mk_free(void *p); /* NULL is fine */
@@ -81,6 +86,7 @@ void mk_hex(char *out, const void *p, size_t n);
 /** Exactly 2n hex digits of either case. MK_EMALFORMED otherwise. */
 int mk_unhex(void *out, size_t n, const char *digits, size_t n_digits);
 
+/** Well-formed, without surrogates and overlong forms. */
 bool mk_utf8_valid(const void *p, size_t n);
 
 #define mk_container_of(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))

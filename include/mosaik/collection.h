@@ -44,9 +44,9 @@ MK_SEQ_DECLARE(mk_op_values, mk_op_value)
     F(S, mk_op_value, value)
 MK_STRUCT_DECLARE(mk_op_entry, MK_OP_ENTRY_TABLE)
 MK_SEQ_DECLARE(mk_op_entries, mk_op_entry)
-#define MK_OP_RANKED_TABLE(F, S) \
-    F(S, mk_u64, priority)       \
-    F(S, mk_op_key, key)         \
+#define MK_OP_RANKED_TABLE(F, S)                     \
+    F(S, mk_u64, priority) /* the lowest is first */ \
+    F(S, mk_op_key, key)                             \
     F(S, mk_op_value, value)
 MK_STRUCT_DECLARE(mk_op_ranked, MK_OP_RANKED_TABLE)
 MK_SEQ_DECLARE(mk_op_ranked_list, mk_op_ranked)
@@ -58,38 +58,38 @@ MK_STRUCT_DECLARE(mk_op_bound_at, MK_OP_BOUND_AT_TABLE)
     F(S, Unbounded, 2, mk_unit, unbounded)
 MK_ENUM_DECLARE(mk_op_bound, MK_OP_BOUND_TABLE)
 
-#define MK_OP_EXTEND_TABLE(F, S) F(S, mk_op_entries, entries)
+#define MK_OP_EXTEND_TABLE(F, S) F(S, mk_op_entries, entries) /* distinct keys; one commit */
 MK_STRUCT_DECLARE(mk_op_extend, MK_OP_EXTEND_TABLE)
-#define MK_OP_REMOVE_TABLE(F, S) F(S, mk_op_keys, keys)
+#define MK_OP_REMOVE_TABLE(F, S) F(S, mk_op_keys, keys) /* those that are there */
 MK_STRUCT_DECLARE(mk_op_remove, MK_OP_REMOVE_TABLE)
-#define MK_OP_EXCHANGE_TABLE(F, S)  \
-    F(S, mk_op_key, key)            \
-    F(S, mk_opt_op_value, expected) \
-    F(S, mk_opt_op_value, replacement)
+#define MK_OP_EXCHANGE_TABLE(F, S)                                \
+    F(S, mk_op_key, key)               /* empty of a cell */      \
+    F(S, mk_opt_op_value, expected)    /* none: must be absent */ \
+    F(S, mk_opt_op_value, replacement) /* none: removes it */
 MK_STRUCT_DECLARE(mk_op_exchange, MK_OP_EXCHANGE_TABLE)
 #define MK_OP_ITEMS_TABLE(F, S) F(S, mk_op_values, items)
 MK_STRUCT_DECLARE(mk_op_items, MK_OP_ITEMS_TABLE)
 #define MK_OP_WRITE_TABLE(F, S) F(S, mk_op_value, value)
 MK_STRUCT_DECLARE(mk_op_write, MK_OP_WRITE_TABLE)
-#define MK_OP_INSERT_AT_TABLE(F, S) \
-    F(S, mk_u64, index)             \
+#define MK_OP_INSERT_AT_TABLE(F, S)                      \
+    F(S, mk_u64, index) /* from 0; the length appends */ \
     F(S, mk_op_value, item)
 MK_STRUCT_DECLARE(mk_op_insert_at, MK_OP_INSERT_AT_TABLE)
-#define MK_OP_AT_TABLE(F, S) F(S, mk_u64, index)
+#define MK_OP_AT_TABLE(F, S) F(S, mk_u64, index) /* from 0 */
 MK_STRUCT_DECLARE(mk_op_at, MK_OP_AT_TABLE)
-#define MK_OP_SWAP_TABLE(F, S) \
-    F(S, mk_u64, a)            \
+#define MK_OP_SWAP_TABLE(F, S)           \
+    F(S, mk_u64, a) /* indices from 0 */ \
     F(S, mk_u64, b)
 MK_STRUCT_DECLARE(mk_op_swap, MK_OP_SWAP_TABLE)
-#define MK_OP_ENQUEUE_TABLE(F, S) F(S, mk_op_ranked_list, entries)
+#define MK_OP_ENQUEUE_TABLE(F, S) F(S, mk_op_ranked_list, entries) /* distinct keys */
 MK_STRUCT_DECLARE(mk_op_enqueue, MK_OP_ENQUEUE_TABLE)
 #define MK_OP_PRIORITY_TABLE(F, S) \
     F(S, mk_op_key, key)           \
-    F(S, mk_u64, priority)
+    F(S, mk_u64, priority) /* the new one */
 MK_STRUCT_DECLARE(mk_op_priority, MK_OP_PRIORITY_TABLE)
-#define MK_OP_RANGE_TABLE(F, S) \
-    F(S, mk_op_bound, start)    \
-    F(S, mk_op_bound, end)
+#define MK_OP_RANGE_TABLE(F, S)                         \
+    F(S, mk_op_bound, start) /* priorities from here */ \
+    F(S, mk_op_bound, end)   /* to here */
 MK_STRUCT_DECLARE(mk_op_range, MK_OP_RANGE_TABLE)
 
 /* Which shape takes it stands beside. What would change nothing is answered `unchanged` and makes
@@ -122,9 +122,9 @@ MK_ENUM_DECLARE(mk_op, MK_OP_TABLE)
 
 /* What became of it: the surface's version (index of its last commit) after it, and whether the
  * state moved. */
-#define MK_WRITTEN_TABLE(F, S) \
-    F(S, mk_u64, version)      \
-    F(S, mk_bool, changed)
+#define MK_WRITTEN_TABLE(F, S)                                     \
+    F(S, mk_u64, version)  /* index of the last commit after it */ \
+    F(S, mk_bool, changed) /* false: it was so already */
 MK_STRUCT_DECLARE(mk_written, MK_WRITTEN_TABLE)
 
 /** Is this op one that a surface of that kind takes? */
@@ -146,6 +146,7 @@ struct mk_view; /* a collection's state at one version */
 /** One's own surface, in apply and query; lent until the next mutation. Not of a stream. */
 const struct mk_view *mk_surfaces_view(const struct mk_surfaces *s, unsigned surface);
 
+/** Its shape, and how many entries it has. */
 enum mk_surface_kind mk_view_kind(const struct mk_view *v);
 size_t mk_view_count(const struct mk_view *v);
 /** map, queue: the value of a key; cell, once: of an empty key; set: MK_ENOTFOUND or the element
@@ -163,13 +164,14 @@ int mk_vec_index_of(const struct mk_view *v, struct mk_bytes value, uint64_t *re
  * ret_priority, ret_key, ret_value may be NULL. MK_ENOTFOUND past the end. */
 int mk_queue_at(const struct mk_view *v, uint64_t rank, uint64_t *ret_priority,
                 struct mk_bytes *ret_key, struct mk_bytes *ret_value);
+/** queue: of a key. MK_ENOTFOUND. */
 int mk_queue_priority(const struct mk_view *v, struct mk_bytes key, uint64_t *ret_priority);
 
 /* --- the ready-made machine ---------------------------------------------------------------- */
 
 /* The command of a machine that is nothing but collections; its answer is a Written. */
 #define MK_COLLECTION_COMMAND_TABLE(F, S) \
-    F(S, mk_name, surface)                \
+    F(S, mk_name, surface) /* its name */ \
     F(S, mk_op, op)
 MK_STRUCT_DECLARE(mk_collection_command, MK_COLLECTION_COMMAND_TABLE)
 
@@ -187,6 +189,7 @@ int mk_collection_write_wait(struct mk_bond *b, const struct mk_surface_spec *sp
 /** The bytes to give to mk_execute(), and back from the outcome's answer: MK_EMALFORMED. */
 void mk_collection_command_put(struct mk_buf *out, const struct mk_surface_spec *spec,
                                const struct mk_op *op);
+/** Back from the answer of an outcome. MK_EMALFORMED: the machine is none of collections. */
 int mk_written_read(struct mk_written *ret, struct mk_bytes answer, struct mk_fault *reterr);
 
 /* --- following from outside --------------------------------------------------------------------
@@ -208,9 +211,12 @@ struct mk_collection_cbs {
 int mk_collection_open(struct mk_bond *b, struct mk_collection **ret,
                        const struct mk_surface_spec *spec, const struct mk_collection_cbs *cbs,
                        void *owner);
+/** Ends it, from a callback too; no call comes after it. Its memory goes. */
 void mk_collection_close(struct mk_collection *c);
+/** What was given at mk_collection_open(). */
 void *mk_collection_owner(const struct mk_collection *c);
 bool mk_collection_online(const struct mk_collection *c); /* synced, and not ended */
+/** Index of the last certified commit; machine time of its certificate, unix ms. */
 uint64_t mk_collection_version(const struct mk_collection *c);
 uint64_t mk_collection_time_ms(const struct mk_collection *c);
 /** Lent until the loop is entered again; NULL while it is not online. */

@@ -10,6 +10,17 @@
  *     MK_STRUCT_DECLARE(mk_head, MK_HEAD_TABLE)          in the header
  *     MK_STRUCT_DEFINE(mk_head, "Head", MK_HEAD_TABLE)   in one .c
  *
+ * Reading a table: what the compiler sees of the one above is
+ *
+ *     struct mk_head {             F(S, mk_u64, epoch) is a field: its token, its name
+ *         struct mk_id deployment;
+ *         uint64_t epoch;
+ *         struct mk_id surface;
+ *     };
+ *
+ * and of an enum, F(S, Insert, 0, mk_map_insert_op, insert): a variant, its number on the wire,
+ * what it carries (mk_unit: nothing), and where: .tag == mk_map_op_Insert, then .u.insert.
+ *
  * For a token X of a table, X_d is its C type and X_type its descriptor.
  * Tokens: mk_u8 mk_u16 mk_u32 mk_u64 mk_u128 mk_i8 ... mk_i128 mk_bool mk_f32
  * mk_f64 mk_text and mk_name (str) mk_blob (bytes) mk_id mk_peer mk_signature
@@ -243,6 +254,7 @@ void mk_print_json_str(struct mk_buf *out, struct mk_str s);
 
 /** The canonical layout text, and its hash. */
 void mk_layout(struct mk_buf *out, const struct mk_type *t);
+/** H of the layout. */
 struct mk_id mk_schema_digest(const struct mk_type *t);
 /** The digest of a surface of two types: H("K>V"). */
 struct mk_id mk_schema_digest_pair(const struct mk_type *k, const struct mk_type *v);
@@ -256,6 +268,7 @@ struct mk_reader {
     size_t n;
     bool failed;
 };
+/** 0, and r->failed, past the end. */
 uint8_t mk_read_u8(struct mk_reader *r);
 uint32_t mk_read_u32le(struct mk_reader *r);
 uint64_t mk_read_u64le(struct mk_reader *r);

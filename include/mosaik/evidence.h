@@ -34,9 +34,9 @@
 /* --- shapes ------------------------------------------------------------------------------- */
 
 /** A commit on the way from another one to a certified head. */
-#define MK_LINK_TABLE(F, S) \
-    F(S, mk_id, digest)     \
-    F(S, mk_id, payload)
+#define MK_LINK_TABLE(F, S)                                                    \
+    F(S, mk_id, digest)  /* of the surface's schema, or of RetirementMarker */ \
+    F(S, mk_id, payload) /* H(payload) */
 MK_STRUCT_DECLARE(mk_chain_link, MK_LINK_TABLE)
 MK_SEQ_DECLARE(mk_evidence_links, mk_chain_link)
 MK_SEQ_DECLARE(mk_roster_changes, mk_roster_change)
@@ -47,25 +47,25 @@ MK_BLOB_DECLARE(mk_evidence_command)
 /* record: none where the anchor holds the first roster itself. chain: from the record's roster (or
  * the anchor's) to the certificate's epoch; what the machine knows may be left out. before: the
  * hash that the commit continues. marker: it is a retirement marker. */
-#define MK_EXHIBIT_TABLE(F, S)         \
-    F(S, mk_evidence_pointer, pointer) \
-    F(S, mk_id, stable_id)             \
-    F(S, mk_opt_deployment, record)    \
-    F(S, mk_roster_changes, chain)     \
-    F(S, mk_u64, index)                \
-    F(S, mk_id, before)                \
-    F(S, mk_bool, marker)              \
-    F(S, mk_evidence_payload, payload) \
-    F(S, mk_evidence_links, between)   \
+#define MK_EXHIBIT_TABLE(F, S)                                                       \
+    F(S, mk_evidence_pointer, pointer) /* what is cited */                           \
+    F(S, mk_id, stable_id)             /* of whom: all 32 bytes */                   \
+    F(S, mk_opt_deployment, record)    /* none: the anchor holds the first roster */ \
+    F(S, mk_roster_changes, chain)     /* from there to the certificate */           \
+    F(S, mk_u64, index)                /* of the commit */                           \
+    F(S, mk_id, before)                /* the hash that it continues */              \
+    F(S, mk_bool, marker)              /* it is a retirement marker */               \
+    F(S, mk_evidence_payload, payload) /* the commit itself */                       \
+    F(S, mk_evidence_links, between)   /* from it to the certified head */           \
     F(S, mk_certificate, certificate)
 MK_STRUCT_DECLARE(mk_exhibit, MK_EXHIBIT_TABLE)
 /** Up to MK_EVIDENCE_MAX. */
 MK_SEQ_DECLARE(mk_exhibits, mk_exhibit)
 
 /** What a wrapped machine's group is sent: the command, and what resolves its pointers. */
-#define MK_EVIDENCED_TABLE(F, S)       \
-    F(S, mk_evidence_command, command) \
-    F(S, mk_exhibits, evidence)
+#define MK_EVIDENCED_TABLE(F, S)                                 \
+    F(S, mk_evidence_command, command) /* the inner machine's */ \
+    F(S, mk_exhibits, evidence)        /* one a pointer, in the command's order */
 MK_STRUCT_DECLARE(mk_evidenced, MK_EVIDENCED_TABLE)
 
 /* --- what is believed ------------------------------------------------------------------------ */
@@ -106,6 +106,7 @@ struct mk_evidence_book {
     struct mk_evidence_known *v; /* private; sorted by deployment */
     size_t n;
 };
+/** Frees; all zero is fine. _snapshot appends the whole book, the same bytes on each replica. */
 void mk_evidence_book_done(struct mk_evidence_book *b);
 void mk_evidence_book_snapshot(const struct mk_evidence_book *b, struct mk_buf *out);
 /** Strict; b is empty before. MK_EMALFORMED. */

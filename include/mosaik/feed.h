@@ -27,10 +27,17 @@ struct mk_feed_options {
     uint64_t after_index; /* MK_FEED_AFTER */
     struct mk_id after_commit;
 };
+/** spec: a stream, borrowed. o NULL: from the oldest retained. cbs NULL: for mk_feed_next_wait(). 0
+ * at once; what cannot be served ends it (ended: MK_ERETIRED, MK_EREFUSED with the clause,
+ * MK_ECONFLICT, ...). */
 int mk_feed_open(struct mk_bond *b, struct mk_feed **ret, const struct mk_surface_spec *spec,
                  const struct mk_feed_options *o, const struct mk_feed_cbs *cbs, void *owner);
+/** Ends it, from a callback too; no call comes after it. */
 void mk_feed_close(struct mk_feed *f);
+/** What was given at mk_feed_open(). */
 void *mk_feed_owner(const struct mk_feed *f);
+/** Stops taking items: the member waits, nothing is lost within what is retained. Of the deployment
+ * that is followed now: after mk_bond_wait(), and again after another deployment. */
 void mk_feed_pause(struct mk_feed *f, bool paused);
 /** Blocks for the next item (opened without callbacks): copied into arena. MK_ETIMEDOUT, or why it
  * ended. */

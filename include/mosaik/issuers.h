@@ -22,9 +22,9 @@
  * itself how old it is, and the newest has the highest version. A majority of
  * that epoch's roster signs "mosaik.revocations.v1" || root ||
  * u64le epoch || list, list being pc(TicketRevocations). */
-#define MK_SIGNED_REVOCATIONS_TABLE(F, S) \
-    F(S, mk_blob, list)                   \
-    F(S, mk_peer_signatures, signatures)
+#define MK_SIGNED_REVOCATIONS_TABLE(F, S)                            \
+    F(S, mk_blob, list)                  /* pc(TicketRevocations) */ \
+    F(S, mk_peer_signatures, signatures) /* a majority of its epoch's roster */
 MK_STRUCT_DECLARE(mk_signed_revocations, MK_SIGNED_REVOCATIONS_TABLE)
 
 /** One signer's share over pc(TicketRevocations), which is of root and epoch. */
@@ -36,6 +36,7 @@ int mk_revocations_build(struct mk_buf *out, struct mk_bytes list,
 
 struct mk_issuer_book;
 
+/** An empty one; given. */
 struct mk_issuer_book *mk_issuer_book_new(void);
 void mk_issuer_book_free(struct mk_issuer_book *b); /* NULL is fine */
 /** The view that a gate takes; lent until the book goes. */

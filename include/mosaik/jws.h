@@ -26,6 +26,7 @@ enum mk_jws_alg {
 
 /** By its exact name. MK_ENOTSUP for every other one (also HS256 and none). */
 int mk_jws_alg_parse(enum mk_jws_alg *ret, struct mk_str name);
+/** Its exact name, static. */
 const char *mk_jws_alg_name(enum mk_jws_alg alg);
 /** Bytes of a key: 32 for EdDSA, else of the SEC1 compressed point. */
 size_t mk_jws_key_len(enum mk_jws_alg alg);

@@ -23,6 +23,7 @@
 
 struct mk_jwt_keys;
 
+/** An empty set; given: mk_jwt_keys_free(). */
 struct mk_jwt_keys *mk_jwt_keys_new(void);
 void mk_jwt_keys_free(struct mk_jwt_keys *k); /* wipes the secrets; NULL is fine */
 /** A key for one algorithm, copied: a secret of at least the hash's length, a SEC1 compressed

@@ -33,6 +33,7 @@ enum mk_linear_model {
 int mk_linear_model_of(enum mk_linear_model *ret, struct mk_str name);
 
 struct mk_linear;
+/** An empty history; given. */
 struct mk_linear *mk_linear_new(enum mk_linear_model model);
 void mk_linear_free(struct mk_linear *h); /* NULL is fine */
 
@@ -77,6 +78,7 @@ struct mk_linear_result {
     unsigned line;
     char why[200];
 };
+/** Judges it; limits as above. */
 void mk_linear_check(struct mk_linear *h, struct mk_linear_result *ret,
                      const struct mk_linear_limits *limits);
 

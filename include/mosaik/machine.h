@@ -64,7 +64,9 @@ uint64_t mk_apply_index(const struct mk_apply *a); /* of the log entry */
 const struct mk_peer *
 mk_apply_sender(const struct mk_apply *a); /* who sent the command; NULL from the group itself */
 const struct mk_roster *mk_apply_roster(const struct mk_apply *a);
+/** What it was founded with (first roster, operators); lent. */
 const struct mk_founding *mk_apply_founding(const struct mk_apply *a);
+/** Whose command it is; lent. */
 const struct mk_id *mk_apply_deployment(const struct mk_apply *a);
 
 /** Refuses the command; returns MK_EREFUSED, so `return mk_refuse(a, "...")`. Must come
@@ -78,27 +80,34 @@ void mk_answer(struct mk_apply *a, struct mk_bytes answer);
  * with *ret_changed false. */
 int mk_map_insert(struct mk_apply *a, unsigned surface, struct mk_bytes key, struct mk_bytes value,
                   bool *ret_changed);
+/** A key that is not there changes nothing. 0; MK_ERETIRED. */
 int mk_map_remove(struct mk_apply *a, unsigned surface, struct mk_bytes key, bool *ret_changed);
 /** expect NULL: the key must be absent. MK_EREFUSED when it does not match. */
 int mk_map_compare_set(struct mk_apply *a, unsigned surface, struct mk_bytes key,
                        const struct mk_bytes *expect, struct mk_bytes value, bool *ret_changed);
+/** All keys, as one commit. 0; MK_ERETIRED. */
 int mk_map_clear(struct mk_apply *a, unsigned surface, bool *ret_changed);
+/** One item, one commit, always. */
 void mk_stream_append(struct mk_apply *a, unsigned surface, struct mk_bytes item);
 
 /* --- reading one's own surfaces (apply and query) ------------------------------------ */
 
 struct mk_surfaces; /* the component's surfaces as of the last applied command */
 
+/** What this command may read, with what it has changed so far; lent for the call. */
 const struct mk_surfaces *mk_apply_surfaces(const struct mk_apply *a);
 /** lent until the next mutation. MK_ENOTFOUND. */
 int mk_map_get(const struct mk_surfaces *s, unsigned surface, struct mk_bytes key,
                struct mk_bytes *ret_value);
+/** Keys. */
 size_t mk_map_count(const struct mk_surfaces *s, unsigned surface);
 /** Iterates in the order of H(key): *cursor zero first. false at the end. */
 bool mk_map_next(const struct mk_surfaces *s, unsigned surface, struct mk_id *cursor,
                  struct mk_bytes *ret_key, struct mk_bytes *ret_value);
 /** Commits so far, and the item of a commit if it is still retained. */
 uint64_t mk_surface_index(const struct mk_surfaces *s, unsigned surface);
+/** Item of a commit, 1 the first; lent. MK_ENOTFOUND: not yet, or not within the declared
+ * retention. */
 int mk_stream_get(const struct mk_surfaces *s, unsigned surface, uint64_t index,
                   struct mk_bytes *ret_item);
 

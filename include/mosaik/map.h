@@ -23,15 +23,19 @@ struct mk_map_cbs {
 /** spec borrowed. cbs may be NULL (then use the _wait functions). */
 int mk_map_open(struct mk_bond *b, struct mk_map **ret, const struct mk_surface_spec *spec,
                 const struct mk_map_cbs *cbs, void *owner);
+/** Ends it, from a callback too; no call comes after it. */
 void mk_map_close(struct mk_map *m);
+/** What was given at mk_map_open(). */
 void *mk_map_owner(const struct mk_map *m);
 
+/** A verified copy is here. */
 bool mk_map_synced(const struct mk_map *m);
 uint64_t mk_map_version(const struct mk_map *m); /* index of the last certified commit */
 uint64_t mk_map_time_ms(const struct mk_map *m); /* machine time of the newest certificate */
 size_t mk_map_size(const struct mk_map *m);
 /** lent until the loop is entered again. MK_ENOTFOUND. */
 int mk_map_read(const struct mk_map *m, struct mk_bytes key, struct mk_bytes *ret_value);
+/** All entries in the order of H(key): *cursor zero first. false at the end; lent as above. */
 bool mk_map_each(const struct mk_map *m, struct mk_id *cursor, struct mk_bytes *ret_key,
                  struct mk_bytes *ret_value);
 /** Blocks until synced with a head at most max_age_ms old (0: any age). MK_ESTALE, MK_ETIMEDOUT,

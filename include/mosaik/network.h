@@ -44,10 +44,13 @@ struct mk_network_options {
     const struct mk_witness_options *witness; /* quotes (witness.h); NULL: none shown or judged */
     bool vouched;                             /* simulated world only */
 };
+/** An agent on e; options are copied but where they say borrowed. 0; MK_EINVALID, MK_EMALFORMED (an
+ * address, a hint, a tag), MK_EIO (cannot listen), MK_ELIMIT, with the reason. */
 int mk_network_open(struct mk_env *e, struct mk_network **ret, const struct mk_network_options *o,
                     struct mk_fault *reterr);
 /** Closes the bonds too; each call in flight gets MK_ECANCELED. */
 void mk_network_close(struct mk_network *n);
+/** Who we are; lent until it closes. */
 const struct mk_peer *mk_network_peer(const struct mk_network *n);
 /** Lent; NULL: none was asked for. */
 const struct mk_witness *mk_network_witness(const struct mk_network *n);
@@ -56,6 +59,7 @@ uint16_t mk_network_port(const struct mk_network *n); /* listened on; 0 when not
  * their subscribers and lags, consumers, whom a clause refused, tickets. Its keys are in
  * docs/cli.md. Who listens answers `coalition status --node` with it. */
 void mk_network_status(struct mk_network *n, struct mk_buf *json);
+/** One more cold-start contact, "<peer hex>@host:port"; copied. MK_EMALFORMED with the rule. */
 int mk_network_hint(struct mk_network *n, struct mk_str hint, struct mk_fault *reterr);
 
 /* --- what peers say of themselves ---------------------------------------------------------- */
@@ -142,7 +146,10 @@ struct mk_bond_status {
  * its deployment (with has_version0), or an address of `through` is none. */
 int mk_bond_open(struct mk_network *n, struct mk_bond **ret, const struct mk_reference *r,
                  struct mk_fault *reterr);
+/** Calls in flight get MK_ECANCELED. What was opened on it ends, with MK_ECANCELED, and is still to
+ * be closed. NULL is fine. */
 void mk_bond_close(struct mk_bond *b);
+/** As it is now; nothing in it is lent. */
 void mk_bond_status(const struct mk_bond *b, struct mk_bond_status *ret);
 /** The same with what was said about members, as one JSON object: one of `bonds` of
  * mk_network_status(). */
@@ -160,6 +167,8 @@ struct mk_bond_watch {
     void (*changed)(struct mk_bond_watch *w, struct mk_bond *b);
     struct mk_bond_watch *next; /* private */
 };
+/** Calls w->changed in a later turn when the status moved. w: memory of the caller, in place until
+ * mk_bond_unwatch(); several may watch. */
 void mk_bond_watch(struct mk_bond *b, struct mk_bond_watch *w);
 void mk_bond_unwatch(struct mk_bond *b, struct mk_bond_watch *w);
 
@@ -178,14 +187,19 @@ struct mk_exec {
                const struct mk_fault *fault);
     void *impl;
 };
+/** Sends a command (copied, up to MK_COMMAND_MAX); x in place until its cb. timeout_ms from now. 0;
+ * or, with no callback and nothing sent: MK_EUNREACHABLE (not bound yet: mk_bond_wait), MK_ELIMIT,
+ * MK_EFULL (too many in flight), MK_ECLOSED. */
 int mk_execute(struct mk_bond *b, struct mk_exec *x, struct mk_bytes command, enum mk_step step,
                uint32_t timeout_ms);
+/** A read by the machine's query(), answered by one member and not certified. As above. */
 int mk_query(struct mk_bond *b, struct mk_exec *x, struct mk_bytes query, enum mk_read read,
              uint32_t timeout_ms);
 /** Blocks. ret (may be NULL) is copied into arena. */
 int mk_execute_wait(struct mk_bond *b, struct mk_outcome *ret, struct mk_bytes command,
                     enum mk_step step, uint32_t timeout_ms, struct mk_arena *arena,
                     struct mk_fault *reterr);
+/** As mk_execute_wait(). */
 int mk_query_wait(struct mk_bond *b, struct mk_outcome *ret, struct mk_bytes query,
                   enum mk_read read, uint32_t timeout_ms, struct mk_arena *arena,
                   struct mk_fault *reterr);

@@ -32,6 +32,7 @@ struct mk_driver {
     const struct mk_driver_ops *ops;
 };
 
+/** Does this member lead? Has it state at all? The loop that it runs on. */
 bool mk_host_leads(const struct mk_host *h);
 bool mk_host_founded(const struct mk_host *h);
 struct mk_env *mk_host_loop(const struct mk_host *h);
@@ -89,7 +90,9 @@ int mk_node_open(struct mk_env *e, struct mk_node **ret, const struct mk_node_op
 int mk_node_set_aside(struct mk_env *e, const char *why, struct mk_fault *reterr);
 /** Departure is announced, drivers stop, members close, the log is closed. */
 void mk_node_close(struct mk_node *n);
+/** The node's own handle; lent until it closes. */
 struct mk_network *mk_node_network(struct mk_node *n);
+/** The port that it listens on. */
 uint16_t mk_node_port(const struct mk_node *n);
 
 struct mk_component_options {

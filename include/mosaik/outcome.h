@@ -16,20 +16,20 @@ enum mk_read {
 };
 
 /* A commit that a command made. */
-#define MK_COMMIT_REF_TABLE(F, S) \
-    F(S, mk_id, surface)          \
-    F(S, mk_u64, index)           \
-    F(S, mk_id, commit)
+#define MK_COMMIT_REF_TABLE(F, S)         \
+    F(S, mk_id, surface) /* surface id */ \
+    F(S, mk_u64, index)  /* from 1 */     \
+    F(S, mk_id, commit)  /* its hash */
 MK_STRUCT_DECLARE(mk_commit_ref, MK_COMMIT_REF_TABLE)
 MK_SEQ_DECLARE(mk_commit_refs, mk_commit_ref)
 
 /* What the machine answered; kept by the session for retries. status is 0 or a MK_E code,
  * negated; rule is the text of the refusal; commits is empty for "unchanged". */
-#define MK_OUTCOME_TABLE(F, S)    \
-    F(S, mk_u32, status)          \
-    F(S, mk_text, rule)           \
-    F(S, mk_commit_refs, commits) \
-    F(S, mk_blob, answer)
+#define MK_OUTCOME_TABLE(F, S)                                    \
+    F(S, mk_u32, status)          /* 0, or a MK_E code negated */ \
+    F(S, mk_text, rule)           /* which refused it */          \
+    F(S, mk_commit_refs, commits) /* empty: unchanged */          \
+    F(S, mk_blob, answer)         /* the machine's, up to MK_ANSWER_MAX */
 MK_STRUCT_DECLARE(mk_outcome, MK_OUTCOME_TABLE)
 
 #endif /* MOSAIK_OUTCOME_H */

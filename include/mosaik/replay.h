@@ -46,6 +46,7 @@ void mk_replay_close(struct mk_replay *r); /* NULL is fine */
 uint64_t mk_replay_snapshot(const struct mk_replay *r);
 size_t mk_replay_steps(const struct mk_replay *r, const struct mk_replay_step **ret); /* lent */
 unsigned mk_replay_surfaces(const struct mk_replay *r);
+/** The i-th, as the last entry left it. */
 void mk_replay_surface(struct mk_replay *r, struct mk_replay_surface *ret, unsigned i);
 
 /** The first step at which two replays of one component differ, in commits or in state; false: none

@@ -21,14 +21,14 @@
 
 #define MK_STANDING_AGAIN_MS 10000u
 
-#define MK_SCORE_TABLE(F, S) \
-    F(S, mk_u16, score_bps)  \
-    F(S, mk_u64, valid_until_ms)
+#define MK_SCORE_TABLE(F, S)                                     \
+    F(S, mk_u16, score_bps)      /* basis points, up to 10000 */ \
+    F(S, mk_u64, valid_until_ms) /* unix */
 MK_STRUCT_DECLARE(mk_score, MK_SCORE_TABLE)
 /** evidence: what settled it; opaque here. */
-#define MK_SETTLEMENT_TABLE(F, S) \
-    F(S, mk_id, evidence)         \
-    F(S, mk_u64, valid_until_ms)
+#define MK_SETTLEMENT_TABLE(F, S)                                   \
+    F(S, mk_id, evidence)        /* what settled it; opaque here */ \
+    F(S, mk_u64, valid_until_ms) /* unix */
 MK_STRUCT_DECLARE(mk_settlement, MK_SETTLEMENT_TABLE)
 
 /** The surfaces, for organisms that publish them and for whoever follows. */

@@ -107,6 +107,7 @@ struct mk_producer_stats {
     uint64_t subscribed, refused, expired;   /* subscriptions so far: made, refused, ended */
     uint64_t retained_items, retained_bytes; /* now */
 };
+/** As of now. */
 void mk_producer_stats(const struct mk_producer *p, struct mk_producer_stats *ret);
 
 struct mk_subscriber_stats {
@@ -192,9 +193,14 @@ struct mk_consumer_options {
     struct mk_issuers *issuers;  /* NULL: the network's own book */
     struct mk_stream_rule *rule; /* borrowed; NULL: none */
 };
+/** 0 at once; it subscribes when it reaches the producer, and again whenever a link breaks, and
+ * says so (state). Options are copied but where they say borrowed; cbs is copied, with an item().
+ */
 int mk_consumer_open(struct mk_network *n, struct mk_consumer **ret,
                      const struct mk_consumer_options *o, const struct mk_consumer_cbs *cbs,
                      void *owner);
+/** Ends it, from a callback too; no call comes after it. What it was given and whose items it
+ * takes: lent. */
 void mk_consumer_close(struct mk_consumer *c);
 void *mk_consumer_owner(const struct mk_consumer *c);
 const struct mk_peer *mk_consumer_producer(const struct mk_consumer *c);
@@ -210,6 +216,7 @@ struct mk_stream_cursor {
     uint64_t run;  /* 0: nothing came yet */
     uint64_t last; /* delivered, or told lost */
 };
+/** Where it stands: to be kept, and given as run and after of a later consumer. */
 void mk_consumer_cursor(const struct mk_consumer *c, struct mk_stream_cursor *ret);
 
 struct mk_consumer_stats {
@@ -220,6 +227,7 @@ struct mk_consumer_stats {
     uint64_t newest;    /* the producer's newest item that we know of */
     uint64_t lag_items; /* that have not been delivered of those */
 };
+/** As of now. */
 void mk_consumer_stats(const struct mk_consumer *c, struct mk_consumer_stats *ret);
 /** Why it is not subscribed: what state() was told last, "" while it is. Lent until the loop is
  * entered again. */
@@ -243,6 +251,7 @@ struct mk_gather_options {
  * (mk_consumer_producer), but do not close them. */
 int mk_gather_open(struct mk_network *n, struct mk_gather **ret, const struct mk_gather_options *o,
                    const struct mk_consumer_cbs *cbs, void *owner);
+/** Closes its consumers too. */
 void mk_gather_close(struct mk_gather *g);
 /** How many producers it is subscribed to now. */
 unsigned mk_gather_subscribed(const struct mk_gather *g);

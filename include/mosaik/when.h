@@ -86,16 +86,19 @@ struct mk_when_window {
 /** Event: a certified item that passes the filter. */
 struct mk_when *mk_when_appended(struct mk_feed *f, bool (*filter)(struct mk_bytes item, void *arg),
                                  void *arg);
+/** Level: enough certified items within the window; o is copied. */
 struct mk_when *mk_when_feed_window(struct mk_feed *f, const struct mk_when_window *o);
 /** Event: an item of a producer that passes the filter. */
 struct mk_when *mk_when_received(struct mk_consumer *c,
                                  bool (*filter)(struct mk_bytes item, void *arg), void *arg);
+/** As mk_when_feed_window(), of a producer's items. */
 struct mk_when *mk_when_consumer_window(struct mk_consumer *c, const struct mk_when_window *o);
 struct mk_when *mk_when_consuming(struct mk_consumer *c); /* subscribed to its producer */
 /** The same over several producers of one stream. */
 struct mk_when *mk_when_gathered(struct mk_gather *g, unsigned n); /* subscribed to at least n */
 struct mk_when *mk_when_gather_received(struct mk_gather *g,
                                         bool (*filter)(struct mk_bytes item, void *arg), void *arg);
+/** As mk_when_feed_window(), of all of them together. */
 struct mk_when *mk_when_gather_window(struct mk_gather *g, const struct mk_when_window *o);
 
 /* --- producers, discovery, members

@@ -67,6 +67,7 @@ struct mk_witness_status {
     uint64_t quotes;               /* made here, ever */
     char fault[256];               /* how the last loading or fetching failed; "" when it did not */
 };
+/** As of now. */
 void mk_witness_status(const struct mk_witness *w, struct mk_witness_status *ret);
 /** Evidence of a peer that was asked, by number; false past the last. Lent. */
 bool mk_witness_peer(const struct mk_witness *w, unsigned i, struct mk_peer *ret_peer,

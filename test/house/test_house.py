@@ -186,6 +186,17 @@ def public_functions_are_called():
                   'include/mosaik/a.h: mk_alone: nobody calls it')
 
 
+def public_functions_are_described():
+    """A function of include/ without a word is found, and a table whose fields have none."""
+    table = '#define MK_%s_TABLE(F, S) \\\n    F(S, mk_u8, a)%s \\\n    F(S, mk_u8, b) \\\n    F(S, mk_u8, c)\n'
+    return expect('check-public',
+                  {'include/mosaik/a.h': '/** x */\nint mk_a(void);\nint mk_run(void);\n\nint mk_bare(void);\n'
+                                         'int mk_beside(void); /* y */\n' +
+                                         table % ('SAID', ' /* z */') + table % ('BARE', ''),
+                   'test/a.c': 'int main(void)\n{\n    return mk_a() + mk_run() + mk_bare() + mk_beside();\n}\n'},
+                  'mk_bare: not described', 'MK_BARE_TABLE: no field is described', '2 offences')
+
+
 def spec_is_explained():
     """docs/spec.md has each page that a comment cites, and the files that it names are there."""
     with open(os.path.join(ROOT, 'docs', 'spec.md'), encoding='utf-8') as f:
@@ -206,7 +217,8 @@ def spec_is_explained():
 CASES = [layers_upward, layers_privilege, layers_seam, layers_private_door, layers_public_upward,
          layers_unknown_folder, layers_missing_file, layers_good, tidy_words, tidy_notes,
          tidy_lets_pass, tidy_wants_a_reason, counting,
-         conformance_names_tests, public_functions_are_called, spec_is_explained]
+         conformance_names_tests, public_functions_are_called, public_functions_are_described,
+         spec_is_explained]
 
 
 def main():
