@@ -73,6 +73,41 @@ static void converge_and_end(struct cluster *c)
     cluster_free(c);
 }
 
+/* --- hung ------------------------------------------------------------------------------- */
+
+struct led {
+    struct cluster *c;
+    int before;
+};
+
+static bool another_leads(void *arg)
+{
+    const struct led *x = arg;
+    int leader = cluster_leader(x->c);
+
+    return leader >= 0 && leader != x->before;
+}
+
+/* A sync that does not end says nothing: who leads goes on with its heartbeats, so nobody would
+ * stand against it, and it commits nothing. It hands over; when the disk is back it follows. */
+static void test_a_leader_whose_disk_hangs(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 750; seed < 760; seed++) {
+        struct cluster *c = ready(&(struct cluster_options){.seed = seed});
+        struct led x = {c, cluster_leader(c)};
+        uint64_t at = world_time(c->w);
+
+        world_disk_speed(c->w, (unsigned)x.before, 20000000, 20000000);
+        (void)cluster_command(c, (unsigned)x.before, "set b 1", 1); /* something to write */
+        assert_true(world_run_until(c->w, another_leads, &x, 5000));
+        assert_int_equal(cluster_set(c, "b", "2", 3000), 0);
+        assert_true(world_time(c->w) - at < 6000);
+        world_disk_speed(c->w, (unsigned)x.before, 120, 300);
+        converge_and_end(c);
+    }
+}
+
 /* --- full ------------------------------------------------------------------------------- */
 
 /* The log's next segment has no room. */
@@ -679,6 +714,7 @@ static void test_failing_disks_under_load(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_leader_whose_disk_hangs),
         cmocka_unit_test(test_full_disk_of_a_follower),
         cmocka_unit_test(test_full_disk_of_the_leader),
         cmocka_unit_test(test_still_full_after_a_restart),

@@ -310,6 +310,36 @@ static void test_no_majority_is_said(void **state)
     cluster_free(c);
 }
 
+/* The member that a client uses lives, hears it, and can do nothing for it, since it is cut off
+ * from the others: in both directions, or in one of them only. The client leaves it. */
+static void test_a_member_that_answers_nothing_is_left(void **state)
+{
+    (void)state;
+    for (unsigned k = 0; k < 9; k++) {
+        struct cluster *c = ready((struct cluster_options){.seed = 120 + k});
+        struct reader *r = reader_new(c, READER_NODE);
+        unsigned who = k % 3; /* each of them, for one of them is used */
+        struct call x;
+        uint64_t at;
+
+        assert_int_equal(reader_execute(r, &x, "set a 1", MK_WANT_COMMITTED), 0);
+        for (unsigned i = 0; i < c->n; i++) {
+            if (i != who && k / 3 != 1)
+                world_cut(c->w, who, i);
+            if (i != who && k / 3 != 2)
+                world_cut(c->w, i, who);
+        }
+        at = world_time(c->w);
+        reader_start(r, &x, "set a 2", MK_WANT_COMMITTED, 20000);
+        assert_int_equal(reader_finish(r, &x), 0);
+        print_message("# %u cut off: %llu ms\n", who, (unsigned long long)(world_time(c->w) - at));
+        assert_true(world_time(c->w) - at < 4000);
+        world_heal(c->w);
+        reader_free(r);
+        cluster_free(c);
+    }
+}
+
 static void test_single_keys(void **state)
 {
     struct cluster *c = ready((struct cluster_options){.seed = 113});
@@ -342,6 +372,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_both_steps),
         cmocka_unit_test(test_once),
         cmocka_unit_test(test_no_majority_is_said),
+        cmocka_unit_test(test_a_member_that_answers_nothing_is_left),
         cmocka_unit_test(test_single_keys),
     };
 

@@ -4,7 +4,10 @@
  * with the bytes it replaced. A crash takes all of them back, newest first, which gives
  * the durable content, and then does again those that survive: whole, in part, or not
  * at all. A write that overwrites is torn at sectors of 512 bytes, of which each is kept
- * or lost by itself; one that makes the file longer may also end at any byte. */
+ * or lost by itself; one that makes the file longer may also end at any byte.
+ *
+ * An operation whose sync failed is never durable, and later ones may be, over the same bytes, too:
+ * those stay behind it in the list, to be done again after it was taken back. */
 #include "sim_disk.h"
 
 #include <string.h>
@@ -18,7 +21,7 @@ struct sim_op {
     uint64_t old_size;
     size_t n, old_n;      /* old: what was there in [off, off + old_n) */
     uint8_t *bytes, *old; /* bytes NULL: truncation */
-    bool doomed;
+    bool doomed, durable;
 };
 
 static void op_done(struct sim_op *op)
@@ -76,8 +79,11 @@ static struct sim_op *op_add(struct sim_inode *i)
     static const struct sim_op none;
     uint64_t serial = i->next_serial++;
 
-    if (i->n_ops == OPS_MAX)
+    if (i->n_ops == OPS_MAX) {
+        for (size_t k = 0; k < OPS_MAX / 2; k++)
+            i->ops[k].doomed = false;
         sim_inode_settle(i, i->ops[OPS_MAX / 2].serial);
+    }
     if (i->n_ops == i->ops_cap) {
         i->ops_cap = i->ops_cap == 0 ? 4 : 2 * i->ops_cap;
         i->ops = mk_realloc(i->ops, i->ops_cap * sizeof(*i->ops));
@@ -127,21 +133,21 @@ uint64_t sim_inode_mark(const struct sim_inode *i)
 
 void sim_inode_settle(struct sim_inode *i, uint64_t mark)
 {
-    size_t kept = 0;
+    size_t first = 0;
 
-    for (size_t k = 0; k < i->n_ops; k++) {
-        if (i->ops[k].serial < mark && !i->ops[k].doomed)
-            op_done(&i->ops[k]);
-        else
-            i->ops[kept++] = i->ops[k];
-    }
-    i->n_ops = kept;
+    for (size_t k = 0; k < i->n_ops; k++)
+        i->ops[k].durable |= i->ops[k].serial < mark && !i->ops[k].doomed;
+    while (first < i->n_ops && i->ops[first].durable)
+        op_done(&i->ops[first++]);
+    i->n_ops -= first;
+    if (first > 0)
+        memmove(i->ops, i->ops + first, i->n_ops * sizeof *i->ops);
 }
 
 void sim_inode_doom(struct sim_inode *i, uint64_t mark)
 {
     for (size_t k = 0; k < i->n_ops; k++) {
-        if (i->ops[k].serial < mark)
+        if (i->ops[k].serial < mark && !i->ops[k].durable)
             i->ops[k].doomed = true;
     }
 }
@@ -192,9 +198,9 @@ void sim_inode_crash(struct sim_inode *i, struct prng *p, enum sim_fate fate)
     for (size_t k = i->n_ops; k > 0 && fate != SIM_ALL_KEPT; k--)
         op_undo(i, &i->ops[k - 1]);
     for (size_t k = 0; k < i->n_ops; k++) {
-        uint64_t one = fate == SIM_MIXED ? prng_below(p, 3) : 0;
+        uint64_t one = i->ops[k].durable ? 1 : fate == SIM_MIXED ? prng_below(p, 3) : 0;
 
-        if (one == 1)
+        if (one == 1 && fate != SIM_ALL_KEPT)
             op_redo(i, &i->ops[k]);
         else if (one == 2)
             op_redo_torn(i, &i->ops[k], p);
