@@ -197,6 +197,29 @@ def public_functions_are_described():
                   'mk_bare: not described', 'MK_BARE_TABLE: no field is described', '2 offences')
 
 
+def pages_point_somewhere():
+    """Links of README and docs/ lead to files, and what the glossary names is declared."""
+    lost, text = [], ''
+    for folder, _, files in [*os.walk(os.path.join(ROOT, 'include')), *os.walk(os.path.join(ROOT, 'organisms'))]:
+        for name in (n for n in files if n.endswith('.h')):
+            with open(os.path.join(folder, name), encoding='utf-8') as f:
+                text += f.read()
+    docs = os.path.join(ROOT, 'docs')
+    for path in [os.path.join(ROOT, 'README.md'), *(os.path.join(docs, n) for n in os.listdir(docs))]:
+        with open(path, encoding='utf-8') as f:
+            page = f.read()
+        for link in re.findall(r'\]\(([^)#:]+)\)', page):
+            if not os.path.exists(os.path.join(os.path.dirname(path), link)):
+                lost.append(f'{os.path.basename(path)}: {link}')
+        for name in re.findall(r'`(?:struct |enum )?((?:mk|coa)_\w+)(?:\(\))?`', page) if path.endswith('glossary.md') else ():
+            if not re.search(rf'\b{name}\b', text):
+                lost.append(f'glossary: {name}')
+        for name in re.findall(r'`((?:mosaik|coalition)/\w+\.h|src/[\w/.]+)`', page) if path.endswith('glossary.md') else ():
+            if not any(os.path.exists(os.path.join(ROOT, p, name)) for p in ('', 'include')):
+                lost.append(f'glossary: {name}')
+    return '\n'.join(lost) or None
+
+
 def spec_is_explained():
     """docs/spec.md has each page that a comment cites, and the files that it names are there."""
     with open(os.path.join(ROOT, 'docs', 'spec.md'), encoding='utf-8') as f:
@@ -218,7 +241,7 @@ CASES = [layers_upward, layers_privilege, layers_seam, layers_private_door, laye
          layers_unknown_folder, layers_missing_file, layers_good, tidy_words, tidy_notes,
          tidy_lets_pass, tidy_wants_a_reason, counting,
          conformance_names_tests, public_functions_are_called, public_functions_are_described,
-         spec_is_explained]
+         pages_point_somewhere, spec_is_explained]
 
 
 def main():
