@@ -11,33 +11,34 @@
 #include <stdarg.h>
 #include <stddef.h>
 
-#define MK_ERR_MAP(X)                                      \
-    X(NOMEM, -1, "out of memory")                          \
-    X(INVALID, -2, "invalid argument")                     \
-    X(MALFORMED, -3, "malformed bytes")                    \
-    X(LIMIT, -4, "over a limit")                           \
-    X(NOTFOUND, -5, "not found")                           \
-    X(EXISTS, -6, "already there")                         \
-    X(TIMEDOUT, -7, "timed out; the outcome is not known") \
-    X(CANCELED, -8, "canceled; the outcome is not known")  \
-    X(FULL, -9, "full; try again later")                   \
-    X(CLOSED, -10, "closed")                               \
-    X(REFUSED, -11, "refused")                             \
-    X(NOTLEADER, -12, "not the leader")                    \
-    X(NOMAJORITY, -13, "no majority")                      \
-    X(SIGNATURE, -14, "bad signature")                     \
-    X(STALE, -15, "not fresh enough")                      \
-    X(CONFLICT, -16, "conflicting signed statements")      \
-    X(IO, -17, "input/output error")                       \
-    X(NOSPACE, -18, "no space left")                       \
-    X(CORRUPT, -19, "stored data is corrupt")              \
-    X(UNREACHABLE, -20, "nobody answered")                 \
-    X(UNKNOWN, -21, "unknown session or outcome")          \
-    X(NOTSUP, -22, "not supported by this build")          \
-    X(RETIRED, -23, "retired")                             \
-    X(PROTOCOL, -24, "protocol violation")                 \
-    X(IDENTITY, -25, "not the expected peer")              \
-    X(LOSTDISK, -26, "this member has lost its disk; it waits for replacement")
+#define MK_ERR_MAP(X)                                                           \
+    X(NOMEM, -1, "out of memory")                                               \
+    X(INVALID, -2, "invalid argument")                                          \
+    X(MALFORMED, -3, "malformed bytes")                                         \
+    X(LIMIT, -4, "over a limit")                                                \
+    X(NOTFOUND, -5, "not found")                                                \
+    X(EXISTS, -6, "already there")                                              \
+    X(TIMEDOUT, -7, "timed out; the outcome is not known")                      \
+    X(CANCELED, -8, "canceled; the outcome is not known")                       \
+    X(FULL, -9, "full; try again later")                                        \
+    X(CLOSED, -10, "closed")                                                    \
+    X(REFUSED, -11, "refused")                                                  \
+    X(NOTLEADER, -12, "not the leader")                                         \
+    X(NOMAJORITY, -13, "no majority")                                           \
+    X(SIGNATURE, -14, "bad signature")                                          \
+    X(STALE, -15, "not fresh enough")                                           \
+    X(CONFLICT, -16, "conflicting signed statements")                           \
+    X(IO, -17, "input/output error")                                            \
+    X(NOSPACE, -18, "no space left")                                            \
+    X(CORRUPT, -19, "stored data is corrupt")                                   \
+    X(UNREACHABLE, -20, "nobody answered")                                      \
+    X(UNKNOWN, -21, "unknown session or outcome")                               \
+    X(NOTSUP, -22, "not supported by this build")                               \
+    X(RETIRED, -23, "retired")                                                  \
+    X(PROTOCOL, -24, "protocol violation")                                      \
+    X(IDENTITY, -25, "not the expected peer")                                   \
+    X(LOSTDISK, -26, "this member has lost its disk; it waits for replacement") \
+    X(INUSE, -27, "in use by another process")
 
 enum mk_err {
 #define MK_ERR_X(name, code, text) MK_E##name = code,

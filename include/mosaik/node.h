@@ -80,7 +80,8 @@ struct mk_node_options {
     void (*failed)(void *arg, const char *why);
     void *failed_arg;
 };
-/** Locks and opens the loop's directory (the log is recovered before this returns). */
+/** Locks and opens the loop's directory (the log is recovered before this returns). MK_EINUSE:
+ * another process has it; MK_EEXISTS: an address is taken. */
 int mk_node_open(struct mk_env *e, struct mk_node **ret, const struct mk_node_options *o,
                  struct mk_fault *reterr);
 /** After mk_node_open() or mk_node_add() said MK_ECORRUPT, and everything is closed: puts the log

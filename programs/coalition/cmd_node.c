@@ -486,8 +486,7 @@ static int open_node(struct running *r, struct mk_fault *fault)
         rv = mk_loop_open(&r->loop, beside(r, r->file.dir), fault);
     if (rv == 0)
         rv = mk_node_open(r->loop, &r->node, &o, fault);
-    if (rv == MK_EEXISTS && strncmp(fault->text, "the directory", 13) ==
-                                0) { /* the lock: the store knows no name of its directory */
+    if (rv == MK_EINUSE) { /* the store knows no name of its directory */
         struct mk_fault why = *fault;
 
         mk_fault(fault, rv, "%s: %s", beside(r, r->file.dir), why.text);

@@ -1,5 +1,5 @@
-/* cmd_status.c - `coalition status [FILE] [--node ADDR]`: what nodes say of themselves. */
-#include "agent.h"
+/* cmd_status.c - `coalition status [FILE] [--node NODE]`: what nodes say of themselves. */
+#include "node_address.h"
 
 #include <mosaik/node.h>
 
@@ -15,7 +15,11 @@ struct input {
 };
 
 static const struct argp_option options[] = {
-    {"node", 'n', "ADDR", 0, "Ask this node: <peer hex>@host:port", 0},
+    {"node", 'n', "NODE", 0,
+     "Ask this node alone: <peer hex>@host:port, a node file or a folder with one; with FILE also "
+     "a "
+     "member's folder beside it, or the beginning of a member's peer id",
+     0},
     {"timeout", 't', "S", 0, "Seconds to wait for all of them (10)", 0},
     {"json", 'j', NULL, 0, "Print one JSON object", 0},
     {0}};
@@ -23,13 +27,9 @@ static const struct argp_option options[] = {
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
     struct input *in = state->input;
-    struct mk_peer peer;
 
     switch (key) {
     case 'n':
-        if (strlen(arg) < 66 || arg[64] != '@' ||
-            mk_peer_unhex(&peer, (struct mk_str){arg, 64}) != 0)
-            wrong_usage(state, "--node: <64 hex digits>@host:port is wanted");
         in->node = arg;
         return 0;
     case 'j':
@@ -45,7 +45,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         in->file = arg;
         return 0;
     case ARGP_KEY_END:
-        if ((in->file == NULL) == (in->node == NULL))
+        if (in->file == NULL && in->node == NULL)
             wrong_usage(state, "a coalition file or --node is wanted");
         return 0;
     default:
@@ -435,29 +435,48 @@ static void print_spanned(const json_t *s)
     printf("%s%s\n", text_of(s, "why")[0] != '\0' ? "; " : "", text_of(s, "why"));
 }
 
-static json_t *ask_all(struct agent *a, const struct input *in, json_t *nodes)
+/** Every member that the file names, and what it spans; or one of them alone. */
+static int ask_of_file(const struct input *in, json_t *nodes, json_t **ret_spanned)
 {
-    struct mk_status_answer *v;
-    size_t n = agent_members(a, &v);
+    struct mk_status_answer *v, one = {0};
+    struct agent a;
+    int rv = agent_open(&a, in->file, NULL);
 
-    ask(a->net, v, n, in->timeout_ms, nodes);
-    return spanned_of(a, nodes);
+    if (rv == 0 && in->node != NULL) {
+        rv = node_address(&a, in->file, in->node, &a.arena, &one.address);
+        if (rv == 0)
+            ask(a.net, &one, 1, in->timeout_ms, nodes);
+    } else if (rv == 0) {
+        size_t n = agent_members(&a, &v);
+
+        ask(a.net, v, n, in->timeout_ms, nodes);
+        *ret_spanned = spanned_of(&a, nodes);
+    }
+    agent_close(&a);
+    return rv;
 }
 
 static int ask_one(const struct input *in, json_t *nodes)
 {
-    struct mk_status_answer answer = {.address = mk_str_of(in->node)};
+    struct mk_status_answer answer = {0};
+    struct mk_arena arena = {0};
     struct mk_fault fault = {{0}};
     struct mk_network *net = NULL;
     struct mk_env *loop = NULL;
-    int rv = mk_loop_open(&loop, NULL, &fault);
+    int rv, status = node_address(NULL, NULL, in->node, &arena, &answer.address);
 
+    if (status != 0) {
+        mk_arena_done(&arena);
+        return status;
+    }
+    rv = mk_loop_open(&loop, NULL, &fault);
     if (rv == 0)
         rv = mk_network_open(loop, &net, &(struct mk_network_options){0}, &fault);
     if (rv == 0)
         ask(net, &answer, 1, in->timeout_ms, nodes);
     mk_network_close(net);
     mk_loop_free(loop);
+    mk_arena_done(&arena);
     return rv != 0 ? complain_of(rv, &fault) : 0;
 }
 
@@ -469,32 +488,22 @@ int cmd_status(int argc, char **argv)
                                      "What nodes say of themselves: components, roles, terms, "
                                      "indices, certificates, links; what is bound, whom which "
                                      "clause refused, what lags. FILE: every committee member that "
-                                     "the coalition file names.",
+                                     "the coalition file names, or --node of them.",
                                      NULL,
                                      NULL,
                                      NULL};
     struct input in = {.timeout_ms = TIMEOUT_MS_DEFAULT};
-    json_t *nodes = json_array(), *spanned = json_array(), *o, *node;
-    struct agent a;
+    json_t *nodes = json_array(), *spanned = NULL, *o, *node;
     size_t i, silent = 0;
     int rv;
 
     parse_options(&argp, argc, argv, &in);
-    if (in.file != NULL) {
-        rv = agent_open(&a, in.file, NULL);
-        if (rv == 0) {
-            json_decref(spanned);
-            spanned = ask_all(&a, &in, nodes);
-        }
-        agent_close(&a);
-    } else {
-        rv = ask_one(&in, nodes);
-    }
+    rv = in.file != NULL ? ask_of_file(&in, nodes, &spanned) : ask_one(&in, nodes);
     json_array_foreach(nodes, i, node) silent += json_object_get(node, "error") != NULL;
     if (rv == 0 && in.json) {
         o = json_object();
         json_object_set(o, "nodes", nodes);
-        if (in.file != NULL)
+        if (spanned != NULL)
             json_object_set(o, "spanned", spanned);
         print_json(o);
     } else if (rv == 0) {

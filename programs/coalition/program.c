@@ -85,6 +85,7 @@ enum status status_of(int err)
     case MK_EPROTOCOL:
     case MK_EIDENTITY:
     case MK_ELOSTDISK:
+    case MK_EINUSE:
         return STATUS_CHECK;
     }
     return err == 0 ? STATUS_DONE : STATUS_CHECK;

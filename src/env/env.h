@@ -125,7 +125,7 @@ int mk_dir_sync(struct mk_env *e, const char *path); /* "" is the env's director
 /** Calls cb for each entry, sorted by name. */
 int mk_dir_list(struct mk_env *e, const char *path, void (*cb)(void *arg, const char *name),
                 void *arg);
-/** Takes the exclusive lock of the env's directory; MK_EEXISTS when another process has it. */
+/** Takes the exclusive lock of the env's directory; MK_EINUSE when another process has it. */
 int mk_dir_lock(struct mk_env *e);
 
 /** Reads a whole file of at most max bytes into out; MK_ELIMIT above. */

@@ -291,7 +291,7 @@ int mk_uv_disk_dir_lock(struct mk_env *base)
         return MK_ENOTSUP;
     if (flock(d, LOCK_EX | LOCK_NB) == 0)
         return 0;
-    return errno == EWOULDBLOCK ? MK_EEXISTS : MK_EIO;
+    return errno == EWOULDBLOCK ? MK_EINUSE : MK_EIO;
 }
 
 /* --- the data path ------------------------------------------------------------------ */

@@ -110,6 +110,23 @@ def unknown(up):
     until(lambda: publish(up, card, '--hint', 'on')[0] == 0, 'the committee to go on')
 
 
+def named(up):
+    """status --node: a member by its name, its folder, its file, the beginning of its peer id"""
+    for words in ((up.file, '--node', 'atlas-2'), ('--node', os.path.join(up.dir, 'atlas-2')),
+                  ('--node', os.path.join(up.dir, 'atlas-2', 'node.toml')),
+                  (up.file, '--node', up.members['atlas-2']['peer'][:8])):
+        node, = ask('status', *words)['nodes']
+        assert node['peer'] == up.members['atlas-2']['peer'], (words, node)
+    for words, part in (((up.file, '--node', 'foo'), "--node: foo: no such node; wanted is <64 hex "
+                         "digits>@host:port, a node file or a folder with a node.toml, a member's "
+                         "folder beside the coalition file, or the first 8 digits"),
+                        (('--node', 'foo'), 'with a coalition file also a member'),
+                        (('--node', 'x@y:1'), 'x@y:1'),
+                        (('--node', up.file), 'local.toml:')):
+        status, out, err = run('status', *words)
+        assert (status, out) == (2, '') and part in err and err.count('\n') == 1, (words, status, err)
+
+
 def resting(up):
     """a committee that nobody writes to does not look as if its certificates were late"""
     def atlas():
@@ -148,4 +165,4 @@ def squatted(up):
             p.stdout.close()
 
 
-play_on_up((advice, spelling, refused, traced, unknown, resting, squatted))
+play_on_up((advice, spelling, refused, traced, unknown, named, resting, squatted))
