@@ -91,15 +91,17 @@ def runs(soak):
     until(lambda: soak.clients.acked() > 0, 'the first write')
     soak.sanitized = instrumented(soak.clients.process.pid)
     begin, seconds, rolled = time.monotonic(), MINUTES * 60, False
-    half = begin + seconds / 2
-    while (now := time.monotonic()) < begin + seconds:
+    end = begin + seconds
+    while (now := time.monotonic()) < end:
         if not rolled and now >= begin + seconds / 4:
             soak.rolling_restart()
             rolled = True
             note(f'rolling restart took {time.monotonic() - now:.1f} s: {soak.clients.last}')
-        soak.wait_until(min(now + KILL_S, begin + seconds), measured=now >= half)
-        if time.monotonic() < begin + seconds:
-            soak.kill_one(spare_eldest=time.monotonic() >= begin + seconds * SPARED)
+            now = time.monotonic()
+            end = max(end, now + seconds / 2)  # half is measured, however slow that was
+        soak.wait_until(min(now + KILL_S, end), measured=now >= end - seconds / 2)
+        if time.monotonic() < end:
+            soak.kill_one(spare_eldest=time.monotonic() >= end - seconds * (1 - SPARED))
     assert rolled and soak.kills > 0
     soak.clients.end()
     note(f'{MINUTES:g} minutes, {soak.kills} times -9, one rolling restart: {soak.clients.last}')
