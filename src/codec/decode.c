@@ -13,6 +13,8 @@
 
 #include <string.h>
 
+#define SMALL 1024u /* bytes of a value that is decoded without asking malloc */
+
 struct input {
     const uint8_t *start;
     const uint8_t *p;
@@ -354,7 +356,9 @@ int mk_decode(void *ret, const struct mk_type *t, struct mk_bytes bytes, struct 
                        .reterr = reterr,
                        .field = t->name != NULL ? t->name : "value"};
     struct mk_arena scratch = {0};
-    void *value = mk_arena_take(&scratch, t->size);
+    _Alignas(16) uint8_t small[SMALL];
+    void *value =
+        t->size <= sizeof small ? memset(small, 0, t->size) : mk_arena_take(&scratch, t->size);
     int rv;
 
     in.p = in.start;

@@ -266,6 +266,8 @@ int mk_surface_map_op(struct mk_surface *s, const struct mk_map_op *op, bool *re
     if (rv != 0)
         return rv;
     if (changed) {
+        if (op->tag == mk_map_op_Insert)
+            mk_buf_reserve(&payload, op->u.insert.key.n + op->u.insert.value.n + 32);
         mk_encode(&payload, &mk_map_op_type, op);
         mk_surface_commit(s, &s->schema, mk_buf_bytes(&payload));
         mk_buf_done(&payload);

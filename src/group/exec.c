@@ -155,12 +155,15 @@ void mk_exec_retake(struct mk_group *g, const struct mk_peer *peer,
 
 void mk_exec_turn(struct mk_group *g)
 {
-    uint64_t now = mk_wall_ms(g->env);
     char detail[MK_REASON_MAX] = "";
     struct mk_list *at;
+    uint64_t now;
 
     while ((at = mk_list_pop(&g->dead_clients)) != NULL)
         exec_free(mk_container_of(at, struct mk_exec_conv, dead));
+    if (g->exec_expires_ms == UINT64_MAX)
+        return;
+    now = mk_wall_ms(g->env);
     if (now < g->exec_expires_ms)
         return;
     g->exec_expires_ms = UINT64_MAX;
@@ -177,10 +180,11 @@ void mk_exec_turn(struct mk_group *g)
 
 uint64_t mk_exec_deadline(const struct mk_group *g)
 {
-    uint64_t wall = mk_wall_ms(g->env);
+    uint64_t wall;
 
     if (g->exec_expires_ms == UINT64_MAX)
         return UINT64_MAX;
+    wall = mk_wall_ms(g->env);
     return mk_now(g->env) + (g->exec_expires_ms > wall ? g->exec_expires_ms - wall : 0) * MK_MS;
 }
 

@@ -220,6 +220,7 @@ uint16_t mk_group_level(const struct mk_group *g);
 uint16_t mk_group_newest(const struct mk_group *g, unsigned i);
 /** The i-th member refused us, or we refused it, for its version: what was said, in ret. */
 bool mk_group_estranged(const struct mk_group *g, unsigned i, char ret[MK_REASON_MAX]);
+bool mk_group_has_estranged(const struct mk_group *g);
 /** Commits a Check: each member takes the hash of its state at that entry. 0: on its way;
  * MK_ENOTSUP: the group works at an earlier protocol, reterr says whom it waits for;
  * MK_ENOTLEADER. */

@@ -505,6 +505,11 @@ struct mk_member *mk_member_leader(struct mk_group *g)
 
 /* --- the turn ------------------------------------------------------------------------------- */
 
+static bool has_expired(const struct mk_member *m)
+{
+    return m->expires_ms != UINT64_MAX && m->expires_ms <= mk_wall_ms(m->g->env);
+}
+
 static void member_turn(struct mk_group *g, struct mk_member *m)
 {
     struct mk_link *l;
@@ -521,7 +526,7 @@ static void member_turn(struct mk_group *g, struct mk_member *m)
     }
     if (m->late_ns != 0 && m->late_ns <= mk_now(g->env))
         put_late(m);
-    if (m->up && (m->rejudge || m->expires_ms <= mk_wall_ms(g->env)) && judge(m) != 0) {
+    if (m->up && (m->rejudge || has_expired(m)) && judge(m) != 0) {
         mk_member_drop(m, MK_CLOSE_EXPIRED, m->detail);
         return;
     }
@@ -568,9 +573,16 @@ void mk_peers_link_changed(struct mk_group *g, const struct mk_peer *peer)
     mk_group_wake(g);
 }
 
+static uint64_t left_ms(const struct mk_group *g, uint64_t expires_ms)
+{
+    uint64_t wall = mk_wall_ms(g->env);
+
+    return expires_ms > wall ? expires_ms - wall : 0;
+}
+
 uint64_t mk_peers_deadline(const struct mk_group *g)
 {
-    uint64_t at = UINT64_MAX, now = mk_now(g->env), wall = mk_wall_ms(g->env);
+    uint64_t at = UINT64_MAX;
 
     for (unsigned i = 0; i < g->n_members; i++) {
         const struct mk_member *m = g->members[i];
@@ -579,7 +591,7 @@ uint64_t mk_peers_deadline(const struct mk_group *g)
         if (i == g->self || !m->used)
             continue;
         if (m->up && m->expires_ms != UINT64_MAX)
-            t = now + (m->expires_ms > wall ? m->expires_ms - wall : 0) * MK_MS;
+            t = mk_now(g->env) + left_ms(g, m->expires_ms) * MK_MS;
         else if (m->conv == NULL && mk_net_link(g->net, &m->peer) != NULL &&
                  mk_peer_cmp(mk_net_self(g->net), &m->peer) < 0 && speaks(g))
             t = m->retry_ns;

@@ -170,7 +170,8 @@ void mk_group_glance(const struct mk_group *g, struct mk_group_status *ret)
     ret->time_ms = mk_state_time_ms(g->st);
     ret->damages = g->n_damages;
     ret->mended = g->n_mended;
-    snprintf(ret->damage, sizeof ret->damage, "%s", g->damage);
+    if (g->damage[0] != 0)
+        snprintf(ret->damage, sizeof ret->damage, "%s", g->damage);
     ret->leased = g->n_leased;
     if (g->state == MK_GROUP_FAILED)
         snprintf(ret->why, sizeof ret->why, "failed: %s", g->failure);
@@ -239,6 +240,14 @@ bool mk_group_estranged(const struct mk_group *g, unsigned i, char ret[MK_REASON
         return false;
     snprintf(ret, MK_REASON_MAX, "%s", m->detail);
     return true;
+}
+
+bool mk_group_has_estranged(const struct mk_group *g)
+{
+    for (unsigned i = 0; i < g->n_members; i++)
+        if (g->members[i]->used && g->members[i]->estranged)
+            return true;
+    return false;
 }
 
 const char *mk_group_place(const struct mk_group *g, unsigned i)

@@ -189,6 +189,8 @@ static void log_estranged(struct mk_host *h)
     uint64_t match;
     bool linked;
 
+    if (!mk_group_has_estranged(h->group) && h->estranged[0] == 0)
+        return; /* nearly always: this is asked with every batch of commits */
     for (unsigned i = 0; mk_group_member(h->group, i, &peer, &linked, &match, detail); i++)
         if (mk_group_estranged(h->group, i, said))
             snprintf(all, sizeof all, "%s", said);
