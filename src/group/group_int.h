@@ -353,8 +353,8 @@ void mk_drive_link(struct mk_group *g, struct mk_member *m, bool up);
 void mk_drive_close(struct mk_group *g);
 uint64_t mk_drive_now_ms(const struct mk_group *g);
 
-/** n entries are proposed, the last of them marked already or not: is it to be? */
-bool mk_marks_due(struct mk_group *g, unsigned n, bool marked);
+/** These entries are proposed, n > 0 of them, some marked already: marks those that are due. */
+void mk_marks_set(struct mk_group *g, struct mk_blob **batch, unsigned n);
 void mk_marks_leads(struct mk_group *g); /* we lead from now on */
 void mk_marks_interest(struct mk_group *g, int more);
 void mk_marks_turn(struct mk_group *g);

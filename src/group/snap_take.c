@@ -12,8 +12,9 @@
  * times what writing the log does. While one is being given to a member the next waits (four
  * times as long at most): what it is given must lead to entries that are still there.
  *
- * Some entries below it are kept for followers that are a little behind; none, where they hold
- * the oldest part of the log that all groups of this process share (mk_store_on_behind()).
+ * Some entries below it are kept for followers that are a little behind; few, where they hold
+ * the oldest part of the log that all groups of this process share, and none in a group at rest
+ * (mk_store_on_behind()).
  *
  * A disk that has no room for a snapshot stops this member: its log would grow for ever. */
 #include "base/assert.h"
@@ -27,6 +28,7 @@
 #define SMALL (16u << 20)      /* bytes of a state up to which entries alone count */
 #define ENTRIES_FACTOR 8u      /* so many times the entries are enough, whatever their bytes */
 #define GIVING_FACTOR 4u
+#define BEHIND_TRAILING 256u /* entries that one keeps which writes, and holds the log */
 #define PHASES 4u /* members take their first at different times: one busy disk at a time */
 
 struct mk_snapping {
@@ -198,16 +200,29 @@ void mk_snap_again(struct mk_group *g)
     mk_group_wake(g);
 }
 
-/* One that writes much takes its own often enough; others may have been at rest for long. */
-void mk_snap_behind(void *group)
+/* One at rest does it at once. One that writes does it when there is no other way, and not if it
+ * takes its own often enough. */
+bool mk_snap_behind(void *group, bool pressed)
 {
     struct mk_group *g = group;
 
-    if (g->raft == NULL || (!g->quiet && mk_consensus_last(g->raft) - mk_consensus_first(g->raft) >
-                                             2 * (uint64_t)g->trailing))
-        return;
+    if (g->raft == NULL)
+        return false;
+    if (!g->quiet &&
+        (!pressed || g->snapping != NULL ||
+         mk_consensus_last(g->raft) - mk_consensus_first(g->raft) > 2 * (uint64_t)g->trailing))
+        return false;
     g->behind = true;
     mk_group_wake(g);
+    return true;
+}
+
+/* Entries that stay below the snapshot which is taken now. */
+static unsigned trailing(const struct mk_group *g)
+{
+    if (g->snapshot_vacates || (g->behind && g->quiet))
+        return 0;
+    return g->behind && g->trailing > BEHIND_TRAILING ? BEHIND_TRAILING : g->trailing;
 }
 
 /* There is one at this very index: only the entries below it go. */
@@ -241,7 +256,7 @@ void mk_snap_turn(struct mk_group *g)
         return;
     }
     s = mk_alloc(sizeof *s);
-    s->trailing = g->behind || g->snapshot_vacates ? 0 : g->trailing;
+    s->trailing = trailing(g);
     if (mk_consensus_describe(g->raft, &s->meta, index) != 0) {
         mk_free(s);
         return;

@@ -8,6 +8,8 @@
  * A group that rests has its few last entries in some old slot, which then cannot be used again:
  * with thousands of groups each slot has some. When more than a few are held, those in the oldest
  * are asked to do without entries (a snapshot); a hundred at a time, since each costs a file.
+ * Where many groups write all the time each holds all slots since its last snapshot: they are asked
+ * only when many slots are held, and some at each slot, so that their snapshots are spread evenly.
  *
  * Zeros are written in the background, a chunk at a time. When the next slot is not
  * ready in time, batches gather and wait for it. */
@@ -84,32 +86,43 @@ bool mk_slot_needed(const struct mk_store *s, const struct mk_slot *slot)
     return false;
 }
 
-#define BEHIND_MAX 128u /* groups told of one slot at a time */
+#define BEHIND_MAX 128u /* groups that are to do without entries at a time */
+#define PRESSED_MIN 8u  /* of those that write all the time so many, and */
+#define PRESSED_PART 8u /* of those that hold the slot such a part */
 
-void mk_slot_tell_behind(struct mk_store *s)
+static struct mk_slot *oldest_of(struct mk_store *s, unsigned *ret_live)
 {
-    const struct mk_slot *oldest = NULL;
-    unsigned live = 0, told = 0;
+    struct mk_slot *oldest = NULL;
 
+    *ret_live = 0;
     for (size_t i = 0; i < s->n_slots; i++) {
-        const struct mk_slot *slot = &s->slots[i];
+        struct mk_slot *slot = &s->slots[i];
 
         if (slot->use != MK_SLOT_LIVE)
             continue;
-        live++;
+        ++*ret_live;
         if (oldest == NULL || slot->segment < oldest->segment)
             oldest = slot;
     }
+    return oldest;
+}
+
+void mk_slot_tell_behind(struct mk_store *s)
+{
+    unsigned live, told = 0, pressed = 0;
+    const struct mk_slot *oldest = oldest_of(s, &live);
+
     if (live <= MK_STORE_SLOTS_FEW)
         return;
+    if (live > MK_STORE_SLOTS_MANY)
+        pressed = PRESSED_MIN + (unsigned)oldest->n_extents / PRESSED_PART;
     for (size_t i = 0; i < oldest->n_extents && told < BEHIND_MAX; i++) {
         uint32_t number = oldest->extents[i].group;
         struct mk_store_group *g = number < s->state.n_numbers ? s->state.by_number[number] : NULL;
 
         if (!holds(g, &oldest->extents[i]) || g->behind == NULL)
             continue;
-        told++;
-        g->behind(g->behind_arg);
+        told += g->behind(g->behind_arg, told < pressed);
     }
 }
 

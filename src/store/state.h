@@ -40,9 +40,9 @@ struct mk_store_group {
     size_t n_kept, cap_kept;
     void (*damaged)(void *arg, const char *why, bool in_log); /* NULL: nobody asks */
     void *damaged_arg;
-    char damage[160];          /* "": what was recovered of it is whole */
-    bool named;                /* by the checkpoint that is being read */
-    void (*behind)(void *arg); /* its entries hold the oldest slot; NULL: nobody asked */
+    char damage[160];                        /* "": what was recovered of it is whole */
+    bool named;                              /* by the checkpoint that is being read */
+    bool (*behind)(void *arg, bool pressed); /* its entries hold the oldest slot; may be NULL */
     void *behind_arg;
     uint64_t slot; /* segment and position of this group's extent in its slot */
     size_t slot_at;

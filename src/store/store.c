@@ -184,7 +184,7 @@ int mk_store_each_entry(struct mk_store_group *g,
     return 0;
 }
 
-void mk_store_on_behind(struct mk_store_group *g, void (*cb)(void *arg), void *arg)
+void mk_store_on_behind(struct mk_store_group *g, bool (*cb)(void *arg, bool pressed), void *arg)
 {
     g->behind = cb;
     g->behind_arg = arg;

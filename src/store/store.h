@@ -155,9 +155,13 @@ int mk_store_set_snapshot(struct mk_store_group *g, uint64_t *ret_lsn, uint64_t 
 /** Entries of one group that writes little would hold old slots for ever, and with them what
  * others wrote there. Once more than MK_STORE_SLOTS_FEW slots hold entries, cb is called, from the
  * loop, for groups whose entries hold the oldest: it may see to it that they go, by a snapshot
- * without entries behind it. arg is borrowed; cb NULL ends it. */
+ * with hardly an entry behind it, and answers true then. `pressed`: there are more than
+ * MK_STORE_SLOTS_MANY, so that groups that write all the time are to do it too, some of them at
+ * each slot (a snapshot of each costs more than what it writes). arg is borrowed; cb NULL ends
+ * it. */
 #define MK_STORE_SLOTS_FEW 8u
-void mk_store_on_behind(struct mk_store_group *g, void (*cb)(void *arg), void *arg);
+#define MK_STORE_SLOTS_MANY 24u
+void mk_store_on_behind(struct mk_store_group *g, bool (*cb)(void *arg, bool pressed), void *arg);
 /** Forgets the group: entries, facts, snapshots. g stays valid, and empty. */
 int mk_store_remove(struct mk_store_group *g, uint64_t *ret_lsn);
 
