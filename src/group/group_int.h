@@ -394,8 +394,8 @@ uint64_t mk_mend_deadline(const struct mk_group *g);
 void mk_snap_turn(struct mk_group *g); /* takes one when it is time */
 /** The one at hand is not to be trusted: the next turn takes another, of the state in memory. */
 void mk_snap_again(struct mk_group *g);
-/** Our entries hold the log's oldest slot. */
-void mk_snap_behind(void *group);
+/** Our entries hold the log's oldest slot (mk_store_on_behind()). */
+bool mk_snap_behind(void *group, bool pressed);
 void mk_snap_take_stop(struct mk_group *g); /* forgets the one that is being taken */
 /* snap_give.c */
 void mk_snap_wanted(struct mk_group *g, struct mk_member *m, const struct mk_snap_want *w);

@@ -2,18 +2,18 @@
  *
  * The leader marks the last entry of a batch. Where somebody waits for certificates (a client, a
  * reader, here or at another member, whose process says so) a batch is what one turn proposes.
- * Where nobody does it is what MK_MARK_NS propose, and no more than MK_MARK_ENTRIES: each mark
- * costs every member the state root and a signature, and with many groups of few writes each
- * that is most of what a write costs.
+ * Where nobody does it is what MARK_NS propose, and no more than MARK_EVERY entries, which the
+ * specification asks for: each mark costs every member the state root and a signature, and with
+ * many groups of few writes each that is most of what a write costs.
  *
- *   entries without a mark --MK_MARK_NS, or somebody waits--> the next batch's last entry is
+ *   entries without a mark --MARK_NS, or somebody waits--> the next batch's last entry is
  *   marked, or, when none comes, an entry that is nothing but a mark
  *
  * A new leader looks at what it inherited: a tail without a mark gets one. */
 #include "group/beat.h"
 
 #define MARK_NS (100 * MK_MS)
-#define MARK_ENTRIES 128u
+#define MARK_EVERY 256u
 #define INTEREST_NS MK_S /* nobody waits any more, for that long: the others are told */
 
 static bool all_would_say(const struct mk_group *g)
@@ -36,17 +36,30 @@ static bool somebody_waits(const struct mk_group *g)
     return g->interest > 0 || g->hub == NULL || !all_would_say(g);
 }
 
-bool mk_marks_due(struct mk_group *g, unsigned n, bool marked)
+/* The time counts from the first entry without a mark. */
+static bool late(struct mk_group *g, bool first)
 {
     uint64_t now = mk_now(g->env);
 
-    if (g->unmarked == 0 && now >= g->mark_ns)
+    if (first && now >= g->mark_ns)
         g->mark_ns = now + MARK_NS;
-    g->unmarked += n;
-    if (!marked && g->unmarked < MARK_ENTRIES && now < g->mark_ns && !somebody_waits(g))
-        return false;
+    return now >= g->mark_ns;
+}
+
+void mk_marks_set(struct mk_group *g, struct mk_blob **batch, unsigned n)
+{
+    bool first = g->unmarked == 0;
+
+    for (unsigned i = 0; i < n; i++) {
+        if (++g->unmarked == MARK_EVERY)
+            batch[i]->p[0] |= MK_ENTRY_MARK;
+        if ((batch[i]->p[0] & MK_ENTRY_MARK) != 0)
+            g->unmarked = 0;
+    }
+    if (g->unmarked == 0 || (!late(g, first || g->unmarked < n) && !somebody_waits(g)))
+        return;
+    batch[n - 1]->p[0] |= MK_ENTRY_MARK;
     g->unmarked = 0;
-    return true;
 }
 
 /* An entry of no command: every member refuses it, and signs at it. */
@@ -63,9 +76,14 @@ void mk_marks_leads(struct mk_group *g)
     uint64_t i = mk_consensus_last(g->raft);
     const struct mk_entry *e = mk_consensus_entry(g->raft, i);
 
-    while (e != NULL && e->type != MK_ENTRY_COMMAND)
-        e = mk_consensus_entry(g->raft, --i);
-    g->unmarked = e != NULL && e->blob->n > 0 && (e->blob->p[0] & MK_ENTRY_MARK) == 0;
+    g->unmarked = 0;
+    for (; e != NULL && g->unmarked < MARK_EVERY - 1; e = mk_consensus_entry(g->raft, --i)) {
+        if (e->type != MK_ENTRY_COMMAND)
+            continue;
+        if (e->blob->n == 0 || (e->blob->p[0] & MK_ENTRY_MARK) != 0)
+            break;
+        g->unmarked++;
+    }
     g->mark_ns = mk_now(g->env) + MARK_NS;
 }
 

@@ -22,7 +22,6 @@
 #include <string.h>
 
 #define BATCH_ENTRIES 1024u  /* of one proposal at most; also goes without waiting for the disk */
-#define MARK_EVERY 128u      /* at least one mark in so many entries */
 #define SAY_NS (100 * MK_MS) /* after so long, and again, a client is told that it waits */
 #define SAY_MAX 64u          /* are told in one turn: the oldest */
 #define REROUTE_NS (100 * MK_MS)
@@ -397,11 +396,7 @@ static unsigned gather(struct mk_group *g, struct mk_blob **blobs)
 
         p->where = MK_PENDING_PROPOSED;
         blobs[n++] = mk_blob_ref(p->entry);
-        if (n % MARK_EVERY == 0)
-            p->entry->p[0] |= MK_ENTRY_MARK;
     }
-    if (n > 0 && mk_marks_due(g, n, (blobs[n - 1]->p[0] & MK_ENTRY_MARK) != 0))
-        blobs[n - 1]->p[0] |= MK_ENTRY_MARK;
     return n;
 }
 
@@ -425,13 +420,15 @@ static void put_back(struct mk_group *g, struct mk_blob **blobs, unsigned n)
 static void propose(struct mk_group *g)
 {
     struct mk_blob *blobs[BATCH_ENTRIES];
-    unsigned n = gather(g, blobs);
+    unsigned n = gather(g, blobs), unmarked = g->unmarked;
     uint64_t first;
 
     if (n == 0)
         return;
+    mk_marks_set(g, blobs, n);
     if (mk_consensus_submit(g->raft, &first, blobs, n, mk_drive_now_ms(g)) != 0) {
         put_back(g, blobs, n);
+        g->unmarked = unmarked;
         g->queue_full = true;
         return;
     }
