@@ -2,7 +2,8 @@
  * closed loop of N outstanding, warm-up discarded, latency from issue to answer).
  *
  *     kv_load load MEMBERS BASE_PORT OUTSTANDING WARM_S MEASURE_S [VALUE_BYTES [GROUPS]]
- *                                                 (OUTSTANDING in all, evenly over the groups)
+ *                                                 (OUTSTANDING and KEYS in all, evenly over
+ *                                                 the groups: the peers have as many)
  *     kv_load start MEMBERS BASE_PORT T0_NS          ms from T0 (CLOCK_MONOTONIC) to the first
  * write kv_load kill MEMBERS BASE_PORT SIGNAL PID... : a write every 5 ms; SIGNAL goes to the
  * leader's process (PID list in member order); ms to the first write begun and done after it
@@ -151,7 +152,7 @@ static void issue(struct request *r)
     struct mk_buf b = {0};
     int rv;
 
-    snprintf(key, sizeof key, "k%08u", (unsigned)(l->sequence % (l->keys > 0 ? l->keys : KEYS)));
+    snprintf(key, sizeof key, "k%08u", (unsigned)(l->sequence % l->keys));
     memset(value, 'v', l->value_bytes);
     memcpy(value, &l->sequence, sizeof l->sequence); /* each write changes something */
     l->sequence++;
@@ -363,6 +364,7 @@ int main(int argc, char **argv)
     }
     if (l.value_bytes < 8 || l.value_bytes > 4096 || l.n_groups == 0 || l.n_groups > KV_GROUPS_MAX)
         return 2;
+    l.keys = (KEYS + l.n_groups - 1) / l.n_groups;
     kv_committee_init(&c, (unsigned)strtoul(argv[2], NULL, 10),
                       (unsigned)strtoul(argv[3], NULL, 10));
     if (strcmp(argv[1], "addresses") == 0) {
