@@ -67,6 +67,7 @@ static unsigned take(struct batch *b, unsigned rank, struct job *lanes[LANES])
 /* H(value) of leaves, into *out; neighbours whose values have one length together. */
 static void hash_values(struct job *const lanes[LANES], unsigned n)
 {
+    uint8_t copies[LANES][MK_HASH_EACH_MAX + MK_HASH_EACH_BEHIND];
     const uint8_t *inputs[LANES] = {0};
     struct mk_id h[LANES];
 
@@ -75,6 +76,8 @@ static void hash_values(struct job *const lanes[LANES], unsigned n)
 
         for (end = i; end < n && as_leaf(lanes[end]->n)->n_value == v.n; end++)
             inputs[end] = leaf_value(as_leaf(lanes[end]->n)).p;
+        for (unsigned k = i; k < end && v.n <= MK_HASH_EACH_MAX && !mk_hash_each_alone(v.n); k++)
+            inputs[k] = memcpy(copies[k], inputs[k], v.n); /* a leaf ends with its value */
         if (v.n <= MK_HASH_EACH_MAX)
             mk_hash_each(h + i, inputs + i, end - i, v.n);
         for (unsigned k = i; k < end; k++)
@@ -104,7 +107,7 @@ static void put_node(uint8_t *p, const struct job *j)
 
 static void run_lanes(struct batch *b, unsigned rank, struct job *const lanes[LANES], unsigned n)
 {
-    uint8_t nodes[LANES][NODE_SIZE];
+    uint8_t nodes[LANES][NODE_SIZE + MK_HASH_EACH_BEHIND];
     const uint8_t *inputs[LANES] = {0};
     struct mk_id h[LANES];
 

@@ -78,19 +78,23 @@ static void test_forged(void **state)
     forge_done(&f);
 }
 
+/* Of how many bits one is turned: under valgrind each costs thirty times as much. */
+static size_t stride(void)
+{
+    return getenv("MK_VALGRIND") != NULL ? 37 : 1;
+}
+
 /* Whatever bit of the first n bytes is turned, the quote is refused. */
 static size_t turn_bits(struct mk_quote_root *root, struct mk_buf *bytes, size_t n, uint64_t now)
 {
     size_t turned = 0;
 
-    for (size_t i = 0; i < n; i++) {
-        for (unsigned bit = 0; bit < 8; bit++) {
-            bytes->p[i] ^= (uint8_t)(1u << bit);
-            if (judge(root, NULL, mk_buf_bytes(bytes), now).ok)
-                fail_msg("byte %zu with bit %u turned is accepted", i, bit);
-            bytes->p[i] ^= (uint8_t)(1u << bit);
-            turned++;
-        }
+    for (size_t i = 0; i < 8 * n; i += stride()) {
+        bytes->p[i / 8] ^= (uint8_t)(1u << i % 8);
+        if (judge(root, NULL, mk_buf_bytes(bytes), now).ok)
+            fail_msg("byte %zu with bit %zu turned is accepted", i / 8, i % 8);
+        bytes->p[i / 8] ^= (uint8_t)(1u << i % 8);
+        turned++;
     }
     return turned;
 }
@@ -504,7 +508,8 @@ static void test_real_bits(void **state)
         vectors_read(path, &bytes);
         expect(judge(intel, NULL, mk_buf_bytes(&bytes), REAL_NOW), NULL);
         assert_int_equal(mk_quote_parse(&q, mk_buf_bytes(&bytes), NULL), 0);
-        assert_int_equal(turn_bits(intel, &bytes, q.len, REAL_NOW), 8 * q.len);
+        assert_int_equal(turn_bits(intel, &bytes, q.len, REAL_NOW),
+                         (8 * q.len + stride() - 1) / stride());
         if (q.len < bytes.n) { /* what follows is nobody's */
             bytes.p[q.len] ^= 1;
             expect(judge(intel, NULL, mk_buf_bytes(&bytes), REAL_NOW), NULL);

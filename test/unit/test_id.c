@@ -3,6 +3,9 @@
 
 #include "crypto/hashes.h"
 
+#include <sys/mman.h>
+#include <unistd.h>
+
 static void test_id_of_text(void **state)
 {
     static const char *const cases[][2] = {
@@ -99,7 +102,7 @@ static void test_hash_lengths(void **state)
 /* Several at a time give what each gives alone: all lengths, all remainders of the widest step. */
 static void test_hash_each(void **state)
 {
-    static uint8_t bytes[40][MK_HASH_EACH_MAX];
+    static uint8_t bytes[41][MK_HASH_EACH_MAX]; /* the last one is what is behind */
     const uint8_t *inputs[40];
     struct mk_id each[41];
 
@@ -123,6 +126,30 @@ static void test_hash_each(void **state)
     mk_hash_each(each, inputs, 0, 69);
 }
 
+/* What may lie anywhere is not read beyond its end: there the next page begins, and is none. */
+static void test_hash_each_reads_no_further(void **state)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    const uint8_t *inputs[9];
+    uint8_t *p = mmap(NULL, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    struct mk_id each[9];
+
+    (void)state;
+    assert_true(p != MAP_FAILED);
+    assert_int_equal(mprotect(p + page, page, PROT_NONE), 0);
+    for (size_t len = 1; len <= MK_HASH_EACH_MAX; len++) {
+        size_t end = mk_hash_each_alone(len) ? page : page - MK_HASH_EACH_BEHIND;
+
+        for (unsigned i = 0; i < 9; i++)
+            inputs[i] = p + end - len;
+        for (unsigned n = 1; n <= 9; n++) {
+            mk_hash_each(each, inputs, n, len);
+            assert_memory_equal(each[n - 1].b, each[0].b, sizeof each[0].b);
+        }
+    }
+    munmap(p, 2 * page);
+}
+
 static void test_text(void **state)
 {
     struct mk_id id = unit_id("83612FF2930a210370bbef474e257e8757006bb4b9450ebe009787663512a065");
@@ -142,9 +169,13 @@ static void test_text(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_id_of_text),   cmocka_unit_test(test_derive),
-        cmocka_unit_test(test_hash_many),    cmocka_unit_test(test_hasher),
-        cmocka_unit_test(test_hash_lengths), cmocka_unit_test(test_hash_each),
+        cmocka_unit_test(test_id_of_text),
+        cmocka_unit_test(test_derive),
+        cmocka_unit_test(test_hash_many),
+        cmocka_unit_test(test_hasher),
+        cmocka_unit_test(test_hash_lengths),
+        cmocka_unit_test(test_hash_each),
+        cmocka_unit_test(test_hash_each_reads_no_further),
         cmocka_unit_test(test_text),
     };
 
