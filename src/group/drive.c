@@ -130,6 +130,7 @@ void mk_drive_close(struct mk_group *g)
 {
     struct mk_list *at;
 
+    mk_candidacy_close(g);
     mk_store_wait_cancel(&g->held_wait);
     while ((at = mk_list_pop(&g->held)) != NULL)
         mk_free(mk_container_of(at, struct held, node));
@@ -362,7 +363,7 @@ void mk_drive_turn(struct mk_group *g)
 {
     struct mk_effects fx;
 
-    if (mk_drive_now_ms(g) >= g->deadline_ms) {
+    if (mk_drive_now_ms(g) >= g->deadline_ms && mk_candidacy_may(g)) {
         int rv = mk_consensus_timeout(g->raft, mk_drive_now_ms(g));
 
         if (rv != 0) {
@@ -389,6 +390,7 @@ void mk_drive_turn(struct mk_group *g)
         }
         mk_query_confirmed(g, fx.reads_done, fx.read_index);
     } while (!nothing(&fx));
+    mk_candidacy_turn(g);
     if (g->drove)
         mk_heads_hurry(g);
 }

@@ -90,6 +90,8 @@ static uint64_t founded_deadline(const struct mk_group *g)
 {
     uint64_t at = g->deadline_ms == UINT64_MAX ? UINT64_MAX : g->deadline_ms * MK_MS;
 
+    if (g->candidacy.waits)
+        at = UINT64_MAX; /* until it is its turn */
     if (g->nudge_ns != 0)
         at = least(at, g->nudge_ns);
     if (mk_state_index(g->st) < g->commit &&
@@ -157,6 +159,7 @@ static void turn_cb(struct mk_task *t)
         mk_pending_old(g);
     }
     if (g->state == MK_GROUP_FAILED) {
+        mk_candidacy_close(g);
         mk_quiet_close(g);
         stop(g);
         mk_timer_stop(&g->timer);
@@ -469,6 +472,7 @@ void mk_group_close(struct mk_group *g)
     mk_quiet_close(g);
     if (g->disk != NULL)
         mk_store_on_behind(g->disk, NULL, NULL);
+    mk_candidacy_close(g);
     mk_hub_leave(g);
     g->state = MK_GROUP_FAILED; /* nothing new is taken */
     g->stopped = true;

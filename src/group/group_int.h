@@ -11,6 +11,7 @@
  *   marks.c   which entries are signed at
  *   operate.c what operators ask for          quiet.c   groups at rest (beat.c: processes)
  *   level.c   protocols, checks               mend.c    bits that turned on the disk
+ *   candidacy.c  who stands for election when many would
  *
  * Everything that comes from outside (a message, a timer, a durable write) changes its
  * part and asks for one turn (mk_group_wake); the turn proposes, carries out the effects
@@ -497,6 +498,14 @@ struct mk_group {
     uint64_t yielded_ns; /* when a leader whose disk hangs last handed over */
     uint64_t nudge_ns;   /* tell followers of the commit then; 0: no need */
 
+    /* candidacy.c */
+    struct {
+        struct mk_list node; /* in line, when it waits */
+        bool waits, stands;
+        bool tried; /* since it stands */
+        uint64_t since_ns;
+    } candidacy;
+
     /* quiet.c */
     unsigned quiet_ms;
     uint64_t quiet_ns; /* when to ask whether all are idle */
@@ -580,6 +589,16 @@ struct mk_group {
     struct mk_serve_host serve_host;
     bool changed, stopped;
 };
+
+/* --- elections (candidacy.c) ---------------------------------------------------------------- */
+
+#define MK_CANDIDATES_MAX 32u /* groups of a process that stand for election at once */
+/** The timer of a member that does not lead has ended: may it stand? False: it waits in line, and
+ * gets a turn when it may. */
+bool mk_candidacy_may(struct mk_group *g);
+/** After consensus had its say: a place that is needed no more is given to the next. */
+void mk_candidacy_turn(struct mk_group *g);
+void mk_candidacy_close(struct mk_group *g);
 
 /** Only while g->tracing: at the end of a turn, and when a command was applied. */
 void mk_trace_turn(struct mk_group *g);

@@ -178,6 +178,7 @@ static struct mk_hub *hub_new(struct mk_env *env, struct mk_net *net)
     mk_list_init(&h->groups);
     mk_list_init(&h->readers);
     mk_list_init(&h->doors);
+    mk_list_init(&h->candidacies);
     h->group = (struct mk_service){.proto = "group", .accept = accept_group};
     h->exec = (struct mk_service){.proto = "exec", .accept = accept_exec};
     h->surface = (struct mk_service){.proto = "surface", .accept = accept_surface};

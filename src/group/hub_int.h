@@ -12,6 +12,9 @@ struct mk_hub {
     struct mk_list groups, readers, doors;
     struct mk_table by_deployment; /* struct mk_group, of_table */
     struct mk_service group, exec, surface;
+    /* candidacy.c */
+    unsigned n_candidates;
+    struct mk_list candidacies; /* who waits in line */
     /* beat.c */
     struct mk_service beat;
     struct mk_list processes; /* struct mk_process */

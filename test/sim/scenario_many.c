@@ -555,6 +555,29 @@ static void who_rests_does_not_hold_the_log(void **state)
     many_free(m);
 }
 
+/* --- all at once -------------------------------------------------------------------------------
+ */
+
+/* Lines that carry a few elections at a time, as processes without a processor do: were all groups
+ * to ask for votes at once, the answers would come after the timeouts, and so for ever. */
+static void all_are_elected_in_turn(void **state)
+{
+    struct many *m = many_new(31, 300, 0);
+
+    (void)state;
+    world_link(m->w, WORLD_ALL, WORLD_ALL, (struct world_link){300, 500, 0, 200000});
+    assert_true(until(m, all_led, 20000));
+    assert_true(until(m, all_quiet, 40000));
+    for (unsigned i = 0; i < NODES; i++)
+        world_kill(m->w, i);
+    for (unsigned i = 0; i < NODES; i++)
+        world_restart(m->w, i);
+    assert_true(until(m, all_led, 20000));
+    assert_true(until(m, all_quiet, 40000));
+    all_answer(m, 15000);
+    many_free(m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -566,6 +589,7 @@ int main(void)
         cmocka_unit_test(a_power_cut_of_all),
         cmocka_unit_test(marks_are_rare_where_nobody_waits),
         cmocka_unit_test(who_rests_does_not_hold_the_log),
+        cmocka_unit_test(all_are_elected_in_turn),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
