@@ -3,6 +3,7 @@
  * again. */
 #include "faults.h"
 #include "checks.h"
+#include "group/group_int.h"
 #include "prng.h"
 
 #include <string.h>
@@ -417,12 +418,114 @@ void fault(struct cluster *c, const struct plan *p)
 /* --- mending
  * ------------------------------------------------------------------------------------------ */
 
+/* --- a core ----------------------------------------------------------------------------------- */
+
+/* What the members hold that may count: bits of nodes. */
+struct quorums {
+    unsigned sets[4 * CLUSTER_MEMBERS_MAX]; /* voters of a configuration, peers of a roster */
+    unsigned sizes[4 * CLUSTER_MEMBERS_MAX];
+    unsigned n, any, least;
+    bool changing; /* not all are the same */
+};
+
+static void quorums_add(struct quorums *q, unsigned set, unsigned size)
+{
+    q->changing = q->changing || (q->n > 0 && (set != q->sets[0] || size != q->sizes[0]));
+    q->sets[q->n] = set;
+    q->sizes[q->n++] = size;
+    q->any |= set;
+    q->least = q->least == 0 || size < q->least ? size : q->least;
+}
+
+static unsigned node_of_raft(struct cluster *c, uint64_t id)
+{
+    for (unsigned i = 0; i < c->n; i++)
+        if (cluster_group(c, i) != NULL && cluster_group(c, i)->raft_id == id)
+            return 1u << i;
+    return 0; /* a disk that was lost */
+}
+
+static unsigned node_of_peer(struct cluster *c, const struct mk_peer *peer)
+{
+    for (unsigned i = 0; i < c->n; i++)
+        if (mk_peer_eq(&c->peers[i], peer))
+            return 1u << i;
+    return 0;
+}
+
+static void quorums_of(struct cluster *c, const struct mk_group *g, struct quorums *q)
+{
+    const struct mk_configuration *conf = mk_consensus_configuration(g->raft);
+    unsigned set = 0;
+
+    for (unsigned i = 0; i < conf->n; i++)
+        if (conf->servers[i].role == MK_SERVER_VOTER)
+            set |= node_of_raft(c, conf->servers[i].id);
+    quorums_add(q, set, mk_configuration_voters(conf));
+    set = 0;
+    for (size_t i = 0; i < g->roster.peers.n; i++)
+        set |= node_of_peer(c, &g->roster.peers.v[i]);
+    quorums_add(q, set, (unsigned)g->roster.peers.n);
+    q->changing = q->changing || mk_consensus_changing(g->raft) != 0;
+}
+
+/* May these be left out? A majority of whatever may be in force stays; while that changes, also
+ * of one with a voter less, which is on the way from one to the next. */
+static bool can_miss(const struct quorums *q, unsigned out)
+{
+    for (unsigned i = 0; i < q->n; i++) {
+        unsigned here = (unsigned)__builtin_popcount(q->sets[i] & ~out);
+
+        if (here <= q->sizes[i] / 2 || (q->changing && here <= (q->sizes[i] + 1) / 2))
+            return false;
+    }
+    return true;
+}
+
+/* Who is left out: those of no configuration and no roster, then who lost its disk, then some. */
+static unsigned choose_out(struct cluster *c)
+{
+    struct quorums q = {0};
+    unsigned out;
+
+    for (unsigned i = 0; i < c->n; i++)
+        if (cluster_group(c, i) != NULL && cluster_group(c, i)->raft != NULL)
+            quorums_of(c, cluster_group(c, i), &q);
+    if (q.n == 0)
+        return 0;
+    out = ((1u << c->n) - 1) & ~q.any;
+    for (unsigned i = 0; i < c->n; i++)
+        if (c->wiped >> i & 1 && can_miss(&q, out | 1u << i))
+            out |= 1u << i;
+    for (unsigned tries = 0; tries < 2 * c->n; tries++) {
+        unsigned one = 1u << pick(c);
+
+        if (can_miss(&q, out | one))
+            out |= one;
+    }
+    return can_miss(&q, out) ? out : 0;
+}
+
+/* A change may be under way: what each member holds of it is looked at when all are up. */
+static void heal_core_of_roster(struct cluster *c)
+{
+    unsigned out;
+
+    for (unsigned i = 0; i < c->n; i++)
+        restart(c, i);
+    out = choose_out(c);
+    world_heal(c->w);
+    for (unsigned i = 0; i < c->n; i++)
+        if (out >> i & 1)
+            world_isolate(c->w, i);
+}
+
 void heal_core(struct cluster *c)
 {
     unsigned out = (c->n - 1) / 2, left = 0;
 
-    if (c->o.spares > 0) { /* which majority counts depends on how far a change is */
-        heal_all(c);
+    if (c->o.spares > 0) {
+        heal_core_of_roster(c);
         return;
     }
     /* Who lost its disk has no vote yet: it is left out first. */
