@@ -149,6 +149,15 @@ static bool is_leveled(const uint8_t *magic)
     return memcmp(magic, IMAGE_MAGIC_LEVEL, IMAGE_MAGIC_N) == 0;
 }
 
+/* The number of a form that another build writes; 0: it is none. */
+static char other_form(const uint8_t *magic)
+{
+    const size_t at = IMAGE_MAGIC_N - 2;
+    bool is_form = memcmp(magic, IMAGE_MAGIC, at) == 0 && magic[at + 1] == '\n';
+
+    return is_form && magic[at] >= '0' && magic[at] <= '9' ? (char)magic[at] : 0;
+}
+
 /* How many bytes magic, length and part have together; 0: not known yet. */
 static int first_size(const struct mk_buf *b, uint64_t *ret)
 {
@@ -160,7 +169,9 @@ static int first_size(const struct mk_buf *b, uint64_t *ret)
     if (b->n < head + 8)
         return 0;
     n = mk_read_u64le(&r);
-    if ((memcmp(b->p, IMAGE_MAGIC, head) != 0 && !is_leveled(b->p)) || n > FIRST_MAX)
+    if (memcmp(b->p, IMAGE_MAGIC, head) != 0 && !is_leveled(b->p))
+        return other_form(b->p) != 0 ? MK_ENOTSUP : MK_EMALFORMED;
+    if (n > FIRST_MAX)
         return MK_EMALFORMED;
     *ret = head + 8 + n;
     return 0;
@@ -170,6 +181,7 @@ static int first_size(const struct mk_buf *b, uint64_t *ret)
 static int put_first(struct mk_filling *f, struct mk_bytes *piece, struct mk_fault *reterr)
 {
     uint64_t whole = 0, head = IMAGE_MAGIC_N + 8;
+    int rv;
 
     while (piece->n > 0 && !f->have_first) {
         uint64_t want = whole > 0 ? whole : head, n;
@@ -178,8 +190,16 @@ static int put_first(struct mk_filling *f, struct mk_bytes *piece, struct mk_fau
         n = n > piece->n ? piece->n : n;
         mk_buf_put(&f->first, piece->p, n);
         *piece = MK_BYTES(piece->p + n, piece->n - n);
-        if (first_size(&f->first, &whole) != 0)
-            return mk_fault(reterr, MK_EMALFORMED, "snapshot: not a state of this component");
+        rv = first_size(&f->first, &whole);
+        if (rv == MK_ENOTSUP)
+            return mk_fault(
+                reterr, rv,
+                "snapshot: it is of form %c, %s build's; this build understands forms 3 "
+                "and 4: start that build, or give this member an empty directory, "
+                "which it fills from the others",
+                other_form(f->first.p), other_form(f->first.p) < '3' ? "an earlier" : "a later");
+        if (rv != 0)
+            return mk_fault(reterr, rv, "snapshot: not a state of this component");
         f->have_first = whole > 0 && f->first.n == whole;
     }
     return 0;

@@ -251,6 +251,13 @@ static bool runs_are(const struct mk_frame *f, const uint8_t *end, const uint8_t
     return p == end;
 }
 
+char mk_frame_format(struct mk_bytes file)
+{
+    if (file.n < 4 || memcmp(file.p, "MKF", 3) != 0)
+        return 0;
+    return (char)file.p[3];
+}
+
 bool mk_frame_at(struct mk_frame *ret, struct mk_bytes file, uint64_t off,
                  const uint8_t key[MK_FRAME_KEY])
 {

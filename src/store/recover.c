@@ -531,11 +531,31 @@ static int begin(struct mk_store *s, struct mk_fault *reterr)
     return rv == 0 ? 0 : mk_fault(reterr, rv, "log: %s", mk_strerror(rv));
 }
 
+/* A build of another age wrote it: nothing here is damaged. */
+static int other_format(struct recovery *r, uint64_t file, char format)
+{
+    char path[32];
+
+    mk_slot_path(path, file);
+    return mk_fault(r->reterr, MK_ENOTSUP,
+                    "%s: the log is of format %c, %s build's; this build understands format %c: "
+                    "start that build, or give this member an empty directory, which it fills "
+                    "from the others",
+                    path, format, format < MK_FRAME_FORMAT ? "an earlier" : "a later",
+                    MK_FRAME_FORMAT);
+}
+
 static int no_tail(struct recovery *r)
 {
     struct mk_frame frame;
     uint64_t off;
 
+    for (size_t i = 0; i < r->n; i++) {
+        char format = mk_frame_format(mk_buf_bytes(&r->a[i].content));
+
+        if (format >= '0' && format <= '9' && format != MK_FRAME_FORMAT)
+            return other_format(r, r->a[i].file, format);
+    }
     for (size_t i = 0; i < r->n; i++)
         if (mk_frame_scan(&frame, &off, mk_buf_bytes(&r->a[i].content), 0, r->s->key, 0, 0))
             return damage(r, r->a[i].file, 0, "a damaged frame with valid ones behind it");

@@ -151,15 +151,6 @@ struct mk_store_group *mk_store_group(struct mk_store *s, const struct mk_id *id
     return g;
 }
 
-void mk_store_each_group(struct mk_store *s,
-                         void (*cb)(void *arg, struct mk_store_group *g, const struct mk_id *id),
-                         void *arg)
-{
-    for (size_t i = 0; i < s->state.n; i++)
-        if (s->state.groups[i]->number != 0)
-            cb(arg, s->state.groups[i], &s->state.groups[i]->id);
-}
-
 void mk_store_state(const struct mk_store_group *g, struct mk_store_state *ret)
 {
     *ret = (struct mk_store_state){.term = g->term,

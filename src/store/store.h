@@ -88,10 +88,6 @@ int mk_store_status(const struct mk_store *s);
 struct mk_store_group *mk_store_group(struct mk_store *s, const struct mk_id *id);
 /** Only when it is there already; else NULL. */
 struct mk_store_group *mk_store_find(struct mk_store *s, const struct mk_id *id);
-/** Calls cb for each group that has something, in order of creation. */
-void mk_store_each_group(struct mk_store *s,
-                         void (*cb)(void *arg, struct mk_store_group *g, const struct mk_id *id),
-                         void *arg);
 
 /** Why what is known of this group is not all that was durable once: bits have turned in its
  * records, file and place; "" when it is whole. Stays so across openings, until mk_store_remove():

@@ -368,6 +368,30 @@ static void a_cut_or_foreign_snapshot_is_refused(void **state)
     bed_free(b);
 }
 
+static void a_snapshot_of_another_build_is_refused_by_name(void **state)
+{
+    struct bed *b = bed_new();
+    struct mk_state *s = state_of(b);
+    struct mk_fault f = {{0}};
+    struct mk_buf one = {0};
+
+    (void)state;
+    fill(b);
+    mk_state_snapshot(b->s, &one);
+    assert_memory_equal(one.p, "mosaik.state.v", 14);
+    one.p[14] = '9';
+    assert_int_equal(mk_state_restore(s, mk_buf_bytes(&one), &f), MK_ENOTSUP);
+    assert_non_null(strstr(f.text, "of form 9, a later build's; this build understands forms 3"));
+    mk_state_free(s);
+    s = state_of(b);
+    one.p[14] = '2';
+    assert_int_equal(mk_state_restore(s, mk_buf_bytes(&one), &f), MK_ENOTSUP);
+    assert_non_null(strstr(f.text, "of form 2, an earlier build's"));
+    mk_state_free(s);
+    mk_buf_done(&one);
+    bed_free(b);
+}
+
 /* --- seats and rosters ---------------------------------------------------------------------- */
 
 static bool seat(struct bed *b, unsigned who, uint64_t before, uint64_t id)
@@ -541,6 +565,7 @@ int main(void)
         cmocka_unit_test(empty_surfaces_have_heads_too),
         cmocka_unit_test(a_snapshot_is_the_state),
         cmocka_unit_test(a_cut_or_foreign_snapshot_is_refused),
+        cmocka_unit_test(a_snapshot_of_another_build_is_refused_by_name),
         cmocka_unit_test(a_seat_follows_the_one_before),
         cmocka_unit_test(a_roster_is_proposed_by_a_majority),
         cmocka_unit_test(a_change_is_certified_once_and_survives_a_snapshot),

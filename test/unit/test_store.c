@@ -12,6 +12,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define GROUPS 3u
 #define SEEDS 100
@@ -1086,6 +1087,37 @@ static uint64_t number(const char *digits)
     return v;
 }
 
+/* A store of a build of another age is refused with both formats, and is no damage. */
+static void another_format_is_refused_by_name(void **state)
+{
+    static const struct {
+        char format;
+        const char *says;
+    } cases[] = {
+        {'1', "the log is of format 1, an earlier build's; this build understands format 2"},
+        {'3', "the log is of format 3, a later build's; this build understands format 2"}};
+
+    (void)state;
+    for (unsigned k = 0; k < 2; k++) {
+        struct world *w = world_new(70 + k);
+        struct node *n = boot(w);
+        struct mk_buf log = {0};
+
+        assert_int_equal(mk_file_load(n->env, "log/000001.seg", 1u << 24, &log), 0);
+        assert_memory_equal(log.p, "MKF2", 4);
+        log.p[3] = (uint8_t)cases[k].format;
+        assert_int_equal(mk_file_store(n->env, "log/000001.seg", mk_buf_bytes(&log)), 0);
+        mk_buf_done(&log);
+        world_kill(w, 0);
+        world_restart(w, 0);
+        n = world_state(w, 0);
+        assert_int_equal(n->rv, MK_ENOTSUP);
+        assert_non_null(strstr(n->fault.text, cases[k].says));
+        assert_non_null(strstr(n->fault.text, "start that build"));
+        world_free(w);
+    }
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -1106,6 +1138,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_fetched_snapshot_is_resumed),
         cmocka_unit_test(a_snapshot_outlives_its_store),
         cmocka_unit_test(a_turn_is_one_write),
+        cmocka_unit_test(another_format_is_refused_by_name),
     };
 
     if (argc == 3) {
