@@ -50,8 +50,8 @@ uint64_t mk_frame_bound(const struct mk_buf *b);
 /** Fills in the header and the checks, adds the index. */
 void mk_frame_seal(struct mk_buf *b, const uint8_t key[MK_FRAME_KEY], uint64_t segment,
                    uint64_t seq);
-/** The format of what begins like a frame, as its magic's last digit says ('2' is this one's); 0: it
- * does not. */
+/** The format of what begins like a frame, as its magic's last digit says ('2' is this one's); 0:
+ * it does not. */
 char mk_frame_format(struct mk_bytes file);
 #define MK_FRAME_FORMAT '2'
 /** True and *ret when a whole frame begins at off. */
