@@ -66,6 +66,7 @@ def main() -> int:
         cards = Map(atlas, Surface('map', 'cards', codec.ATLAS_CARD, codec.MEMBER_ID))
         oracle = agent.bind_file(given.file, given.role, expect=expect).wait(20)
         ticks = Feed(oracle, Surface('stream', given.pair, codec.PRICE_TICK), from_newest=True)
+        policy, busy = Policy(given.step), when.window(ticks, 60, 5)  # counts from here on
 
         when.online(cards).wait(20)
         for _, card in cards.items():
@@ -73,7 +74,6 @@ def main() -> int:
 
         # 4. The loop: observe, decide, act. A condition is how it waits for more than one
         #    thing, or for a pattern: here, five ticks within a minute.
-        policy, busy = Policy(given.step), when.window(ticks, 60, 5)
         seen = 0
         while given.ticks == 0 or seen < given.ticks:
             item: Item = ticks.next(60)

@@ -25,7 +25,10 @@
  *     mk_collection_write_wait(bond, &jobs_spec, &op, MK_STEP_CERTIFIED, 5000, &w, &fault);
  *     mk_collection_wait(reader, w.version, 5000, &fault);    // the reader has it
  *
- * Here T, K, V are encoded by the caller (mk_encode); the store does not look inside. */
+ * Here T, K, V are encoded by the caller (mk_encode); the store does not look inside. A command
+ * names its surface by name: a writer whose spec has other types than the readers' writes what they
+ * cannot decode. A reader with another spec has another surface id, and is told that there is none
+ * such. */
 #ifndef MOSAIK_COLLECTION_H
 #define MOSAIK_COLLECTION_H
 

@@ -236,8 +236,9 @@ void mk_encode(struct mk_buf *out, const struct mk_type *t, const void *value);
 size_t mk_encoded_len(const struct mk_type *t, const void *value);
 
 /** Decodes all of in into *ret. Strings and bytes are lent from in; items from
- * arena. MK_EMALFORMED, with the offset, field and rule in reterr, for every
- * input that the specification rejects; MK_ELIMIT for a named limit. */
+ * arena, which may be NULL for a type that has no sequence in it. MK_EMALFORMED, with the offset,
+ * field and rule in reterr, for every input that the specification rejects; MK_ELIMIT for a named
+ * limit. */
 int mk_decode(void *ret, const struct mk_type *t, struct mk_bytes in, struct mk_arena *arena,
               struct mk_fault *reterr);
 

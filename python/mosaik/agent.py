@@ -111,6 +111,10 @@ class Agent:
                  tickets: Sequence[bytes] = (), tags: Sequence[str] = (),
                  components: bool = False) -> None:
         self._parts: list[Any] = []  # what hangs on it, closed in reverse order
+        for name, given in (('key', key), ('listen', listen), ('dir', dir)):
+            if components and given is None:
+                raise ValueError(f'Agent(): {name}: components=True needs it: a member keeps its key, '
+                                 'its address and its disk')
         shown = blobs(tickets)
         self._handle: Optional[int] = handle(
             library.agent_open, OUT, None if dir is None else text(os.fspath(dir)), None if key is None else _key(key),

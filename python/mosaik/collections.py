@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Iterable, Iterator, Mapping, Optional, Tuple
 
 from ._checked import checked, whole
-from ._library import OUT, Bytes, check, handle, library
+from ._library import OUT, Bytes, MosaikError, NotFound, check, handle, library
 from .agent import Agent, Bond, Part, Surface, milliseconds
 from .codec import option, sequence, sized, varint
 from .values import decode
@@ -53,6 +53,7 @@ class Collection(Part):
         super().__init__(bond.agent, handle(library.collection_open, bond.handle, OUT,
                                             surface.handle))
         bond._on.append(self)
+        self._there = False
         self.bond, self.surface, self.timeout, self.certified = bond, surface, timeout, certified
 
     def _free(self, value: int) -> None:
@@ -82,7 +83,20 @@ class Collection(Part):
         return int(library.collection_count(self.handle))
 
     def _write(self, tag: int, payload: bytes) -> Written:
+        if not self._there:
+            self._look()
         return write(self.bond, self.surface, tag, payload, self.timeout, self.certified)
+
+    def _look(self) -> None:
+        """A write goes to a surface by its name, and nobody looks into its bytes: so before the
+        first one this copy must be served, which a surface of other types is not."""
+        try:
+            self.wait(0, min(self.timeout, 2))
+        except MosaikError as e:
+            if 'is not one of this component' in str(e):
+                raise NotFound(-5, f'no {self.kind} "{self.surface.name}" of these types: '
+                               f'{e}') from None
+        self._there = True  # or we may not read, or not yet: the write tells
 
     def _get(self, key: bytes) -> Optional[bytes]:
         out = Bytes()
@@ -354,8 +368,11 @@ def lookup(bond: Bond, surface: Surface, key: Any = None, *, max_age: float = 0,
     else:
         encoded = surface.encode_value(key) if surface.kind == 'set' else surface.encode_key(key)
     out = Bytes()
-    check(library.lookup, agent.handle, bond.handle, surface.handle, encoded, len(encoded),
-          milliseconds(max_age), milliseconds(timeout), byref(out))
+    try:
+        check(library.lookup, agent.handle, bond.handle, surface.handle, encoded, len(encoded),
+              milliseconds(max_age), milliseconds(timeout), byref(out))
+    except NotFound as e:
+        raise NotFound(e.code, f'{surface.kind} "{surface.name}": proven not to be there') from None
     return decode(agent, surface.value, out.take())
 
 

@@ -1,4 +1,4 @@
-"""examples/agent.py against `coalition up`: the program's path is in COALITION."""
+"""examples/agent.py against `coalition up`, whose path is in COALITION; examples/board.py."""
 import os
 import signal
 import subprocess
@@ -61,6 +61,18 @@ class Quickstart(unittest.TestCase):
         wrong = self.agent('--expect', 'ab' * 32)
         self.assertEqual(wrong.returncode, 1)
         self.assertIn('the file of another coalition', wrong.stderr)
+
+
+class Board(unittest.TestCase):
+    def test_board(self):
+        """examples/board.py: a committee of its own, and its client"""
+        environment = dict(os.environ, PYTHONPATH=os.path.join(ROOT, 'python'))
+        ran = subprocess.run([sys.executable, os.path.join(ROOT, 'examples/board.py')],
+                             capture_output=True, text=True, timeout=120, env=environment)
+        self.assertEqual((ran.returncode, ran.stderr), (0, ''))
+        self.assertEqual(ran.stdout.splitlines(), [
+            'wrote   version 1', 'refused notes: another value is there than was expected',
+            "copy    {'today': 'sun'}", 'proof   sun'])
 
 
 if __name__ == '__main__':

@@ -76,6 +76,32 @@ class Tokens(unittest.TestCase):
                 mosaik.Acl().jwt('x', 'HS256', bytes(32)).check(agent)
 
 
+class Strange(unittest.TestCase):
+    """Who has another idea of a component's surfaces than its members."""
+
+    def test_other_types(self):
+        with tempfile.TemporaryDirectory() as folder:
+            committee = Committee(folder, 'strange', n=1)
+            try:
+                with mosaik.Agent() as agent:
+                    bond = committee.bind(agent)
+                    wrong = mosaik.Map(bond, mosaik.Surface('map', 'words', mosaik.codec.U64,
+                                                            mosaik.codec.STR))
+                    with self.assertRaisesRegex(mosaik.NotFound,
+                                                '^no map "words" of these types: .*no such surface'):
+                        wrong.insert('k', 1)  # nothing is written
+                    feed = mosaik.Feed(bond, mosaik.Surface('stream', 'words', mosaik.codec.STR))
+                    with self.assertRaisesRegex(mosaik.TimedOut, 'no such surface here'):
+                        feed.next(1)
+                    words = mosaik.Map(bond, surface('words'))
+                    words.wait()
+                    self.assertEqual(words.version, 0)
+                    with self.assertRaisesRegex(mosaik.NotFound, '"words": proven not to be there'):
+                        mosaik.lookup(bond, surface('words'), 'k')
+            finally:
+                committee.stop()
+
+
 class Shelf(unittest.TestCase):
     """One committee for all of these; names are used by one test each."""
 

@@ -140,6 +140,12 @@ class Types(unittest.TestCase):
             self.raises('a time in seconds is wanted, not NaN', agent.run, float('nan'),
                         kind=ValueError)
 
+    def test_a_member_needs(self):
+        for given, name in (({}, 'key'), ({'key': mosaik.new_key()}, 'listen'),
+                            ({'key': mosaik.new_key(), 'listen': '127.0.0.1:0'}, 'dir')):
+            with self.assertRaisesRegex(ValueError, rf'^Agent\(\): {name}: components=True needs it'):
+                mosaik.Agent(components=True, **given)
+
     def test_closed(self):
         """Nothing reaches the library with what was closed."""
         agent = mosaik.Agent()

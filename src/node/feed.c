@@ -218,6 +218,20 @@ static bool has_item_or_ended(void *arg)
     return f->ended != 0 || f->queued > 0;
 }
 
+/** Nothing came; where nobody ever served it, why not. */
+static int no_item(const struct mk_feed *f, uint32_t timeout_ms, struct mk_fault *reterr)
+{
+    bool served = f->follow != NULL && mk_follow_certificate(f->follow) != NULL;
+    struct mk_bond_status st;
+    const char *why = "";
+
+    mk_bond_status(f->bond, &st);
+    if (!served)
+        why = st.text[0] != '\0' ? st.text : f->bond->said[0];
+    return mk_fault(reterr, MK_ETIMEDOUT, "%s: no item within %u ms%s%s", f->spec->name, timeout_ms,
+                    why[0] != '\0' ? ": " : "", why);
+}
+
 int mk_feed_next_wait(struct mk_feed *f, struct mk_bytes *ret, uint64_t *ret_index,
                       uint32_t timeout_ms, struct mk_arena *arena, struct mk_fault *reterr)
 {
@@ -234,8 +248,7 @@ int mk_feed_next_wait(struct mk_feed *f, struct mk_bytes *ret, uint64_t *ret_ind
         return f->ended;
     }
     if (n == NULL)
-        return mk_fault(reterr, MK_ETIMEDOUT, "%s: no item within %u ms", f->spec->name,
-                        timeout_ms);
+        return no_item(f, timeout_ms, reterr);
     q = mk_container_of(n, struct queued, node);
     if (--f->queued == FEED_QUEUE_MAX / 2 && f->follow != NULL)
         mk_follow_pause(f->follow, false);
