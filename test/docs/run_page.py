@@ -8,8 +8,8 @@ A block of a page that begins with ```sh is a script of bash (-e): its words aft
     status=N      it ends so (else 0)
     eventually    asked again until it says what it should
 The ```text block right after it is what it prints: those lines are found in the output in this
-order, `…` stands for anything, a run of spaces for any other. Machines are folders; 10.0.0.N is
-127.0.0.N, `scp` copies between folders, `systemctl` starts what the unit file beside says
+order, `…` stands for anything, a run of spaces for any other. Machines are folders; 10.0.0.N and
+127.0.0.N are addresses of a loopback network of this run alone, `scp` copies between folders, `systemctl` starts what the unit file beside says
 (test/docs/shims). PROGRAMs are on the PATH. Speaks TAP.
 """
 import os
@@ -73,19 +73,27 @@ class Page:
         for path in [*programs, *(os.path.join(HERE, 'shims', n)
                                   for n in os.listdir(os.path.join(HERE, 'shims')))]:
             os.symlink(path, os.path.join(bin_, os.path.basename(path)))
+        # Addresses of nobody else: two runs of one page on one host do not meet.
+        self.net = f'127.{20 + os.getpid() % 200}.{1 + os.getpid() // 200 % 250}.'
+        source = os.path.join(folder, '.source', 'examples')
+        os.makedirs(source)
+        for name in (n for n in os.listdir(os.path.join(ROOT, 'examples')) if n.endswith('.toml')):
+            with open(os.path.join(ROOT, 'examples', name), encoding='utf-8') as f, \
+                    open(os.path.join(source, name), 'w', encoding='utf-8') as to:
+                to.write(f.read().replace('127.0.0.', self.net))
         self.env = {**os.environ, 'PATH': bin_ + ':' + os.environ['PATH'], 'MACHINES': folder,
-                    'HOME': folder, 'SOURCE': ROOT, 'LC_ALL': 'C.UTF-8'}
+                    'HOME': folder, 'SOURCE': os.path.dirname(source), 'LC_ALL': 'C.UTF-8'}
 
     def run(self, block):
         where = os.path.join(self.folder, block.options.get('on', 'here'))
         os.makedirs(where, exist_ok=True)
-        script = block.script.replace('10.0.0.', '127.0.0.')
+        script = block.script.replace('10.0.0.', self.net).replace('127.0.0.', self.net)
         with tempfile.TemporaryFile('w+', encoding='utf-8') as out:  # what goes on keeps it open
             p = subprocess.run(['bash', '-euo', 'pipefail', '-c', script], cwd=where, env=self.env,
                                stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
                                timeout=3 * PATIENCE)
             out.seek(0)
-            output = out.read().replace('127.0.0.', '10.0.0.')
+            output = out.read().replace(self.net, '10.0.0.')
         wanted = int(block.options.get('status', 0))
         if p.returncode != wanted:
             return f'it ended with {p.returncode}, not {wanted}:\n{output}'
