@@ -6,6 +6,7 @@
 #include "toy.h"
 
 #include "collections/surface.h"
+#include "group/group_int.h"
 #include "store/store.h"
 
 #include <setjmp.h>
@@ -496,6 +497,59 @@ static void marks_are_rare_where_nobody_waits(void **state)
     many_free(m);
 }
 
+/* The longest run of commands in the leader's log without a mark; how many marks there are. */
+static unsigned longest_unmarked(struct mk_group *g, unsigned *ret_marks)
+{
+    uint64_t first = mk_consensus_first(g->raft), last = mk_consensus_last(g->raft);
+    unsigned run = 0, longest = 0;
+
+    *ret_marks = 0;
+    for (uint64_t i = first; i <= last; i++) {
+        const struct mk_entry *e = mk_consensus_entry(g->raft, i);
+        bool marked = (e->blob->n > 0 && (e->blob->p[0] & MK_ENTRY_MARK) != 0);
+
+        if (e->type != MK_ENTRY_COMMAND)
+            continue;
+        *ret_marks += marked;
+        run = marked ? 0 : run + 1;
+        longest = run > longest ? run : longest;
+    }
+    return longest;
+}
+
+/* In the midst of a burst whose leader goes, too, one in 256 is marked, and hardly more. */
+static void one_in_256_is_marked_in_a_burst(void **state)
+{
+    struct many *m = quiet(9, 2);
+    unsigned n = 3000, answered = 0, before, marks;
+    struct asked *a = mk_alloc(n * sizeof *a);
+    struct mk_group *g;
+
+    (void)state;
+    assert_true(longest_unmarked(shop_of(m, (unsigned)leader_of(m, 0))->groups[0], &before) < 256);
+    for (unsigned i = 0; i < n; i++) {
+        char command[32];
+        int l = leader_of(m, 0);
+
+        a[i].answered = &answered;
+        snprintf(command, sizeof command, "set key %u", i);
+        ask(m, l < 0 ? 0 : (unsigned)l, 0, &a[i], command);
+        if (i % 100 == 99)
+            world_run(m->w, 1);
+        if (i == n / 2)
+            mk_group_transfer(shop_of(m, (unsigned)l)->groups[0], NULL);
+    }
+    for (unsigned at = 0; answered < n && at < 10000; at++)
+        world_run(m->w, 5);
+    assert_int_equal(answered, n);
+    world_run(m->w, 400);
+    g = shop_of(m, (unsigned)leader_of(m, 0))->groups[0];
+    assert_in_range(longest_unmarked(g, &marks), 100, 255);
+    assert_in_range(marks - before, n / 256, n / 256 + 12);
+    mk_free(a);
+    many_free(m);
+}
+
 /* Of the process that has most. */
 static size_t most_slots(struct many *m)
 {
@@ -588,6 +642,7 @@ int main(void)
         cmocka_unit_test(a_one_way_cut_heals),
         cmocka_unit_test(a_power_cut_of_all),
         cmocka_unit_test(marks_are_rare_where_nobody_waits),
+        cmocka_unit_test(one_in_256_is_marked_in_a_burst),
         cmocka_unit_test(who_rests_does_not_hold_the_log),
         cmocka_unit_test(all_are_elected_in_turn),
     };
