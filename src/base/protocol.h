@@ -14,7 +14,8 @@
  * less than its group's level is refused, and stops by itself, saying both numbers.
  *
  *   1  the first
- *   2  Check: a state hash that all members take at one entry */
+ *   2  Check: a state hash that all members take at one entry; sessions that were used while
+ *      machine time stood still age from when it goes on, and who has most sessions loses them */
 #ifndef BASE_PROTOCOL_H
 #define BASE_PROTOCOL_H
 
@@ -24,6 +25,7 @@
 #define MK_PROTOCOL_OLDEST 1u
 #define MK_PROTOCOL_NEWEST 2u
 #define MK_PROTOCOL_CHECK 2u
+#define MK_PROTOCOL_SESSIONS 2u
 
 struct mk_protocols {
     uint16_t oldest, newest;

@@ -8,7 +8,14 @@
  *   number below the last    unknown: only the last answer is kept
  *
  * Decided from the log alone: kept in the order of last use, which is also the order
- * of machine time, so who is forgotten is the same on every member. */
+ * of machine time, so who is forgotten is the same on every member.
+ *
+ * Machine time stands still while nobody reads. What was used since it last moved may have been
+ * used just now, so it ages from when time goes on.
+ *
+ * A retry of number 1 after its session was forgotten would be a new command. So a session is
+ * kept an hour, and one peer's flood of sessions forgets that peer's: above the limits the
+ * writer loses its own oldest while it has more than its share of them. */
 #ifndef GROUP_SESSIONS_H
 #define GROUP_SESSIONS_H
 
@@ -23,6 +30,8 @@
 struct mk_session {
     struct mk_table_node node;
     struct mk_list order;
+    struct mk_session_peer *owner;
+    struct mk_list of_peer;
     struct mk_peer peer;
     uint64_t id;
     uint64_t number;  /* of the last command */
@@ -31,8 +40,16 @@ struct mk_session {
     uint8_t *outcome; /* pc(Outcome) */
 };
 
+/** All sessions of one peer. */
+struct mk_session_peer {
+    struct mk_table_node node;
+    struct mk_peer peer;
+    struct mk_list order; /* least recently used first */
+    size_t n, bytes;
+};
+
 struct mk_sessions {
-    struct mk_table table;
+    struct mk_table table, peers;
     struct mk_list order; /* least recently used first */
     size_t bytes;
 };
@@ -48,6 +65,12 @@ enum mk_session_verdict mk_sessions_look(const struct mk_sessions *s, const stru
 /** Keeps the answer of a NEW command. Copied. */
 void mk_sessions_keep(struct mk_sessions *s, const struct mk_peer *peer, uint64_t session,
                       uint64_t number, uint64_t now_ms, struct mk_bytes outcome);
+/** Forgets the least recently used above the limits, never the one just kept. fair: of a peer that
+ * has more than its share first (base/protocol.h, MK_PROTOCOL_SESSIONS). */
+void mk_sessions_trim(struct mk_sessions *s, bool fair);
+/** Machine time is no longer was_ms: those used while it was are as if used at used_ms. That is
+ * below the present one, so that the next call does not take them for used since. */
+void mk_sessions_age(struct mk_sessions *s, uint64_t was_ms, uint64_t used_ms);
 /** Forgets those not used since an hour of machine time. */
 void mk_sessions_expire(struct mk_sessions *s, uint64_t now_ms);
 

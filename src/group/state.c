@@ -152,6 +152,10 @@ static void apply_advance(struct mk_state *s, const struct mk_advance *a, struct
         now = a->unix_ms;
     if (now <= s->time_ms && !MK_PLANTED(TIME_BACK))
         return;
+    if (s->level >= MK_PROTOCOL_SESSIONS)
+        mk_sessions_age(&s->sessions, s->time_ms, now - 1);
+    else if (s->time_ms == 0)
+        mk_sessions_age(&s->sessions, 0, now);
     s->time_ms = now;
     ret->advanced = true;
     mk_sessions_expire(&s->sessions, now);
@@ -183,6 +187,7 @@ static void run_command(struct mk_state *s, const struct mk_execute *x, struct m
     ret->n_cited = a->n_cited;
     mk_sessions_keep(&s->sessions, &x->sender, x->session, x->number, s->time_ms,
                      mk_buf_bytes(&s->outcome));
+    mk_sessions_trim(&s->sessions, s->level >= MK_PROTOCOL_SESSIONS);
 }
 
 static void apply_execute(struct mk_state *s, const struct mk_execute *x, struct mk_applied *ret)

@@ -182,9 +182,37 @@ static void test_slew_under_load(void **state)
     cluster_free(c);
 }
 
+/* Machine time stands still while nobody reads, and makes up for hours when a member restarts. */
+static void test_a_session_used_just_now_is_kept(void **state)
+{
+    struct cluster *c = cluster_new(&(struct cluster_options){.seed = 779});
+    char first[64] = "", again[64] = "";
+    struct mk_group_status before, after;
+    unsigned restarted;
+
+    (void)state;
+    assert_true(cluster_until_ready(c, 10000));
+    assert_true(cluster_until_equal(c, 10000));
+    world_run(c->w, 67 * 60000);
+    cluster_status(c, (unsigned)cluster_leader(c), &before);
+    assert_int_equal(cluster_command_as(c, 0, 7, 1, "add x", 5000, first), 0);
+    assert_int_equal(cluster_command_as(c, 0, 8, 1, "add y", 5000, NULL), 0);
+    restarted = cluster_follower(c);
+    world_kill(c->w, restarted);
+    world_restart(c->w, restarted);
+    world_run(c->w, 3000);
+    cluster_status(c, (unsigned)cluster_leader(c), &after);
+    assert_true(after.time_ms > before.time_ms + MK_SESSION_LIFE_MS);
+    assert_int_equal(cluster_command_as(c, 0, 7, 1, "add x", 5000, again), 0);
+    assert_string_equal(again, first);
+    assert_int_equal(cluster_command_as(c, 0, 8, 2, "add y", 5000, NULL), 0);
+    cluster_free(c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_session_used_just_now_is_kept),
         cmocka_unit_test(test_jumps_of_a_running_member),
         cmocka_unit_test(test_a_member_wakes_up_in_the_future),
         cmocka_unit_test(test_a_member_wakes_up_in_the_past),

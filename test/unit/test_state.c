@@ -1,6 +1,7 @@
 /* state.c and its neighbours: what a group decides from its log alone. */
 #include "collections/certificate.h"
 #include "collections/surface.h"
+#include "group/sessions.h"
 #include "group/state.h"
 #include "toy.h"
 
@@ -256,6 +257,25 @@ static void too_many_sessions_forget_the_least_recently_used(void **state)
     assert_int_equal(execute(b, 1, 2, "tick 1", 0), 0);
     assert_true(b->last.repeated);
     bed_free(b);
+}
+
+static void a_peer_of_many_sessions_loses_its_own(void **state)
+{
+    struct mk_sessions s;
+    struct mk_peer victim = {{1}}, greedy = {{2}};
+    struct mk_bytes kept;
+
+    (void)state;
+    mk_sessions_init(&s, 1);
+    mk_sessions_keep(&s, &victim, 7, 1, 1000, MK_BYTES("x", 1));
+    for (uint64_t i = 0; i < 2 * MK_SESSIONS_MAX; i++) {
+        mk_sessions_keep(&s, &greedy, i, 1, 1000, MK_BYTES("y", 1));
+        mk_sessions_trim(&s, /* fair= */ true);
+    }
+    assert_int_equal(s.table.n, MK_SESSIONS_MAX);
+    assert_int_equal(mk_sessions_look(&s, &victim, 7, 1, &kept), MK_SESSION_REPEATED);
+    assert_int_equal(mk_sessions_look(&s, &greedy, 2, 2, &kept), MK_SESSION_UNKNOWN);
+    mk_sessions_done(&s);
 }
 
 /* --- marks
@@ -561,6 +581,7 @@ int main(void)
         cmocka_unit_test(a_session_keeps_its_last_answer_for_an_hour),
         cmocka_unit_test(a_refusal_is_kept_too_and_unchanged_makes_no_commit),
         cmocka_unit_test(too_many_sessions_forget_the_least_recently_used),
+        cmocka_unit_test(a_peer_of_many_sessions_loses_its_own),
         cmocka_unit_test(marks_name_what_changed_or_is_five_seconds_old),
         cmocka_unit_test(empty_surfaces_have_heads_too),
         cmocka_unit_test(a_snapshot_is_the_state),
