@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 
@@ -592,6 +593,17 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     }
 }
 
+/* A shell's usual 1,024 are fewer than the links that a node may have (MK_NET_LINKS_MAX). */
+static void use_all_descriptors(void)
+{
+    struct rlimit l;
+
+    if (getrlimit(RLIMIT_NOFILE, &l) != 0 || l.rlim_cur == l.rlim_max)
+        return;
+    l.rlim_cur = l.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &l); /* what was there goes on to count */
+}
+
 int cmd_node(int argc, char **argv)
 {
     static const struct argp_option options[] = {
@@ -621,6 +633,7 @@ int cmd_node(int argc, char **argv)
     int rv;
 
     parse_options(&argp, argc, argv, &in);
+    use_all_descriptors();
     r.config = in.config;
     r.found = in.found;
     r.join = in.join;

@@ -206,7 +206,8 @@ static void net_evict_handshake(struct mk_net *net, const char *remote)
 }
 
 /* An address over its limit: one of its handshakes may go on all the same, if there is a place; the
- * oldest gives its own when it has had its chance. */
+ * oldest gives its own when it has had its chance: a short one, when it sent less than any
+ * hello has, which comes in one piece. */
 static bool net_probation(struct mk_net *net)
 {
     mk_list_each(n, &net->greeting)
@@ -215,9 +216,12 @@ static bool net_probation(struct mk_net *net)
 
         if (net->n_probation < NET_PROBATION_MAX)
             break;
+        bool begun = net->tls != NULL && l->early < NET_HELLO_MIN;
+        uint64_t chance = begun ? NET_PROBATION_BEGUN_MS : NET_PROBATION_MS;
+
         if (!l->probation || l->known)
             continue;
-        if (mk_now(net->env) - l->since_ns >= NET_PROBATION_MS * MK_MS)
+        if (mk_now(net->env) - l->since_ns >= chance * MK_MS)
             link_fail(l, MK_CLOSE_BUSY, /* tell= */ false, "too many connections from its address");
         break;
     }

@@ -43,6 +43,8 @@
 #define NET_PARTIAL_STRANGERS_MAX (8u << 20) /* of those, on strangers' links */
 #define NET_PROBATION_MAX 8u                 /* handshakes at once of addresses over their limit */
 #define NET_PROBATION_MS 100u                /* how long each has at least */
+#define NET_PROBATION_BEGUN_MS 10u           /* ... which sent less than ... */
+#define NET_HELLO_MIN 64u                    /* bytes of TLS's first message */
 #define NET_FEW 8u                           /* handshakes of an address that floods nobody */
 #define NET_SOURCES 64u                      /* source addresses remembered */
 #define NET_SOURCE_MS 10000u

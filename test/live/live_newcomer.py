@@ -144,6 +144,9 @@ def squatted(up):
     """4,000 connections of our own address squat, silent or slow: status answers all the same"""
     ports = [m['address'].rpartition(':')[2] for m in up.members.values()]
     patience = 20 if up.instrumented('atlas-1') else 2
+    with open(f"/proc/{up.pid('atlas-1')}/limits", encoding='utf-8') as f:
+        limits = next(line for line in f if line.startswith('Max open files')).split()
+    assert limits[3] == limits[4], limits  # the node takes all descriptors that it may have
     for kind in 'silent', 'begun':
         p = subprocess.Popen([sys.executable, os.path.join(HERE, 'squatters.py'), kind,
                               str(4000 // MEMBERS + 1), *ports], stdout=subprocess.PIPE, text=True)

@@ -44,6 +44,7 @@ def main():
     kind, n, ports = sys.argv[1], int(sys.argv[2]), [int(p) for p in sys.argv[3:]]
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    n = min(n, (hard - 64) // len(ports))
     squatters = Squatters(WORDS[kind])
     for port in ports:
         for _ in range(n):
