@@ -26,7 +26,7 @@ static int options_fill(struct mk_consensus_options *ret, const struct mk_consen
         ret->install_ms = INSTALL_MS;
     if (ret->id == 0 || ret->heartbeat_ms >= ret->election_ms)
         return MK_EINVALID;
-    return ret->lease_ms > ret->election_ms / 3 * 2 ? MK_EINVALID : 0;
+    return ret->lease_ms > mk_core_lease_longest(ret) ? MK_EINVALID : 0;
 }
 
 /* Terms, types, configurations; the entries themselves. */

@@ -203,6 +203,8 @@ void mk_core_read_role(struct mk_consensus *c);
 
 /* lease.c */
 bool mk_core_promised(const struct mk_consensus *c); /* our vote is promised away */
+/** The longest promise that options may allow, in ms. */
+unsigned mk_core_lease_longest(const struct mk_consensus_options *o);
 void mk_core_lease_start(struct mk_consensus *c);
 /** The leader asks for ms; true: granted. */
 bool mk_core_promise(struct mk_consensus *c, uint64_t leader, uint64_t ms);

@@ -19,10 +19,12 @@
  *   - another configuration: its majorities need not meet those of the one that promised.
  *
  * A promise outlives a process and no disk has it: who starts again votes for nobody for as
- * long as the longest that it could have given. A member that is promised away does not ask
- * for votes itself, broken link or not: the price of leases is that a killed leader is
- * replaced when the promises end, not before. They are asked for only while somebody reads
- * under a lease. */
+ * long as the longest that any member may give, whatever its own option says now: the last life
+ * may have had leases that this one has not. It costs a cold start that long at most; a silent
+ * leader is waited for longer, and the only voter of a group waits for nobody. A member that is
+ * promised away does not ask for votes itself, broken link or not: the price of leases is that a
+ * killed leader is replaced when the promises end, not before. They are asked for only while
+ * somebody reads under a lease. */
 #include "base/planted.h"
 #include "consensus/core.h"
 
@@ -38,12 +40,17 @@ bool mk_core_promised(const struct mk_consensus *c)
     return c->promised_until > c->now && !MK_PLANTED(BROKEN_PROMISE);
 }
 
+unsigned mk_core_lease_longest(const struct mk_consensus_options *o)
+{
+    return o->election_ms / 3 * 2;
+}
+
 void mk_core_lease_start(struct mk_consensus *c)
 {
     /* A promise was given to a leader, whose term is above that of the founding; and the
      * PONG left only when that term was durable here. */
-    if (c->o.lease_ms > 0 && c->term > 1)
-        c->promised_until = c->now + c->o.lease_ms + TICK_MS;
+    if (c->term > 1)
+        c->promised_until = c->now + mk_core_lease_longest(&c->o) + TICK_MS;
 }
 
 bool mk_core_promise(struct mk_consensus *c, uint64_t leader, uint64_t ms)

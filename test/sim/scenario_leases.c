@@ -140,10 +140,9 @@ static void test_no_lease_after_a_transfer(void **state)
 }
 
 /* A member that promised, died and is back keeps its word: whoever is cut off with the lease
- * reads on, and nobody else leads before its end. */
-static void test_a_promise_outlives_its_process(void **state)
+ * reads on, and nobody else leads before its end. `then_ms`: the leases that its new life has. */
+static void restart_who_promised(unsigned then_ms)
 {
-    (void)state;
     for (unsigned k = 0; k < 4; k++) {
         struct cluster *c = ready(530 + k, LEASE_MS);
         int leader = cluster_leader(c);
@@ -162,13 +161,28 @@ static void test_a_promise_outlives_its_process(void **state)
                 world_crash(c->w, i);
             else
                 world_kill(c->w, i);
+            c->o.lease_ms = then_ms;
             world_restart(c->w, i);
+            c->o.lease_ms = LEASE_MS;
         }
         assert_true(world_run_until(c->w, another_leads, c, 5000));
         assert_true(world_time(c->w) - at >= LEASE_MS);
         world_run(c->w, 500);
         end(c);
     }
+}
+
+static void test_a_promise_outlives_its_process(void **state)
+{
+    (void)state;
+    restart_who_promised(LEASE_MS);
+}
+
+/* The owner has taken `read_leases` out of the node file meanwhile. */
+static void test_a_promise_outlives_its_option(void **state)
+{
+    (void)state;
+    restart_who_promised(0);
 }
 
 /* A tenth between the fastest and the slowest clock, the leader's the slow one: it thinks
@@ -224,6 +238,7 @@ int main(void)
         cmocka_unit_test(test_a_leader_that_is_cut_off),
         cmocka_unit_test(test_no_lease_after_a_transfer),
         cmocka_unit_test(test_a_promise_outlives_its_process),
+        cmocka_unit_test(test_a_promise_outlives_its_option),
         cmocka_unit_test(test_clocks_that_drift_within_the_bound),
         cmocka_unit_test(test_another_configuration_ends_the_lease),
     };
