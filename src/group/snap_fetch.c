@@ -4,8 +4,9 @@
  * the bytes travel beside, asked for by the member, so that it sets the pace:
  *
  *   the table of the chunks' hashes (its own hash is the root, so whoever gives it is not
- *   trusted) -> what an earlier fetch left of the file, checked chunk by chunk -> the rest,
- *   some chunks ahead, each checked when it comes, written, and filled into the next state
+ *   trusted) -> what an earlier fetch left of the file, checked chunk by chunk and written once
+ *   more -> the rest, some chunks ahead, each checked when it comes, written, and filled into the
+ *   next state
  *   -> the file is durable -> consensus hears of it -> the reference is made durable (the
  *   stored log is void) -> the next state takes the place of the present one
  *
@@ -193,11 +194,15 @@ static void fetch_more(struct mk_group *g)
     mk_group_wake(g); /* the deadline is another */
 }
 
+static void kept_next(struct mk_fetching *f);
+
 static void drained(void *arg)
 {
     struct mk_fetching *f = arg;
 
-    if (f->g != NULL && !f->paused)
+    if (f->g != NULL && f->stage == FETCH_KEPT)
+        kept_next(f);
+    else if (f->g != NULL && !f->paused)
         fetch_more(f->g);
 }
 
@@ -239,9 +244,17 @@ static void kept_next(struct mk_fetching *f)
 {
     struct mk_group *g = f->g;
 
+    if (f->working)
+        return;
+    if (mk_snap_status(f->writer) != 0) {
+        disk_refuses(g, mk_snap_status(f->writer));
+        return;
+    }
     if (f->have < f->there) {
-        f->working = true;
-        mk_work_start(g->env, &f->work);
+        if (mk_snap_pending(f->writer) < PENDING_MAX) { /* else drained() goes on */
+            f->working = true;
+            mk_work_start(g->env, &f->work);
+        }
         return;
     }
     mk_buf_done(&f->kept);
@@ -260,8 +273,8 @@ static void kept_done(struct mk_work *w)
     f->working = false;
     if (f->status != 0) { /* from here on it was torn, or never there */
         f->there = f->have;
-    } else {
-        mk_snap_skip(f->writer, f->kept.n, chunk_hash(f, f->have));
+    } else { /* that it can be read does not mean that it is durable: see mk_snap_resume() */
+        mk_snap_put(f->writer, mk_buf_bytes(&f->kept), chunk_hash(f, f->have));
         g->snaps.kept_bytes += f->kept.n;
         f->have++;
         if (!fill(g, mk_buf_bytes(&f->kept)))

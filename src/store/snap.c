@@ -11,7 +11,9 @@
  *
  * A file that is fetched has a name of its own until then (.part), and is not removed when
  * fetching ends early or the process does: what came is checked chunk by chunk, by whoever
- * has the table, and the rest follows. A crash may have torn any of it; that is seen.
+ * has the table, and the rest follows. A crash may have torn any of it; that is seen. Not seen
+ * is what a sync that failed left in the kernel's memory only: it reads well, and no later sync
+ * writes it. So what came is not fetched again, but written again (as recover.c's tail is).
  *
  * The writer holds two blocks: one that is filled and one that is written. */
 #include "base/assert.h"
@@ -300,13 +302,6 @@ static void note_chunk(struct mk_snap_writer *w, size_t n, const struct mk_id *h
     }
     w->table[w->n_table++] = *hash;
     w->size += n;
-}
-
-void mk_snap_skip(struct mk_snap_writer *w, size_t n, const struct mk_id *hash)
-{
-    MK_ASSERT(!w->writing && w->fill.n == 0);
-    note_chunk(w, n, hash);
-    w->off += n;
 }
 
 void mk_snap_put(struct mk_snap_writer *w, struct mk_bytes chunk, const struct mk_id *hash)

@@ -203,15 +203,14 @@ struct mk_snap_writer;
 int mk_snap_create(struct mk_store_group *g, struct mk_snap_writer **ret, uint64_t index);
 /** The same for one that comes from elsewhere and may have come in part already: what is there
  * stays, across restarts, until the file is complete or another is begun (then this one goes).
- * *ret_there: chunks that may be there, each to be checked with mk_snap_kept(). */
+ * *ret_there: chunks that may be there, each to be checked with mk_snap_kept() and put again: what
+ * can be read need not be durable, after a sync that failed in an earlier process. */
 int mk_snap_resume(struct mk_store_group *g, struct mk_snap_writer **ret, uint64_t *ret_there,
                    uint64_t index, uint64_t size);
 /** Reads chunk i of what was there (n bytes of it) into out; blocks, and touches nothing that
  * the loop does, so a mk_work's run may call it. MK_ECORRUPT: it has another hash; MK_EIO. */
 int mk_snap_kept(struct mk_snap_writer *w, struct mk_buf *out, uint64_t i, size_t n,
                  const struct mk_id *hash);
-/** The next chunk, checked by mk_snap_kept(), is in the file already. */
-void mk_snap_skip(struct mk_snap_writer *w, size_t n, const struct mk_id *hash);
 /** The next chunk, copied: MK_SNAP_CHUNK bytes but for the last. hash NULL: is computed. */
 void mk_snap_put(struct mk_snap_writer *w, struct mk_bytes chunk, const struct mk_id *hash);
 /** Bytes put and not yet on disk: the sender's back-pressure. */

@@ -244,12 +244,52 @@ static void test_a_writer_while_one_is_given(void **state)
     end(c);
 }
 
+static bool has_failed(void *arg)
+{
+    struct fetch *x = arg;
+    struct mk_group_status s;
+
+    cluster_status(x->c, x->i, &s);
+    return s.state == MK_GROUP_FAILED;
+}
+
+/* A sync of what is fetched fails, and the process restarts: what it wrote can be read, and is in
+ * the kernel's memory only. It is kept, and must not be taken for durable: the power goes later. */
+static void test_what_a_failed_sync_left_is_written_again(void **state)
+{
+    struct cluster *c = ready(777);
+    struct fetch x = away(c);
+    struct mk_group_status s;
+
+    (void)state;
+    c->may_fail = true;
+    world_restart(c->w, x.i);
+    x.bytes = 10 * CHUNK;
+    assert_true(world_run_until(c->w, has_fetched, &x, 20000));
+    world_disk_fail_on(c->w, x.i, WORLD_SYNCS, "snap/", MK_EIO, 1);
+    assert_true(world_run_until(c->w, has_failed, &x, 20000));
+    world_kill(c->w, x.i); /* the process only; the kernel's memory stays */
+    world_disk_fail_on(c->w, x.i, 0, NULL, 0, 0);
+    world_restart(c->w, x.i);
+    assert_true(world_run_until(c->w, has_installed, &x, 30000));
+    assert_true(stats(c, x.i).kept_bytes >= 8ull * CHUNK); /* it was not fetched again */
+    assert_true(cluster_until_equal(c, 30000));
+    world_run(c->w, 2000);
+    world_crash(c->w, x.i);
+    world_restart(c->w, x.i);
+    cluster_status(c, x.i, &s);
+    assert_int_not_equal(s.state, MK_GROUP_DAMAGED);
+    assert_int_not_equal(s.state, MK_GROUP_FAILED);
+    end(c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_commits_go_on_while_one_is_taken),
         cmocka_unit_test(test_a_lost_link_resumes),
         cmocka_unit_test(test_a_restart_resumes),
+        cmocka_unit_test(test_what_a_failed_sync_left_is_written_again),
         cmocka_unit_test(test_the_giver_goes),
         cmocka_unit_test(test_a_writer_while_one_is_given),
     };
