@@ -111,6 +111,10 @@ bool mk_model_same(const struct mk_op *a, const struct mk_op *b);
 /* --- the search ---------------------------------------------------------------------------------
  */
 
+/** Leaves out of n operations, or gives an answer to, those without one of which it is known
+ * (open.c). ret and copies have room for n; how many are in ret is returned. */
+size_t mk_linear_settle(struct mk_linear *h, const struct mk_op *const *v, size_t n,
+                        const struct mk_op **ret, struct mk_op *copies);
 /** Operations of one part, in order of invocation; at most so many steps. The result is that of the
  * part; why and line are set when it is not ok. True: unknown, since time or memory is out. */
 bool mk_linear_part(struct mk_linear *h, const struct mk_op *const *v, size_t n,

@@ -446,10 +446,13 @@ bool mk_linear_part(struct mk_linear *h, const struct mk_op *const *v, size_t n,
                     struct mk_linear_result *ret, const struct mk_linear_limits *limits,
                     uint64_t steps_max)
 {
-    struct search s = {.h = h, .n = n};
+    const struct mk_op **settled = mk_alloc((n + 1) * sizeof(struct mk_op *));
+    struct mk_op *copies = mk_alloc((n + 1) * sizeof *copies);
+    struct search s = {.h = h};
 
     MK_ASSERT(n < NONE / 4);
-    make_ops(&s, v);
+    s.n = mk_linear_settle(h, v, n, settled, copies);
+    make_ops(&s, settled);
     make_list(&s);
     s.state = mk_model_begin(h);
     ret->verdict = search(&s, limits, steps_max);
@@ -463,5 +466,7 @@ bool mk_linear_part(struct mk_linear *h, const struct mk_op *const *v, size_t n,
     mk_free(s.table);
     mk_buf_done(&s.keys);
     mk_buf_done(&s.key);
+    mk_free(settled);
+    mk_free(copies);
     return s.out;
 }
