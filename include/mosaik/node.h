@@ -80,14 +80,16 @@ struct mk_node_options {
     void (*failed)(void *arg, const char *why);
     void *failed_arg;
 };
-/** Locks and opens the loop's directory (the log is recovered before this returns). MK_EINUSE:
- * another process has it; MK_EEXISTS: an address is taken. */
+/** Locks and opens the loop's directory (the log is recovered before this returns). A loop has one
+ * node at a time, as its directory holds one log; another needs a loop and a directory of its own.
+ * MK_EINUSE: the loop has a node already, or another process, or another loop of this one, has the
+ * directory; MK_EEXISTS: an address is taken. */
 int mk_node_open(struct mk_env *e, struct mk_node **ret, const struct mk_node_options *o,
                  struct mk_fault *reterr);
 /** After mk_node_open() or mk_node_add() said MK_ECORRUPT, and everything is closed: puts the log
  * away into the folder "damaged" of the loop's directory, with why. The directory then opens as
  * that of a member that lost its disk: it founds nothing, and begins anew where a majority goes on
- * without it. MK_EIO, MK_ENOSPACE. */
+ * without it. MK_EINUSE: a node is open; MK_EIO, MK_ENOSPACE. */
 int mk_node_set_aside(struct mk_env *e, const char *why, struct mk_fault *reterr);
 /** Departure is announced, drivers stop, members close, the log is closed. */
 void mk_node_close(struct mk_node *n);

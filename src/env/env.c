@@ -235,6 +235,24 @@ int mk_dir_lock(struct mk_env *e)
     return e->ops->dir_lock(e);
 }
 
+bool mk_env_node_begin(struct mk_env *e)
+{
+    if (e->has_node)
+        return false;
+    e->has_node = true;
+    return true;
+}
+
+void mk_env_node_end(struct mk_env *e)
+{
+    e->has_node = false;
+}
+
+bool mk_env_has_node(const struct mk_env *e)
+{
+    return e->has_node;
+}
+
 int mk_file_load(struct mk_env *e, const char *path, size_t max, struct mk_buf *out)
 {
     struct mk_file *f;

@@ -125,8 +125,14 @@ int mk_dir_sync(struct mk_env *e, const char *path); /* "" is the env's director
 /** Calls cb for each entry, sorted by name. */
 int mk_dir_list(struct mk_env *e, const char *path, void (*cb)(void *arg, const char *name),
                 void *arg);
-/** Takes the exclusive lock of the env's directory; MK_EINUSE when another process has it. */
+/** Takes the exclusive lock of the env's directory; MK_EINUSE when another process has it, or
+ * another env of this one. An env that has it gets it again: see mk_env_node_begin(). */
 int mk_dir_lock(struct mk_env *e);
+/** A node begins to keep its files in the env's directory; false: one does already, and two logs
+ * there would write over each other. Until mk_env_node_end(). */
+bool mk_env_node_begin(struct mk_env *e);
+void mk_env_node_end(struct mk_env *e);
+bool mk_env_has_node(const struct mk_env *e);
 
 /** Reads a whole file of at most max bytes into out; MK_ELIMIT above. */
 int mk_file_load(struct mk_env *e, const char *path, size_t max, struct mk_buf *out);

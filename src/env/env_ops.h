@@ -72,6 +72,7 @@ struct mk_env {
     const struct mk_env_ops *ops;
     struct mk_list tasks; /* struct mk_task.node, in the order queued */
     bool dead;            /* see mk_env_is_dead() */
+    bool has_node;        /* see mk_env_node_begin() */
 };
 
 struct mk_file {

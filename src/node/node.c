@@ -71,7 +71,7 @@ static void offer(struct mk_task *t);
 int mk_node_open(struct mk_env *e, struct mk_node **ret, const struct mk_node_options *o,
                  struct mk_fault *reterr)
 {
-    struct mk_node *n = mk_alloc(sizeof *n);
+    struct mk_node *n;
     struct mk_network_options net = {.key = o->key,
                                      .universe = o->universe,
                                      .listen = o->listen,
@@ -87,6 +87,12 @@ int mk_node_open(struct mk_env *e, struct mk_node **ret, const struct mk_node_op
                                      .vouched = o->vouched};
     int rv;
 
+    if (!mk_env_node_begin(e))
+        return mk_fault(reterr, MK_EINUSE,
+                        "a node is open on this loop already: a loop has one, which runs as many "
+                        "components as are added; another node needs a loop and a directory of its "
+                        "own");
+    n = mk_alloc(sizeof *n);
     n->env = e;
     n->opened_ns = mk_now(e);
     n->log = o->log;
@@ -132,6 +138,7 @@ err_store:
     mk_store_close(n->store, NULL, NULL);
     mk_buf_done(&n->aside);
 err_node:
+    mk_env_node_end(e);
     mk_free(n);
     return rv;
 }
@@ -151,12 +158,15 @@ void mk_node_close(struct mk_node *n)
     mk_net_unserve(&n->operate);
     mk_network_close(n->network);
     mk_store_close(n->store, NULL, NULL);
+    mk_env_node_end(n->env);
     mk_buf_done(&n->aside);
     mk_free(n);
 }
 
 int mk_node_set_aside(struct mk_env *e, const char *why, struct mk_fault *reterr)
 {
+    if (mk_env_has_node(e))
+        return mk_fault(reterr, MK_EINUSE, "a node is open on this loop: close it first");
     return mk_store_set_aside(e, why, reterr);
 }
 

@@ -62,7 +62,8 @@ int mk_store_open(struct mk_env *e, struct mk_store **ret, const struct mk_store
         rv = mk_dir_lock(e);
         if (rv != 0)
             return mk_fault(reterr, rv, "%s",
-                            rv == MK_EINUSE    ? "the directory is in use by another process"
+                            rv == MK_EINUSE ? "the directory is in use by another process, or by "
+                                              "another node of this one"
                             : rv == MK_ENOTSUP ? "no directory was named to keep its log in"
                                                : "the directory cannot be locked");
     }

@@ -49,7 +49,7 @@ struct mk_store_options {
 
 /** Takes the directory's lock, recovers, makes what it recovered durable (blocks).
  *
- * 0; MK_EINUSE: another process has the directory; MK_ECORRUPT, MK_EIO, MK_ENOSPACE
+ * 0; MK_EINUSE: another process, or env, has the directory; MK_ECORRUPT, MK_EIO, MK_ENOSPACE
  * with the reason in reterr (which file, at which offset). */
 int mk_store_open(struct mk_env *e, struct mk_store **ret, const struct mk_store_options *o,
                   struct mk_fault *reterr);

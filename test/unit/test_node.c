@@ -136,10 +136,9 @@ static void open_node(struct bed *b)
         fail_msg("%s", fault.text);
 }
 
-static int bed_up(void **state)
+/* An integrator that binds the board where it listens now. */
+static void open_net(struct bed *b)
 {
-    static const uint8_t seed[32] = "a node of one";
-    struct bed *b = mk_alloc(sizeof *b);
     struct mk_id id = mk_id_of_text(MK_STR("board"));
     char hex[MK_ID_HEX];
     struct mk_str address;
@@ -151,6 +150,19 @@ static int bed_up(void **state)
                              .addresses = &address,
                              .n_addresses = 1};
 
+    snprintf(b->address, sizeof b->address, "%s@127.0.0.1:%u", mk_peer_hex(&b->key.peer, hex),
+             mk_node_port(b->node));
+    address = mk_str_of(b->address);
+    r.roster = (struct mk_roster){.deployment = id, .epoch = 1, .peers = {&b->key.peer, 1}};
+    assert_int_equal(mk_network_open(b->loop, &b->net, &(struct mk_network_options){0}, NULL), 0);
+    assert_int_equal(mk_bond_open(b->net, &b->bond, &r, NULL), 0);
+}
+
+static int bed_up(void **state)
+{
+    static const uint8_t seed[32] = "a node of one";
+    struct bed *b = mk_alloc(sizeof *b);
+
     snprintf(b->dir, sizeof b->dir, "/tmp/test_node.XXXXXX");
     assert_non_null(mkdtemp(b->dir));
     mk_key_from_seed(&b->key, seed);
@@ -158,12 +170,7 @@ static int bed_up(void **state)
     open_node(b);
     assert_int_not_equal(mk_node_port(b->node), 0);
     assert_int_equal(mk_node_port(b->node), mk_network_port(mk_node_network(b->node)));
-    snprintf(b->address, sizeof b->address, "%s@127.0.0.1:%u", mk_peer_hex(&b->key.peer, hex),
-             mk_node_port(b->node));
-    address = mk_str_of(b->address);
-    r.roster = (struct mk_roster){.deployment = id, .epoch = 1, .peers = {&b->key.peer, 1}};
-    assert_int_equal(mk_network_open(b->loop, &b->net, &(struct mk_network_options){0}, NULL), 0);
-    assert_int_equal(mk_bond_open(b->net, &b->bond, &r, NULL), 0);
+    open_net(b);
     *state = b;
     return 0;
 }
@@ -600,6 +607,32 @@ static void test_nobody_answers(void **state)
     mk_bond_close(bond);
 }
 
+static void test_one_node_a_loop(void **state)
+{
+    struct mk_node_options o = {.listen = "127.0.0.1:0"};
+    struct bed *b = *state;
+    struct mk_fault fault = {{0}};
+    struct mk_node *other;
+    struct mk_env *loop;
+
+    o.key = &b->key;
+    assert_int_equal(mk_node_open(b->loop, &other, &o, &fault), MK_EINUSE);
+    assert_non_null(strstr(fault.text, "a node is open on this loop already"));
+    assert_int_equal(mk_node_set_aside(b->loop, "why", &fault), MK_EINUSE);
+    assert_int_equal(put(b, "=a-1", NULL), 1); /* the first is as it was */
+    assert_int_equal(mk_loop_open(&loop, b->dir, NULL), 0);
+    assert_int_equal(mk_node_open(loop, &other, &o, &fault), MK_EINUSE);
+    assert_non_null(strstr(fault.text, "by another node of this one"));
+    mk_loop_free(loop);
+    mk_node_close(b->node);
+    open_node(b); /* what was written is there: on this loop again */
+    b->bond = NULL;
+    mk_network_close(b->net);
+    open_net(b);
+    assert_int_equal(put(b, "=b-1", NULL), 1);
+    holds(b, 2, "a1");
+}
+
 /* --- two members of which one runs another build --------------------------------------------- */
 
 struct pair {
@@ -686,6 +719,7 @@ int main(void)
         ON_A_NODE(test_the_same_component_twice),
         ON_A_NODE(test_a_roster_of_another_deployment),
         ON_A_NODE(test_nobody_answers),
+        ON_A_NODE(test_one_node_a_loop),
         cmocka_unit_test(test_another_machine_is_refused_by_name),
     };
 
