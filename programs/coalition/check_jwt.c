@@ -1,9 +1,10 @@
 /* check_jwt.c - `coalition check jwt TOKEN --key JWK`: is it signed by that key, and would it
  * count as a ticket now?
  *
- * A payload that is a JSON object is claims: exp must be there and ahead, nbf and iat not be
- * ahead, aud be what --aud says. Any other payload has no claims: then the signature alone
- * is judged, `claims` is null, and --aud refuses it. */
+ * The payload must be claims, as for a ticket: one JSON object, no key twice, no number out of
+ * range, no text with a zero byte; exp must be there and ahead, nbf and iat not be ahead, aud be
+ * what --aud says. Only who asks with --signature-only has the signature judged and nothing
+ * else; `claims` then shows the payload if it is claims, and `reason` says that none counted. */
 #include "check.h"
 
 #include <mosaik/jwt.h>
@@ -24,16 +25,27 @@ struct input {
     const char *algs;
     const char *audience;
     uint64_t at;
+    bool timed; /* --at was given */
+    bool signature_only;
     bool json;
 };
 
-enum { OPT_JSON = 'j', OPT_KEY = 'k', OPT_ALG = 'l', OPT_AT = 'a', OPT_AUD = 'u' };
+enum {
+    OPT_SIGNATURE = 's',
+    OPT_JSON = 'j',
+    OPT_KEY = 'k',
+    OPT_ALG = 'l',
+    OPT_AT = 'a',
+    OPT_AUD = 'u'
+};
 
 static const struct argp_option options[] = {
     {"key", OPT_KEY, "JWK", 0, "The key: a JWK or a JWK set, a file or the JSON itself", 0},
     {"alg", OPT_ALG, "A,B", 0, "Only these algorithms (else those that the key is for)", 0},
     {"at", OPT_AT, "UNIX_SECONDS", 0, "Judge as of this time (now)", 0},
     {"aud", OPT_AUD, "S", 0, "The audience that the token must name", 0},
+    {"signature-only", OPT_SIGNATURE, NULL, 0,
+     "Judge the signature alone, whatever the payload is and says", 0},
     {"json", OPT_JSON, NULL, 0, "Print one JSON object a token", 0},
     {0}};
 
@@ -45,6 +57,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case OPT_JSON:
         in->json = true;
         return 0;
+    case OPT_SIGNATURE:
+        in->signature_only = true;
+        return 0;
     case OPT_KEY:
         in->key = arg;
         return 0;
@@ -54,6 +69,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case OPT_AT:
         if (parse_u64(&in->at, arg, INT64_MAX / 1000) != 0)
             wrong_usage(state, "--at is \"%s\"; it must be unix seconds", arg);
+        in->timed = true;
         return 0;
     case OPT_AUD:
         in->audience = arg;
@@ -68,6 +84,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
             wrong_usage(state, "TOKEN is missing");
         if (in->key == NULL)
             wrong_usage(state, "--key is missing");
+        if (in->signature_only && (in->audience != NULL || in->timed))
+            wrong_usage(state,
+                        "--signature-only judges no claims: it cannot stand with --aud, --at");
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;
@@ -150,6 +169,25 @@ static int load_keys(struct mk_jwt_keys *keys, const struct input *in)
     return status == STATUS_DONE ? allow_all(keys, in->algs) : status;
 }
 
+/* The payload as claims; NULL, with the rule that it broke. */
+static json_t *claims_of(struct mk_bytes payload, struct mk_fault *why)
+{
+    json_error_t at;
+    json_t *claims = json_loadb((const char *)payload.p, payload.n,
+                                JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &at);
+
+    if (claims == NULL) {
+        mk_fault(why, MK_EMALFORMED, "the signature is right, but the payload is malformed: %s",
+                 at.text);
+    } else if (!json_is_object(claims)) {
+        mk_fault(why, MK_EMALFORMED,
+                 "the signature is right, but the payload is malformed: claims are a JSON object");
+        json_decref(claims);
+        claims = NULL;
+    }
+    return claims;
+}
+
 /* 0, or the error with the reason; *claims is given, or NULL. */
 static int judge(const struct mk_jwt_keys *keys, const struct input *in, struct mk_bytes token,
                  json_t **claims, struct mk_fault *why)
@@ -161,17 +199,17 @@ static int judge(const struct mk_jwt_keys *keys, const struct input *in, struct 
     uint64_t expires;
     int rv = mk_jwt_verify(keys, &payload, token, why);
 
-    if (rv == 0) {
-        *claims = json_loadb((const char *)payload.p, payload.n, JSON_REJECT_DUPLICATES, NULL);
-        if (!json_is_object(*claims)) {
-            json_decref(*claims);
-            *claims = NULL;
-        }
-    }
+    if (rv == 0)
+        *claims = claims_of(mk_buf_bytes(&payload), why);
     mk_buf_done(&payload);
-    if (rv != 0 || (*claims == NULL && in->audience == NULL))
+    if (rv != 0)
         return rv;
-    return mk_jwt_judge(&policy, token, in->at * 1000, &expires, NULL, why);
+    if (in->signature_only) {
+        mk_fault(why, 0, "the signature alone was judged, as asked: no claim counted");
+        return 0;
+    }
+    return *claims == NULL ? MK_EMALFORMED
+                           : mk_jwt_judge(&policy, token, in->at * 1000, &expires, NULL, why);
 }
 
 static int check_one(const struct mk_jwt_keys *keys, const struct input *in, const char *arg)
@@ -192,8 +230,6 @@ static int check_one(const struct mk_jwt_keys *keys, const struct input *in, con
 
         mk_fault(&why, rv, "there is no file of that name, and as a token: %s", as_token.text);
     }
-    if (rv == 0 && claims == NULL)
-        mk_fault(&why, 0, "no claims: the signature alone was judged");
     print_item(json_pack("{s:s, s:o, s:o}", "verdict", rv == 0 ? "ok" : "refused", "reason",
                          why.text[0] != '\0' ? json_string(why.text) : json_null(), "claims",
                          claims != NULL ? claims : json_null()),

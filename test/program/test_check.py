@@ -5,6 +5,9 @@
 
 Speaks TAP.
 """
+import base64
+import hashlib
+import hmac
 import json
 import os
 import threading
@@ -170,6 +173,38 @@ def jwt_names(folder):
     assert fact['verdict'] == 'refused' and 'no file' not in fact['reason'], fact
 
 
+def signed(payload):
+    """A compact JWS of these bytes, signed with KEY."""
+    def text(data):
+        return base64.urlsafe_b64encode(data).rstrip(b'=').decode()
+    head = text(b'{"alg":"HS256"}') + '.' + text(payload)
+    secret = b'secret' * 6
+    return head + '.' + text(hmac.new(secret, head.encode(), hashlib.sha256).digest())
+
+
+def jwt_claims(folder):
+    """jwt: a payload that is no claims is refused by its rule, unless the signature alone is asked about"""
+    del folder
+    ahead = b'{"exp":4000000000}'
+    fact = facts('check', 'jwt', signed(ahead), '--key', KEY)
+    assert fact['verdict'] == 'ok' and fact['claims'] == {'exp': 4000000000}, fact
+    for payload in (b'{"exp":4000000000,"a":1,"a":2}', b'{"exp":4000000000,"n":99999999999999999999}',
+                    b'{"exp":4000000000,"n":1e400}', b'{"exp":4000000000,"a":"\\u0000"}', b'{"exp":1' + 30 * b'0' + b'}',
+                    b'[1]', b'7', b'a poem', b'', b'\xff', ahead + b'x'):
+        token = signed(payload)
+        fact = facts('check', 'jwt', token, '--key', KEY, status=1)
+        assert fact['verdict'] == 'refused' and fact['claims'] is None, (payload, fact)
+        assert 'the payload is malformed: ' in fact['reason'], (payload, fact)
+        fact = facts('check', 'jwt', token, '--key', KEY, '--signature-only')
+        assert fact['verdict'] == 'ok' and 'signature alone' in fact['reason'], (payload, fact)
+        other = token[:-4] + ('AAAA' if token[-4:] != 'AAAA' else 'BBBB')
+        facts('check', 'jwt', other, '--key', KEY, '--signature-only', status=1)
+    fact = facts('check', 'jwt', signed(b'{"exp":1}'), '--key', KEY, status=1)
+    assert 'malformed' not in fact['reason'], fact
+    facts('check', 'jwt', signed(b'{"exp":1}'), '--key', KEY, '--signature-only')
+    refused(2, 'cannot stand with --aud', 'check', 'jwt', 'a.b.c', '--key', KEY, '--signature-only', '--aud', 'x')
+
+
 def real(folder):
     """tdx, eventlog: real machines' quotes and log (nothing to judge without the vectors)"""
     del folder
@@ -193,4 +228,4 @@ def real(folder):
     assert fact['verdict'] == 'refused' and fact['rtmr'] == [], fact
 
 
-frame.main(history, patience, wrong, tdx, tdx_usage, foreign_pipes, jwt_names, real)
+frame.main(history, patience, wrong, tdx, tdx_usage, foreign_pipes, jwt_names, jwt_claims, real)
