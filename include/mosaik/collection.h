@@ -26,9 +26,9 @@
  *     mk_collection_wait(reader, w.version, 5000, &fault);    // the reader has it
  *
  * Here T, K, V are encoded by the caller (mk_encode); the store does not look inside. A command
- * names its surface by name: a writer whose spec has other types than the readers' writes what they
- * cannot decode. A reader with another spec has another surface id, and is told that there is none
- * such. */
+ * names its surface by name and says of which kind and types the writer takes it to be: one that
+ * takes it for another is refused, as what it wrote nobody could decode. A reader with another
+ * spec has another surface id, and is told that there is none such. */
 #ifndef MOSAIK_COLLECTION_H
 #define MOSAIK_COLLECTION_H
 
@@ -175,7 +175,9 @@ int mk_queue_priority(const struct mk_view *v, struct mk_bytes key, uint64_t *re
 /* The command of a machine that is nothing but collections; its answer is a Written. */
 #define MK_COLLECTION_COMMAND_TABLE(F, S) \
     F(S, mk_name, surface) /* its name */ \
-    F(S, mk_op, op)
+    F(S, mk_op, op)                       \
+    F(S, mk_id,                           \
+      spec) /* mk_surface_id() of what the writer takes it for, under no component: ZERO */
 MK_STRUCT_DECLARE(mk_collection_command, MK_COLLECTION_COMMAND_TABLE)
 
 /** A machine whose surfaces are collections and whose commands are the writes above, for

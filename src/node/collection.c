@@ -206,7 +206,8 @@ int mk_collection_lookup_wait(struct mk_bond *b, const struct mk_surface_spec *s
 void mk_collection_command_put(struct mk_buf *out, const struct mk_surface_spec *spec,
                                const struct mk_op *op)
 {
-    struct mk_collection_command c = {.surface = mk_str_of(spec->name), .op = *op};
+    struct mk_collection_command c = {
+        .surface = mk_str_of(spec->name), .op = *op, .spec = mk_surface_id(spec, &MK_ZERO_ID)};
 
     mk_encode(out, &mk_collection_command_type, &c);
 }

@@ -4,7 +4,8 @@
 
 struct collections {
     struct mk_machine machine;
-    struct mk_machine_ops ops; /* its own, as the surfaces are the caller's */
+    struct mk_machine_ops ops;           /* its own, as the surfaces are the caller's */
+    struct mk_id specs[MK_SURFACES_MAX]; /* what writers must take them for */
 };
 
 static int surface_number(const struct mk_machine_ops *ops, struct mk_str name, unsigned *ret)
@@ -36,6 +37,7 @@ static int write_to(struct mk_apply *a, unsigned surface, const struct mk_op *op
 
 static int collections_apply(struct mk_machine *m, struct mk_apply *a, struct mk_bytes command)
 {
+    struct collections *all = mk_container_of(m, struct collections, machine);
     struct mk_arena arena = {0};
     struct mk_collection_command c;
     struct mk_fault fault;
@@ -46,6 +48,9 @@ static int collections_apply(struct mk_machine *m, struct mk_apply *a, struct mk
         rv = mk_refuse(a, "not a write to a collection: %.100s", fault.text);
     else if (surface_number(m->ops, c.surface, &surface) != 0)
         rv = mk_refuse(a, "no surface has the name %.*s", (int)c.surface.n, c.surface.p);
+    else if (!mk_id_eq(&all->specs[surface], &c.spec)) /* no reader could decode what it writes */
+        rv = mk_refuse(a, "%.*s is of another kind or has other types than the writer takes it for",
+                       (int)c.surface.n, c.surface.p);
     else
         rv = write_to(a, surface, &c.op);
     mk_arena_done(&arena);
@@ -69,5 +74,7 @@ struct mk_machine *mk_collections_machine_new(const char *name, uint32_t version
                                      .apply = collections_apply,
                                      .free = collections_free};
     c->machine.ops = &c->ops;
+    for (unsigned i = 0; i < n && i < MK_SURFACES_MAX; i++)
+        c->specs[i] = mk_surface_id(&specs[i], &MK_ZERO_ID);
     return &c->machine;
 }

@@ -51,11 +51,9 @@ static int write_number(struct shelf *c, struct writer *w, uint64_t n)
 {
     struct mk_buf value = {0}, command = {0};
     struct mk_bytes item = shelf_number(&value, n);
-    struct mk_collection_command x = {
-        .surface = MK_STR_INIT("stream"),
-        .op = {.tag = mk_op_Append, .u.append = {.items = {&item, 1}}}};
+    struct mk_op append = {.tag = mk_op_Append, .u.append = {.items = {&item, 1}}};
 
-    mk_encode(&command, &mk_collection_command_type, &x);
+    mk_collection_command_put(&command, &shelf_specs[SHELF_STREAM], &append);
     w->exec.cb = exec_cb;
     w->done = false;
     assert_int_equal(

@@ -64,11 +64,11 @@ static bool is_free(void *arg)
     return !((struct agent *)arg)->busy;
 }
 
-static bool start(struct agent *a, unsigned shape, const struct mk_op *op)
+static bool start(struct agent *a, const struct mk_surface_spec *spec, const struct mk_op *op)
 {
     struct mk_buf command = {0};
 
-    mk_collection_command_put(&command, &shelf_specs[shape], op);
+    mk_collection_command_put(&command, spec, op);
     a->exec.cb = exec_cb;
     a->busy = mk_execute(a->bond, &a->exec, mk_buf_bytes(&command), MK_STEP_CERTIFIED, 20000) == 0;
     mk_buf_done(&command);
@@ -76,14 +76,19 @@ static bool start(struct agent *a, unsigned shape, const struct mk_op *op)
 }
 
 /* The outcome's status, and the version in a->written. */
-static int put(struct agent *a, unsigned shape, struct mk_op op)
+static int put_as(struct agent *a, const struct mk_surface_spec *spec, struct mk_op op)
 {
-    for (unsigned i = 0; !start(a, shape, &op); i++) { /* not bound yet */
+    for (unsigned i = 0; !start(a, spec, &op); i++) { /* not bound yet */
         assert_true(i < 100);
         world_run(a->c->w, 100);
     }
     assert_true(world_run_until(a->c->w, is_free, a, 40000));
     return a->status;
+}
+
+static int put(struct agent *a, unsigned shape, struct mk_op op)
+{
+    return put_as(a, &shelf_specs[shape], op);
 }
 
 /* --- what is written: numbers, each padded to `size` bytes --------------------------------- */
@@ -492,6 +497,29 @@ static void test_compare_exchange_rows(void **state)
     shelf_free(c);
 }
 
+/* Its name is right, but what is written could not be decoded by anybody. */
+static void test_a_writer_with_other_types_is_refused(void **state)
+{
+    const struct mk_surface_spec others[] = {
+        {.kind = MK_SURFACE_MAP, .name = "map", .key = &mk_peer_type, .value = &mk_u64_type},
+        {.kind = MK_SURFACE_MAP, .name = "map", .key = &mk_u64_type, .value = &mk_bool_type},
+        {.kind = MK_SURFACE_QUEUE, .name = "map", .key = &mk_u64_type, .value = &mk_u64_type},
+    };
+    struct shelf *c = shelf_new(10);
+    struct agent *a = agent_new(c, 20);
+    const uint64_t k = 7;
+    struct mk_op_entry e = {MK_BYTES(&k, 8), MK_BYTES(&k, 8)};
+    struct mk_op op = {.tag = mk_op_Extend, .u.extend = {{&e, 1}}};
+
+    (void)state;
+    for (unsigned i = 0; i < 3; i++)
+        assert_int_equal(put_as(a, &others[i], op), MK_EREFUSED);
+    assert_int_equal(put(a, SHELF_MAP, op), 0);
+    assert_int_equal(a->written.version, 1);
+    agent_free(a);
+    shelf_free(c);
+}
+
 static void test_queue_rows(void **state)
 {
     struct shelf *c = shelf_new(9);
@@ -534,11 +562,16 @@ static void test_queue_rows(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_late_readers),       cmocka_unit_test(test_two_writers),
-        cmocka_unit_test(test_large_snapshot),     cmocka_unit_test(test_large_elements),
-        cmocka_unit_test(test_writes_during_sync), cmocka_unit_test(test_clear_and_recreate),
-        cmocka_unit_test(test_vec_rows),           cmocka_unit_test(test_compare_exchange_rows),
+        cmocka_unit_test(test_late_readers),
+        cmocka_unit_test(test_two_writers),
+        cmocka_unit_test(test_large_snapshot),
+        cmocka_unit_test(test_large_elements),
+        cmocka_unit_test(test_writes_during_sync),
+        cmocka_unit_test(test_clear_and_recreate),
+        cmocka_unit_test(test_vec_rows),
+        cmocka_unit_test(test_compare_exchange_rows),
         cmocka_unit_test(test_queue_rows),
+        cmocka_unit_test(test_a_writer_with_other_types_is_refused),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
