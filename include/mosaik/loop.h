@@ -37,7 +37,8 @@ void mk_loop_turn(struct mk_env *e, uint32_t wait_ms_max);
 bool mk_loop_run_until(struct mk_env *e, bool (*cond)(void *arg), void *arg, uint32_t timeout_ms);
 /** Calls cb from the loop at each SIGINT and SIGTERM. At most one such hook a loop. */
 void mk_loop_on_signal(struct mk_env *e, void (*cb)(void *arg, int signo), void *arg);
-/** All that was opened on e is closed. NULL is fine. */
+/** Whoever opened something on e has closed it before: a node or a network that is still open is a
+ * mistake of the program, which ends with what it is. NULL is fine. */
 void mk_loop_free(struct mk_env *e);
 
 #endif /* MOSAIK_LOOP_H */

@@ -97,8 +97,8 @@ int mk_network_revoke(struct mk_network *n, struct mk_bytes list, struct mk_faul
 
 /** Shows these tickets (each pc(Ticket); copied) in the place of all that were shown: to whoever is
  * linked at once, so that an admission goes on from a ticket to its successor without a gap; an
- * admission that they do not suffice for ends. 0; MK_EMALFORMED, MK_ELIMIT (MK_TICKETS_MAX,
- * MK_TICKET_MAX): nothing has changed. */
+ * admission that they do not suffice for ends. 0; MK_EREFUSED: one names another peer as its
+ * bearer; MK_EMALFORMED, MK_ELIMIT (MK_TICKETS_MAX, MK_TICKET_MAX): nothing has changed. */
 int mk_network_renew(struct mk_network *n, const struct mk_bytes *tickets, size_t n_tickets,
                      struct mk_fault *reterr);
 

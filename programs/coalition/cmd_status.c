@@ -215,6 +215,18 @@ static void print_streams(const json_t *node)
         printf("  and %lld more\n", number_of(node, "not_shown"));
 }
 
+/** In the largest unit that it has two of. */
+static void print_left(const char *jti, long long s)
+{
+    long long n = s >= 7200 ? s / 3600 : s >= 120 ? s / 60 : s;
+
+    printf("  ticket %s expires in %lld %s%s\n", jti, n,
+           s >= 7200  ? "hour"
+           : s >= 120 ? "minute"
+                      : "second",
+           n == 1 ? "" : "s");
+}
+
 /** What will refuse somebody soon, or does not refuse whom it should. */
 static void print_admission(const json_t *node)
 {
@@ -238,7 +250,7 @@ static void print_admission(const json_t *node)
         if (number_of(o, "expires_ms") > 0 && left <= 0)
             printf("  ticket %s has expired\n", text_of(o, "jti"));
         else if (number_of(o, "expires_ms") > 0 && left < NEAR_MS)
-            printf("  ticket %s expires in %lld hours\n", text_of(o, "jti"), left / 3600000);
+            print_left(text_of(o, "jti"), left / 1000);
     }
 }
 

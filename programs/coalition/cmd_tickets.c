@@ -93,6 +93,8 @@ static void check_input(struct argp_state *state, const struct input *in)
         wrong_usage(state, "--offline wants --output: where else would the list go?");
     if (is_issue(in) && in->sub == NULL)
         wrong_usage(state, "--sub is missing");
+    if (in->days != 0 && in->life_s != 0)
+        wrong_usage(state, "--days and --seconds: one of them says when it ends");
     if (is_issue(in) && in->aud == NULL)
         wrong_usage(state, "--aud is missing");
 }

@@ -211,12 +211,29 @@ void mk_node_offer(struct mk_node *n)
     mk_later(n->env, &n->offer);
 }
 
+static int must_have(const struct mk_component_options *o, struct mk_fault *reterr)
+{
+    const char *field = o->roster == NULL    ? "roster"
+                        : o->machine == NULL ? "machine"
+                        : o->acl == NULL     ? "acl"
+                                             : NULL;
+
+    if (field == NULL)
+        return 0;
+    return mk_fault(reterr, MK_EINVALID, "%.*s: `%s` is NULL, and must be there%s", (int)o->label.n,
+                    o->label.p, field,
+                    o->acl == NULL ? ": an acl without clauses admits everybody" : "");
+}
+
 int mk_node_add(struct mk_node *n, const struct mk_component_options *o, struct mk_fault *reterr)
 {
     int rv;
 
     if (n->n_hosts >= MK_COMPONENTS_MAX)
         return mk_fault(reterr, MK_ELIMIT, "a node runs at most %u components", MK_COMPONENTS_MAX);
+    rv = must_have(o, reterr);
+    if (rv != 0)
+        return rv;
     if (!mk_id_eq(&o->roster->deployment, &o->deployment))
         return mk_fault(reterr, MK_EINVALID, "%.*s: the roster's deployment is not the component's",
                         (int)o->label.n, o->label.p);

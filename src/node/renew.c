@@ -172,6 +172,24 @@ void mk_network_keep_tickets(struct mk_network *n, const struct mk_bytes *ticket
     n->wallet = (struct mk_wallet){v, n_tickets, n->wallet.version + 1};
 }
 
+/* One of an issuer that names another peer would be refused wherever it is shown. */
+static int check_bearer(const struct mk_network *n, const struct mk_bytes *tickets,
+                        size_t n_tickets, struct mk_fault *reterr)
+{
+    const struct mk_peer *self = mk_network_peer(n);
+
+    for (size_t i = 0; i < n_tickets; i++) {
+        char named[MK_ID_HEX], own[MK_ID_HEX];
+        struct mk_claims claims;
+
+        if (mk_shown_claims(tickets[i], &claims) && !mk_peer_eq(&claims.sub, self))
+            return mk_fault(reterr, MK_EREFUSED,
+                            "ticket %zu is another peer's: its sub is %.16s, this is %.16s", i,
+                            mk_peer_hex(&claims.sub, named), mk_peer_hex(self, own));
+    }
+    return 0;
+}
+
 static int check(const struct mk_bytes *tickets, size_t n_tickets, struct mk_fault *reterr)
 {
     struct mk_arena arena = {0};
@@ -212,6 +230,8 @@ int mk_network_renew(struct mk_network *n, const struct mk_bytes *tickets, size_
 {
     int rv = check(tickets, n_tickets, reterr);
 
+    if (rv == 0)
+        rv = check_bearer(n, tickets, n_tickets, reterr);
     if (rv != 0)
         return rv;
     mk_network_keep_tickets(n, tickets, n_tickets);

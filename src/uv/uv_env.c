@@ -486,7 +486,9 @@ static void env_drop_done(struct mk_uv_env *e)
 static void env_reap(uv_handle_t *h, void *arg)
 {
     (void)arg;
-    MK_ASSERT(uv_is_closing(h) || (h->type != UV_POLL && h->type != UV_FS_EVENT));
+    if (!uv_is_closing(h) && (h->type == UV_POLL || h->type == UV_FS_EVENT))
+        mk_assert_failed("a network, or another connection, is still open on this loop", __FILE__,
+                         __LINE__);
     if (h->type == UV_PROCESS && !uv_is_closing(h))
         mk_uv_input_reap((uv_process_t *)h);
 }
@@ -505,6 +507,9 @@ void mk_loop_free(struct mk_env *base)
 
     if (base == NULL)
         return;
+    if (mk_env_has_node(base))
+        mk_assert_failed("a node is still open on this loop: mk_node_close() comes first", __FILE__,
+                         __LINE__);
     e = mk_uv_env_of(base);
     env_end_writes(e);
     mk_uv_pool_done(&e->disk);
@@ -518,7 +523,9 @@ void mk_loop_free(struct mk_env *base)
     for (int i = 0; i < 2 && e->signals_on; i++)
         uv_close((uv_handle_t *)&e->signals[i], NULL);
     uv_run(&e->loop, UV_RUN_DEFAULT); /* the handles of closed sockets end here */
-    MK_ASSERT(uv_loop_close(&e->loop) == 0);
+    if (uv_loop_close(&e->loop) != 0)
+        mk_assert_failed("something that was opened on this loop is still open", __FILE__,
+                         __LINE__);
     mk_heap_done(&e->timers);
     pthread_cond_destroy(&e->finished);
     pthread_mutex_destroy(&e->done_lock);

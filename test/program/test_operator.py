@@ -256,6 +256,7 @@ def tickets_refusals(folder):
     refused(2, '--aud is', *issue(path, ks, bearer, '--aud', 'oracle'))
     refused(2, '--from is after', *issue(path, ks, bearer, '--days', 1, '--from', 1 << 39))
     assert run(*issue(path, ks, bearer, '--days', 91))[0] == 2
+    refused(2, '--days and --seconds', *issue(path, ks, bearer, '--days', 1, '--seconds', 1))
     none = write(folder, 'none.toml', 'schema_version = 1\ninstance_name = "x"\n')
     refused(1, 'ships no ticket issuer', *issue(none, ks, bearer))
     assert run('tickets')[0] == run('tickets', 'issue', path)[0] == 2

@@ -9,10 +9,15 @@
 #include <mosaik/map.h>
 #include <mosaik/node.h>
 #include <mosaik/stream.h>
+#include <mosaik/ticket.h>
 
 #include <ftw.h>
 #include <stdio.h>
+#include <signal.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #define WAIT_MS 30000u
 
@@ -515,6 +520,33 @@ static void test_renewals_are_judged_once_a_second(void **state)
     mk_buf_done(&ticket);
 }
 
+static void test_anothers_ticket_is_not_shown(void **state)
+{
+    struct bed *b = *state;
+    struct mk_claims claims = {.iss = {{7}}, .read = true, .iat = 1, .nbf = 1, .exp = 1000};
+    struct mk_peer_signature share = {.peer = b->key.peer};
+    struct mk_fault fault = {{0}};
+    struct mk_buf json = {0}, ticket = {0};
+    struct mk_bytes one;
+
+    for (unsigned i = 0; i < 2; i++) {
+        if (i == 1)
+            claims.sub = *mk_network_peer(b->net);
+        mk_buf_clear(&json);
+        mk_buf_clear(&ticket);
+        mk_claims_format(&claims, &json);
+        mk_ticket_sign(&b->key, &claims.iss, 1, mk_buf_bytes(&json), &share.signature);
+        assert_int_equal(
+            mk_ticket_build(&ticket, &claims.iss, 1, mk_buf_bytes(&json), &share, 1, &fault), 0);
+        one = mk_buf_bytes(&ticket);
+        assert_int_equal(mk_network_renew(b->net, &one, 1, &fault), i == 0 ? MK_EREFUSED : 0);
+        assert_int_equal(b->net->wallet.n, i);
+    }
+    assert_non_null(strstr(fault.text, "ticket 0 is another peer's: its sub is 0000"));
+    mk_buf_done(&json);
+    mk_buf_done(&ticket);
+}
+
 static void other_closed(struct mk_conv *c, unsigned close, const char *detail)
 {
     (void)detail;
@@ -563,8 +595,14 @@ static void test_a_roster_of_another_deployment(void **state)
     struct mk_fault fault = {{0}};
     struct mk_id id = mk_id_of_text(MK_STR("zero"));
     struct mk_roster roster = {.epoch = 1, .peers = {&b->key.peer, 1}};
-    struct mk_component_options o = {
-        .label = MK_STR("zero"), .stable_id = id, .deployment = id, .roster = &roster};
+    static const struct mk_acl_composition open;
+    struct mk_machine m = {.ops = &board_ops};
+    struct mk_component_options o = {.label = MK_STR("zero"),
+                                     .stable_id = id,
+                                     .deployment = id,
+                                     .roster = &roster,
+                                     .acl = &open,
+                                     .machine = &m};
     struct mk_reference r = {.label = MK_STR("zero"),
                              .stable_id = id,
                              .has_version0 = true,
@@ -607,6 +645,28 @@ static void test_nobody_answers(void **state)
     mk_bond_close(bond);
 }
 
+static void test_what_a_component_must_have(void **state)
+{
+    static const struct mk_acl_composition open;
+    struct bed *b = *state;
+    struct mk_id id = mk_id_of_text(MK_STR("another"));
+    struct mk_roster roster = {.deployment = id, .epoch = 1, .peers = {&b->key.peer, 1}};
+    struct mk_machine m = {.ops = &board_ops};
+    static const char *const names[] = {"`roster`", "`acl`", "`machine`"};
+
+    for (unsigned i = 0; i < 3; i++) {
+        struct mk_component_options o = {.label = MK_STR("another"), .deployment = id};
+        struct mk_fault fault = {{0}};
+
+        o.roster = i == 0 ? NULL : &roster;
+        o.acl = i == 1 ? NULL : &open;
+        o.machine = i == 2 ? NULL : &m;
+        assert_int_equal(mk_node_add(b->node, &o, &fault), MK_EINVALID);
+        assert_non_null(strstr(fault.text, "another: "));
+        assert_non_null(strstr(fault.text, names[i]));
+    }
+}
+
 static void test_one_node_a_loop(void **state)
 {
     struct mk_node_options o = {.listen = "127.0.0.1:0"};
@@ -631,6 +691,42 @@ static void test_one_node_a_loop(void **state)
     open_net(b);
     assert_int_equal(put(b, "=b-1", NULL), 1);
     holds(b, 2, "a1");
+}
+
+/* What the process says that frees a loop on which a node is open. */
+static void test_a_loop_with_a_node_is_not_freed(void **state)
+{
+    char dir[] = "/tmp/test_node.XXXXXX", said[1024] = {0};
+    int out[2], status;
+    pid_t child;
+
+    (void)state;
+    assert_non_null(mkdtemp(dir));
+    assert_int_equal(pipe(out), 0);
+    child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        struct bed b = {0};
+        uint8_t seed[32] = {9};
+
+        signal(SIGABRT, SIG_DFL);
+        dup2(out[1], 2);
+        mk_key_from_seed(&b.key, seed);
+        if (mk_loop_open(&b.loop, dir, NULL) == 0 &&
+            mk_node_open(b.loop, &b.node,
+                         &(struct mk_node_options){.key = &b.key, .listen = "127.0.0.1:0"},
+                         NULL) == 0)
+            mk_loop_free(b.loop);
+        _exit(0);
+    }
+    close(out[1]);
+    for (ssize_t n = 1, at = 0; n > 0 && at<(ssize_t)sizeof said - 1; at += n> 0 ? n : 0)
+        n = read(out[0], said + at, sizeof said - 1 - (size_t)at);
+    close(out[0]);
+    assert_true(waitpid(child, &status, 0) == child);
+    assert_false(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    assert_non_null(strstr(said, "a node is still open on this loop"));
+    assert_int_equal(remove_tree(dir), 0);
 }
 
 /* --- two members of which one runs another build --------------------------------------------- */
@@ -716,10 +812,13 @@ int main(void)
         ON_A_NODE(test_streams_are_measured),
         ON_A_NODE(test_renewals_are_judged_once_a_second),
         ON_A_NODE(test_garbage_for_tickets),
+        ON_A_NODE(test_anothers_ticket_is_not_shown),
         ON_A_NODE(test_the_same_component_twice),
         ON_A_NODE(test_a_roster_of_another_deployment),
         ON_A_NODE(test_nobody_answers),
         ON_A_NODE(test_one_node_a_loop),
+        ON_A_NODE(test_what_a_component_must_have),
+        cmocka_unit_test(test_a_loop_with_a_node_is_not_freed),
         cmocka_unit_test(test_another_machine_is_refused_by_name),
     };
 
