@@ -105,14 +105,14 @@ struct mk_component_options {
     const struct mk_roster *roster; /* the first roster */
     const struct mk_str *addresses; /* "<peer hex>@host:port" of every member */
     size_t n_addresses;
-    const struct mk_founding *founding; /* operators; its raft_ids are ignored; NULL: none */
+    const struct mk_founding *founding;   /* operators; its raft_ids are ignored; NULL: none */
     const struct mk_acl_composition *acl; /* who is admitted; must be there: one without clauses
                                            * (all zero) admits everybody. Copied */
-    struct mk_id own_issuer;    /* zero: none */
-    struct mk_issuers *issuers; /* NULL: the book of the node's network */
-    struct mk_machine *machine; /* taken */
-    struct mk_driver *driver;   /* taken; NULL: none */
-    struct mk_bytes record;     /* pc(Deployment) to spread; empty: none */
+    struct mk_id own_issuer;              /* zero: none */
+    struct mk_issuers *issuers;           /* NULL: the book of the node's network */
+    struct mk_machine *machine;           /* taken */
+    struct mk_driver *driver;             /* taken; NULL: none */
+    struct mk_bytes record;               /* pc(Deployment) to spread; empty: none */
     struct mk_id inner; /* members speak on this network alone, behind the same listener: derive(
                          * deployment, "private"); zero: where everybody speaks */
     const struct mk_retention *retain; /* to keep more of the past than declared; NULL: no more */
@@ -123,8 +123,8 @@ struct mk_component_options {
     bool read_leases; /* the leader may answer MK_READ_LEASE without asking the others;
                        * alike in all members' files (see MK_READ_LEASE) */
 };
-/** MK_EINVALID besides: roster, acl or machine is NULL, roster->deployment differs from deployment, or a replica is asked for where
- * the first roster has this node's own key. */
+/** MK_EINVALID besides: roster, acl or machine is NULL, roster->deployment differs from deployment,
+ * or a replica is asked for where the first roster has this node's own key. */
 int mk_node_add(struct mk_node *n, const struct mk_component_options *o, struct mk_fault *reterr);
 /** One JSON object: peer, components with role, term, indices, members, what each waits for, bonds.
  * The same that `coalition status` prints; its keys are in docs/cli.md. */
