@@ -318,15 +318,6 @@ int mk_surface_hash_at(const struct mk_surface *s, uint64_t index, struct mk_id 
     return 0;
 }
 
-uint64_t mk_surface_came_ms(const struct mk_surface *s, uint64_t index)
-{
-    uint64_t oldest = mk_surface_oldest(s);
-
-    if (index > s->index || s->history->n == 0)
-        return 0;
-    return mk_history_at(s->history, index > oldest ? index - oldest : 0)->at_ms;
-}
-
 struct mk_id mk_surfaces_hash(struct mk_surfaces *s)
 {
     struct mk_hasher h;

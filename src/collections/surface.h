@@ -77,9 +77,6 @@ void mk_surface_head(struct mk_surface *s, struct mk_head *ret, const struct mk_
 int mk_surface_commit_at(const struct mk_surface *s, uint64_t index, struct mk_commit *ret);
 /** The commit hash at an index, from the one before the oldest retained commit on; MK_ENOTFOUND. */
 int mk_surface_hash_at(const struct mk_surface *s, uint64_t index, struct mk_id *ret);
-/** Machine time, in ms, at which it came here; that of the oldest retained one where it is gone; 0:
- * not there yet. */
-uint64_t mk_surface_came_ms(const struct mk_surface *s, uint64_t index);
 /** Index of the oldest retained commit; index + 1 when none is. */
 uint64_t mk_surface_oldest(const struct mk_surface *s);
 

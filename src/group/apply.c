@@ -93,6 +93,7 @@ void mk_apply_turn(struct mk_group *g)
     if (index == from)
         return;
     g->moved_ns = mk_now(g->env);
+    mk_overdue_applied(g);
     mk_query_applied(g);
     mk_snap_turn(g);
     mk_group_changed(g);

@@ -72,6 +72,7 @@ int mk_drive_open(struct mk_group *g, const struct mk_consensus_start *start,
         return mk_fault(reterr, rv, "the stored log cannot be a log");
     g->state = MK_GROUP_FOLLOWING;
     g->caught_up = mk_consensus_last(g->raft);
+    mk_overdue_forget(g);
     for (unsigned i = 0; i < g->n_members; i++)
         if (g->members[i]->up)
             mk_drive_link(g, g->members[i], true);

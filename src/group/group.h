@@ -210,6 +210,10 @@ int mk_group_submit(struct mk_group *g, struct mk_submit *s, uint64_t session, u
 const struct mk_surfaces *mk_group_surfaces(const struct mk_group *g);
 int mk_group_certificate(const struct mk_group *g, const struct mk_id *surface,
                          const struct mk_certificate **ret);
+/** For how long, in ms, the oldest commit of its i-th surface that came here in this life waits for
+ * a certificate; 0: none does. Assembles what can be; where one is overdue by a second the members
+ * are asked to sign anew, as for a reader. */
+uint64_t mk_group_uncertified_ms(struct mk_group *g, unsigned surface);
 /** Proof of misbehaviour seen by this member: see certificate.h. */
 bool mk_group_conflict(const struct mk_group *g, const struct mk_certificate **a,
                        const struct mk_certificate **b, struct mk_peers *ret_guilty);

@@ -250,6 +250,18 @@ struct mk_kept_signature {
 };
 
 /** What is known of one surface's heads. */
+/** Commits of a surface that no certificate covers: see overdue.c. */
+struct mk_waiting {
+    uint64_t seen;              /* the newest commit that was noted */
+    uint64_t oldest, oldest_ns; /* the oldest without a certificate, when it came; 0: none */
+    uint64_t newest, newest_ns; /* the first of the last turn's, when they came */
+};
+
+/** Nothing that is there now waits: it came with a snapshot, or by an earlier life. */
+void mk_overdue_forget(struct mk_group *g);
+/** Entries were applied in this turn. */
+void mk_overdue_applied(struct mk_group *g);
+
 struct mk_seal {
     struct mk_head own[MK_SIGNATURES_KEPT]; /* ring, computed at marks */
     unsigned n_own;                         /* ever */
@@ -261,6 +273,7 @@ struct mk_seal {
     struct mk_peer_signature signatures[MK_ROSTER_MAX];
     unsigned interest; /* who waits for certificates of this surface */
     bool ask;          /* try to assemble one in this turn */
+    struct mk_waiting wait;
 };
 
 void mk_heads_open(struct mk_group *g);

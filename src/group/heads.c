@@ -466,6 +466,7 @@ void mk_heads_replaced(struct mk_group *g)
     g->marked = 0;
     mk_heads_epoch(g);
     g->caught_up = mk_state_index(g->st);
+    mk_overdue_forget(g);
 }
 
 /* What was signed of the new epoch by members that applied its beginning before us stays. */

@@ -402,14 +402,14 @@ static void put_lags(struct mk_buf *out, const struct component_facts *v, size_t
 static void put_uncertified(struct mk_buf *out, const struct component_facts *v, size_t n)
 {
     head(out, "surface_uncertified_seconds", "gauge",
-         "Age of the oldest commit that no certificate covers; 0: all are covered.");
+         "For how long the oldest commit that came in this life waits for a certificate; 0: none.");
     for (size_t k = 0; k < n; k++) {
         const struct mk_host *h = v[k].host;
         const struct mk_machine_ops *ops = h->machine->ops;
 
         for (unsigned i = 0; i < ops->n_surfaces; i++)
             put_two(out, "surface_uncertified_seconds", "component", h->label, "surface",
-                    mk_str_of(ops->surfaces[i].name), mk_host_uncertified_ms(h, i) / 1000);
+                    mk_str_of(ops->surfaces[i].name), mk_group_uncertified_ms(h->group, i) / 1000);
     }
 }
 

@@ -112,7 +112,4 @@ int mk_trace_serve(struct mk_node *n);
 /** Serves the protocol "operate". */
 int mk_operate_serve(struct mk_node *n);
 
-/** Age in ms of the oldest commit of its i-th surface that no certificate covers; 0: all are. */
-uint64_t mk_host_uncertified_ms(const struct mk_host *h, unsigned i);
-
 #endif

@@ -57,18 +57,6 @@ static void put_retained(json_t *o, const struct mk_surfaces *surfaces, unsigned
                                   (json_int_t)r.promised.bytes, "cut", r.cut));
 }
 
-uint64_t mk_host_uncertified_ms(const struct mk_host *h, unsigned i)
-{
-    const struct mk_surface *s = &mk_group_surfaces(h->group)->v[i];
-    uint64_t now = mk_wall_ms(h->of->env), came, certified = 0;
-    const struct mk_certificate *c;
-
-    if (mk_group_certificate(h->group, &s->id, &c) == 0)
-        certified = c->head.index;
-    came = mk_surface_came_ms(s, certified + 1);
-    return came > 0 && now > came ? now - came : 0;
-}
-
 static json_t *surfaces_of(const struct mk_host *h)
 {
     const struct mk_machine_ops *ops = h->machine->ops;
@@ -94,7 +82,7 @@ static json_t *surfaces_of(const struct mk_host *h)
             json_object_set_new(s, "certified_time_ms", json_null());
             mk_json_u64(s, "signatures", 0);
         }
-        mk_json_u64(s, "uncertified_ms", mk_host_uncertified_ms(h, i));
+        mk_json_u64(s, "uncertified_ms", mk_group_uncertified_ms(h->group, i));
         json_array_append_new(list, s);
     }
     return list;

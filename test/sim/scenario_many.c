@@ -497,6 +497,79 @@ static void marks_are_rare_where_nobody_waits(void **state)
     many_free(m);
 }
 
+/* What is certified does not seem to wait: not in the moment in which a write ends a long rest,
+ * while machine time stands still; what cannot be certified does, by the clock on the wall. */
+static void a_rest_does_not_look_uncertified(void **state)
+{
+    struct many *m = quiet(9, 2);
+    unsigned l = (unsigned)leader_of(m, 0);
+    uint64_t late;
+
+    (void)state;
+    for (unsigned round = 0; round < 2; round++) {
+        unsigned answered = 0;
+        struct asked a = {.answered = &answered};
+
+        world_run(m->w, 811000);
+        l = (unsigned)leader_of(m, 0);
+        ask(m, l, 0, &a, round == 0 ? "set key 1" : "set key 2");
+        for (unsigned ms = 0; answered == 0 && ms < 1000; ms++)
+            world_run(m->w, 1);
+        assert_int_equal(answered, 1);
+        for (unsigned i = 0; i < NODES; i++)
+            assert_in_range(mk_group_uncertified_ms(shop_of(m, i)->groups[0], 0), 0, 50);
+        if (round == 1)
+            break; /* not marked yet */
+        world_run(m->w, 1000);
+        for (unsigned i = 0; i < NODES; i++)
+            assert_int_equal(mk_group_uncertified_ms(shop_of(m, i)->groups[0], 0), 0);
+    }
+    for (unsigned i = 0; i < NODES; i++)
+        if (i != l)
+            world_crash(m->w, i);
+    world_run(m->w, 20000);
+    late = mk_group_uncertified_ms(shop_of(m, l)->groups[0], 0);
+    assert_in_range(late, 20000, 20100);
+    for (unsigned i = 0; i < NODES; i++)
+        if (i != l)
+            world_restart(m->w, i);
+    assert_true(until(m, all_led, 20000));
+    world_run(m->w, 5000);
+    for (unsigned i = 0; i < NODES; i++)
+        assert_int_equal(mk_group_uncertified_ms(shop_of(m, i)->groups[0], 0), 0);
+    many_free(m);
+}
+
+/* Signed by all, assembled by nobody, and then an epoch begins, whose roster signs nothing older:
+ * whoever asks for how long the commit waits has it signed anew. */
+static void a_head_that_an_epoch_lost_is_signed_again(void **state)
+{
+    struct many *m = quiet(10, 2);
+    unsigned answered = 0;
+    struct asked a = {.answered = &answered};
+    bool waited = false;
+    uint64_t ms = 1;
+
+    (void)state;
+    world_run(m->w, 60000);
+    ask(m, (unsigned)leader_of(m, 0), 0, &a, "set key 1");
+    world_run(m->w, 500);
+    assert_int_equal(answered, 1);
+    for (unsigned i = 0; i < NODES; i++)
+        mk_heads_epoch(shop_of(m, i)->groups[0]);
+    for (unsigned s = 0; s < 10 && ms > 0; s++) {
+        ms = 0;
+        for (unsigned i = 0; i < NODES; i++)
+            ms += mk_group_uncertified_ms(shop_of(m, i)->groups[0], 0);
+        waited = waited || ms > 0;
+        world_run(m->w, 1000);
+    }
+    assert_true(waited);
+    assert_int_equal(ms, 0);
+    assert_true(until(m, all_quiet, 10000));
+    many_free(m);
+}
+
 /* The longest run of commands in the leader's log without a mark; how many marks there are. */
 static unsigned longest_unmarked(struct mk_group *g, unsigned *ret_marks)
 {
@@ -642,6 +715,8 @@ int main(void)
         cmocka_unit_test(a_one_way_cut_heals),
         cmocka_unit_test(a_power_cut_of_all),
         cmocka_unit_test(marks_are_rare_where_nobody_waits),
+        cmocka_unit_test(a_rest_does_not_look_uncertified),
+        cmocka_unit_test(a_head_that_an_epoch_lost_is_signed_again),
         cmocka_unit_test(one_in_256_is_marked_in_a_burst),
         cmocka_unit_test(who_rests_does_not_hold_the_log),
         cmocka_unit_test(all_are_elected_in_turn),

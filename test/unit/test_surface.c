@@ -230,11 +230,6 @@ static void test_promised(void **state)
     clock += 1001;
     append(&s.v[1], "21");
     assert_int_equal(mk_surface_oldest(&s.v[1]), 14); /* eight are left */
-    assert_int_equal(mk_surface_came_ms(&s.v[1], 20), 10000);
-    assert_int_equal(mk_surface_came_ms(&s.v[1], 21), 11001);
-    assert_int_equal(mk_surface_came_ms(&s.v[1], 22), 0); /* nothing waits there */
-    assert_int_equal(mk_surface_came_ms(&s.v[1], 3), 10000);
-    assert_int_equal(mk_surface_came_ms(&s.v[0], 1), 0);
     mk_surface_retained(&s, 1, &r);
     assert_int_equal(r.oldest, 14);
     assert_int_equal(r.index, 21);
