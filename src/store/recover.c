@@ -15,9 +15,8 @@
  *   4. Sync the tail: what was read may still be in the kernel's memory only (a killed
  *      process), and from now on it is taken for durable.
  *
- * Slots of no use are spares; those that never had a valid frame are removed.
- *
- * A store without log/key is young: slot 1 is made durable before the key is. */
+ * Slots of no use are spares; those that never had a valid frame are removed. A store without
+ * log/key is begun, or refused: begin.c. */
 #include "base/assert.h"
 #include "store/store_int.h"
 
@@ -25,8 +24,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define KEY_PATH "log/key"
 
 /* A slot as found. */
 struct found {
@@ -465,72 +462,6 @@ static int open_tail(struct mk_store *s)
     return rv != 0 ? rv : mk_file_sync(s->file);
 }
 
-/* --- a young store ------------------------------------------------------------------------------
- */
-
-static void count_cb(void *arg, const char *name)
-{
-    (void)name;
-    ++*(unsigned *)arg;
-}
-
-static int make_first_slot(struct mk_store *s)
-{
-    struct mk_slot *slot;
-    struct mk_buf b = {0};
-    uint8_t *zeros = mk_alloc(MK_SLOT_FIRST);
-    char path[32];
-    int rv;
-
-    mk_slot_path(path, 1);
-    rv = mk_unlink(s->env, path); /* of an opening that was cut short */
-    if (rv == 0 || rv == MK_ENOTFOUND)
-        rv = mk_file_open(s->env, &s->file, path, MK_OPEN_CREATE);
-    if (rv == 0)
-        rv = mk_file_write(s->file, zeros, MK_SLOT_FIRST, 0);
-    mk_free(zeros);
-    if (rv != 0)
-        return rv;
-    s->segment = s->frame = 1;
-    mk_append_checkpoint(s, &b);
-    mk_frame_seal(&b, s->key, s->segment, s->frame++);
-    rv = mk_file_write(s->file, b.p, b.n, 0);
-    if (rv == 0)
-        rv = mk_file_sync(s->file);
-    if (rv == 0)
-        rv = mk_dir_sync(s->env, "log");
-    slot = mk_slot_add(s, 1, MK_SLOT_FIRST);
-    slot->use = MK_SLOT_CURRENT;
-    slot->segment = 1;
-    slot->end = b.n;
-    mk_buf_done(&b);
-    return rv;
-}
-
-static int begin(struct mk_store *s, struct mk_fault *reterr)
-{
-    unsigned slots = 0, snaps = 0;
-    int rv = mk_mkdir(s->env, "log");
-
-    if (rv == 0)
-        rv = mk_mkdir(s->env, "snap");
-    if (rv == 0)
-        rv = mk_dir_sync(s->env, "");
-    if (rv == 0)
-        rv = mk_dir_list(s->env, "log", count_cb, &slots);
-    if (rv == 0)
-        rv = mk_dir_list(s->env, "snap", count_cb, &snaps);
-    if (rv != 0)
-        return mk_fault(reterr, rv, "log: %s", mk_strerror(rv));
-    if (slots > 1 || snaps > 0)
-        return mk_fault(reterr, MK_ECORRUPT, KEY_PATH ": it is missing, and the log is not new");
-    mk_entropy(s->env, s->key, sizeof s->key);
-    rv = make_first_slot(s);
-    if (rv == 0)
-        rv = mk_file_store(s->env, KEY_PATH, MK_BYTES(s->key, sizeof s->key));
-    return rv == 0 ? 0 : mk_fault(reterr, rv, "log: %s", mk_strerror(rv));
-}
-
 /* A build of another age wrote it: nothing here is damaged. */
 static int other_format(struct recovery *r, uint64_t file, char format)
 {
@@ -588,14 +519,14 @@ int mk_recover(struct mk_store *s, struct mk_fault *reterr)
 {
     struct recovery r = {.s = s, .reterr = reterr};
     struct mk_buf key = {0};
-    int rv = mk_file_load(s->env, KEY_PATH, MK_FRAME_KEY, &key);
+    int rv = mk_file_load(s->env, MK_STORE_KEY_PATH, MK_FRAME_KEY, &key);
 
     if (rv == MK_ENOTFOUND && !s->read_only)
-        return begin(s, reterr);
+        return mk_begin(s, reterr);
     if (rv != 0 || key.n != MK_FRAME_KEY) {
         rv = rv == 0 || rv == MK_ELIMIT ? MK_ECORRUPT : rv;
         mk_buf_done(&key);
-        return mk_fault(reterr, rv, KEY_PATH ": %s", mk_strerror(rv));
+        return mk_fault(reterr, rv, MK_STORE_KEY_PATH ": %s", mk_strerror(rv));
     }
     memcpy(s->key, key.p, MK_FRAME_KEY);
     mk_buf_done(&key);

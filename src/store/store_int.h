@@ -3,6 +3,7 @@
  *   frame.c    one batch on disk            record.c  what is in it
  *   state.c    what the log says, in memory
  *   slot.c     files: which are live, which may be used again, making new ones
+ *   begin.c    opening for the first time
  *   recover.c  opening: from files to state
  *   append.c   from calls to records, batches, waits
  *   store.c    opening, closing, what was recovered
@@ -118,6 +119,11 @@ void mk_slot_trim(struct mk_store *s);
 void mk_slots_done(struct mk_store *s);
 /** Tells groups whose entries hold the oldest slot, when there are too many. */
 void mk_slot_tell_behind(struct mk_store *s);
+
+/* begin.c */
+#define MK_STORE_KEY_PATH "log/key"
+/** There is no key: makes key and first slot, durable; MK_ECORRUPT: the log was in use. */
+int mk_begin(struct mk_store *s, struct mk_fault *reterr);
 
 /* recover.c */
 int mk_recover(struct mk_store *s, struct mk_fault *reterr);

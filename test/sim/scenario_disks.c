@@ -598,6 +598,46 @@ static void test_flipped_bits_of_a_majority(void **state)
     cluster_free(c);
 }
 
+static void lose_file(struct cluster *c, unsigned i, const char *path, const char *says)
+{
+    c->excuse = says;
+    world_crash(c->w, i);
+    world_disk_remove(c->w, i, path);
+    world_restart(c->w, i);
+    if (cluster_process(c, i)->group != NULL || strstr(cluster_process(c, i)->failed, says) == NULL)
+        cluster_violation("member %u does not say '%s' but '%s'", i, says,
+                          cluster_process(c, i)->failed);
+}
+
+/* The log's key is gone, while the log is young: it is not begun anew by itself. */
+static void test_the_key_of_a_young_log_goes(void **state)
+{
+    struct cluster *c = ready(&(struct cluster_options){.seed = 434});
+
+    (void)state;
+    lose_file(c, 2, "log/key", "log/key: it is missing");
+    assert_int_equal(cluster_set(c, "b", "2", 5000), 0);
+    set_aside(c, 2);
+    assert_true(cluster_until_settled(c, 20000));
+    converge_and_end(c);
+}
+
+/* ... of all: no other committee is founded in the place of this one. */
+static void test_the_keys_of_all_logs_go(void **state)
+{
+    struct cluster *c = ready(&(struct cluster_options){.seed = 435});
+
+    (void)state;
+    for (unsigned i = 0; i < c->n; i++)
+        world_crash(c->w, i);
+    for (unsigned i = 0; i < c->n; i++)
+        lose_file(c, i, "log/key", "log/key: it is missing");
+    world_run(c->w, 5000);
+    for (unsigned i = 0; i < c->n; i++)
+        assert_null(cluster_process(c, i)->group);
+    cluster_free(c);
+}
+
 static bool has_found_damage(void *arg)
 {
     struct failed *x = arg;
@@ -732,6 +772,8 @@ int main(void)
         cmocka_unit_test(test_a_flipped_bit_and_one_behind),
         cmocka_unit_test(test_a_flipped_bit_in_what_is_given),
         cmocka_unit_test(test_flipped_bits_of_a_majority),
+        cmocka_unit_test(test_the_key_of_a_young_log_goes),
+        cmocka_unit_test(test_the_keys_of_all_logs_go),
         cmocka_unit_test(test_a_scrub_finds_a_bit_in_the_log),
         cmocka_unit_test(test_a_scrub_finds_a_bit_in_a_snapshot),
         cmocka_unit_test(test_failing_disks_under_load),

@@ -697,3 +697,16 @@ void world_disk_rot(struct world *w, unsigned i, const char *path, uint64_t off)
     MK_ASSERT(inode != NULL && off < inode->data.n);
     inode->data.p[off] ^= (uint8_t)(1u << prng_below(&w->prng[SIM_DISKS], 8));
 }
+
+void world_disk_remove(struct world *w, unsigned i, const char *path)
+{
+    struct sim_disk *d = sim_node_get(w, i)->disk;
+    bool found;
+    size_t at = names_index(&d->now, path, &found);
+
+    MK_ASSERT(found);
+    names_del_at(&d->now, at);
+    at = names_index(&d->durable, path, &found);
+    if (found)
+        names_del_at(&d->durable, at);
+}

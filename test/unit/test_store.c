@@ -644,6 +644,34 @@ static void a_missing_key_or_slot_is_reported(void **state)
     }
 }
 
+/* A log of one slot is refused without its key as soon as it holds something: a vote is enough. */
+static void a_young_log_without_its_key_is_refused(void **state)
+{
+    (void)state;
+    for (unsigned records = 0; records < 3; records++) {
+        struct world *w = world_new(80 + records);
+        struct node *n = boot(w);
+
+        model_begin();
+        for (unsigned i = 0; i < records; i++)
+            put_term(w, n->store, 0);
+        if (records > 0)
+            settle(w);
+        assert_int_equal(mk_unlink(n->env, "log/key"), 0);
+        assert_int_equal(mk_dir_sync(n->env, "log"), 0);
+        world_crash(w, 0);
+        world_restart(w, 0);
+        n = world_state(w, 0);
+        if (records == 0) { /* as a crash leaves it between slot 1 and the key */
+            assert_int_equal(n->rv, 0);
+        } else {
+            assert_int_equal(n->rv, MK_ECORRUPT);
+            assert_non_null(strstr(n->fault.text, "log/key: it is missing"));
+        }
+        world_free(w);
+    }
+}
+
 static struct mk_store_wait *told[4];
 static int told_status[4];
 static unsigned n_told;
@@ -1129,6 +1157,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_wrong_byte_in_any_slot_spoils_one_group),
         cmocka_unit_test(damage_below_a_snapshot_is_none),
         cmocka_unit_test(a_missing_key_or_slot_is_reported),
+        cmocka_unit_test(a_young_log_without_its_key_is_refused),
         cmocka_unit_test(waits_are_told_once_in_order),
         cmocka_unit_test(a_failed_write_is_the_end),
         cmocka_unit_test(what_a_failed_sync_left_in_the_cache_is_made_durable),
