@@ -367,23 +367,57 @@ static int one(uint64_t seed, bool print)
     return 0;
 }
 
+static const char usage[] =
+    "usage: swarm                      seeds SIM_FROM (1) to SIM_SEEDS (200), every SIM_STEP-th\n"
+    "       swarm --seed N [--print] [--bug NAME]\n"
+    "       swarm --once               seeds that found something once\n"
+    "       swarm --hunt [NAME]        planted bugs, until each is caught\n";
+
+static int misused(const char *word)
+{
+    fprintf(stderr, "swarm: %s: not understood\n%s", word, usage);
+    return 2;
+}
+
+/* All of the text, in decimal. */
+static bool read_seed(const char *text, uint64_t *ret)
+{
+    const char *at = text;
+    uint64_t seed = 0;
+
+    for (; *at >= '0' && *at <= '9' && at - text < 19; at++)
+        seed = seed * 10 + (uint64_t)(*at - '0');
+    *ret = seed;
+    return at > text && *at == 0;
+}
+
 int main(int argc, char **argv)
 {
     uint64_t seed = 0;
     bool print = false, single = false;
 
-    if (argc >= 2 && strcmp(argv[1], "--hunt") == 0)
+    if (argc >= 2 && strcmp(argv[1], "--help") == 0) {
+        fputs(usage, stdout);
+        return 0;
+    }
+
+    if (argc >= 2 && argc <= 3 && strcmp(argv[1], "--hunt") == 0)
         return hunts(argc > 2 ? argv[2] : NULL);
-    if (argc >= 2 && strcmp(argv[1], "--once") == 0)
+    if (argc == 2 && strcmp(argv[1], "--once") == 0)
         return again_once();
     for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--print") == 0)
+        const char *next = i + 1 < argc ? argv[i + 1] : "";
+
+        if (strcmp(argv[i], "--print") == 0) {
             print = true;
-        else if (strcmp(argv[i], "--bug") == 0 && i + 1 < argc)
-            bug = planted_find(argv[++i]);
-        else if (strcmp(argv[i], "--seed") == 0 && i + 1 < argc)
-            for (const char *at = argv[++i]; *at >= '0' && *at <= '9'; at++, single = true)
-                seed = seed * 10 + (uint64_t)(*at - '0');
+        } else if (strcmp(argv[i], "--bug") == 0 && (bug = planted_find(next)) != NULL) {
+            i++;
+        } else if (strcmp(argv[i], "--seed") == 0 && read_seed(next, &seed)) {
+            single = true;
+            i++;
+        } else {
+            return misused(argv[i]);
+        }
     }
     return single ? one(seed, print) : all();
 }
