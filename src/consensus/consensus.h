@@ -257,8 +257,8 @@ void mk_consensus_wake(struct mk_consensus *c, uint64_t now_ms);
  * Getting one: fx.fetch says whose, and its handle. Fetch the bytes and make the file
  * durable, then call mk_consensus_fetched(); fx.install then asks to make the
  * reference durable (the stored log is void: the record replaces it) and to restore
- * the machine; then mk_consensus_installed(). A fetch that fails is forgotten with
- * mk_consensus_fetch_failed(), and offered again. */
+ * the machine; then mk_consensus_installed(). A fetch that fails, or whose file goes before
+ * fx.install asked for it, is forgotten with mk_consensus_fetch_failed(), and offered again. */
 
 /** What a snapshot of the state at index (committed, still in memory, or the last
  * snapshot's) would be; handle empty. MK_ENOTFOUND. */

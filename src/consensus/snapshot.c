@@ -170,8 +170,8 @@ int mk_consensus_fetched(struct mk_consensus *c, uint64_t index, uint64_t now_ms
 
 void mk_consensus_fetch_failed(struct mk_consensus *c, uint64_t index)
 {
-    if (c->fetch == FETCH_RUNNING && c->fetch_meta.index == index)
-        c->fetch = FETCH_NONE;
+    if (c->fetch_meta.index == index)
+        c->fetch = FETCH_NONE; /* also one that is ready, and waits for an offer of this term */
 }
 
 int mk_consensus_ask_again(struct mk_consensus *c, uint64_t now_ms)

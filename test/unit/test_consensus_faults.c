@@ -385,6 +385,39 @@ static bool votes_before_it_knows_of_its_promotion(unsigned uncured)
     return well;
 }
 
+/* --- ours, not the library's: once ------------------------------------------------------ */
+
+/* The offer's term has gone when the bytes are whole; the log comes first, the owner forgets the
+ * file: nothing is under way any more, and the member can rest. */
+static void forgets_a_ready_snapshot_that_the_log_overtook_test(void **state)
+{
+    struct mk_snapshot_meta snap = snapshot_at(3, 2);
+    struct mk_message offer = {.peer = 2, .kind = MK_MSG_INSTALL, .term = 2, .snapshot = &snap};
+    struct mk_message rest = {.peer = 2, .kind = MK_MSG_QUIET, .term = 3, .round = 1, .index = 3};
+    struct mk_message answer = {0};
+    struct mk_consensus *c = young_member(0);
+    struct mk_entry e[2] = {entry(2), entry(2)};
+    struct mk_effects fx;
+
+    (void)state;
+    assert_int_equal(deliver(c, &offer, NULL), 0);
+    mk_consensus_effects(c, &fx);
+    assert_non_null(fx.fetch);
+    assert_int_equal(append(c, 3, 1, 1, 0, NULL, 0), 0); /* another term */
+    assert_int_equal(mk_consensus_fetched(c, 3, 1001), 0);
+    assert_false(mk_consensus_installing(c)); /* it waits for an offer of this term */
+    assert_int_equal(append(c, 3, 1, 1, 3, e, 2), 0);
+    assert_int_equal(mk_consensus_persisted(c, 3, 2, 1001), 0);
+    assert_int_equal(append(c, 3, 3, 2, 3, NULL, 0), 0);
+    assert_int_equal(mk_consensus_commit(c), 3);
+    mk_consensus_fetch_failed(c, 3);
+    rest.index_term = 2;
+    assert_int_equal(deliver(c, &rest, NULL), 0);
+    assert_true(take(c, &answer, MK_MSG_QUIET_ACK, 2));
+    assert_true(mk_consensus_is_quiet(c));
+    mk_consensus_free(c);
+}
+
 /* --- each twice ----------------------------------------------------------------------- */
 
 static bool ends_badly(bool (*scenario)(unsigned uncured), unsigned cure)
@@ -437,6 +470,7 @@ int main(void)
         cmocka_unit_test(rolls_back_one_configuration_only_test),
         cmocka_unit_test(goes_on_after_a_late_rejection_test),
         cmocka_unit_test(votes_before_it_knows_of_its_promotion_test),
+        cmocka_unit_test(forgets_a_ready_snapshot_that_the_log_overtook_test),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
