@@ -130,7 +130,8 @@ struct mk_reference {
 enum mk_bond_state {
     MK_BOND_RESOLVING,  /* no deployment known yet */
     MK_BOND_CONNECTING, /* no member reached yet */
-    MK_BOND_READY,      /* at least one member is linked */
+    MK_BOND_READY,      /* at least one member is linked, and not all that are said that they run
+                         * another deployment */
     MK_BOND_FAILED,     /* cannot be bound: see the status's text */
 };
 struct mk_bond_status {

@@ -18,15 +18,23 @@
 
 /* --- what members said, for people ------------------------------------------------------ */
 
-static void report_said(struct mk_client_report *r, const struct mk_peer *peer, unsigned close,
-                        const char *text)
+void mk_bond_note(struct mk_bond *b, const struct mk_peer *peer, unsigned close, const char *text)
 {
-    struct mk_bond *b = mk_container_of(r, struct mk_bond, report);
     char hex[MK_ID_HEX];
 
     memmove(b->said[1], b->said[0], sizeof b->said[0] * (MK_BOND_SAID_MAX - 1));
     snprintf(b->said[0], sizeof b->said[0], "%.8s: %s: %s", mk_peer_hex(peer, hex),
              mk_close_text(close), text);
+}
+
+static void report_said(struct mk_client_report *r, const struct mk_peer *peer, unsigned close,
+                        const char *text)
+{
+    struct mk_bond *b = mk_container_of(r, struct mk_bond, report);
+
+    mk_bond_note(b, peer, close, text);
+    if (close == MK_CLOSE_OTHER_DEPLOYMENT && !b->probe.elsewhere && !b->probe.asking)
+        mk_timer_start(b->network->env, &b->probe.again, mk_now(b->network->env));
 }
 
 static void tell_watches(struct mk_task *t)
@@ -169,6 +177,7 @@ static void leave(struct mk_bond *b)
 {
     if (!b->bound)
         return;
+    mk_bond_probe_end(b);
     mk_bond_remember(b, true);
     mk_client_close(b->client);
     mk_reader_memory_free(b->memory);
@@ -288,7 +297,9 @@ void mk_bond_advance(struct mk_bond *b)
     resolve(b);
     if (b->state == MK_BOND_FAILED || !b->bound)
         return;
-    set_state(b, mk_bond_linked(b) + through_linked(b) > 0 ? MK_BOND_READY : MK_BOND_CONNECTING);
+    set_state(b, through_linked(b) > 0 || (mk_bond_linked(b) > 0 && !b->probe.elsewhere)
+                     ? MK_BOND_READY
+                     : MK_BOND_CONNECTING);
 }
 
 /* --- public
@@ -349,6 +360,7 @@ int mk_bond_open(struct mk_network *n, struct mk_bond **ret, const struct mk_ref
     b->state = MK_BOND_RESOLVING;
     b->report.said = report_said;
     b->tell.cb = tell_watches;
+    mk_bond_probe_init(b);
     mk_list_init(&b->parts);
     mk_list_add_tail(&n->bonds, &b->node);
     copy_reference(b, r);
@@ -465,11 +477,15 @@ void mk_bond_unwatch(struct mk_bond *b, struct mk_bond_watch *w)
     }
 }
 
+/* A member is linked: it is asked whether it runs this deployment. */
 static bool settled(void *arg)
 {
-    const struct mk_bond *b = arg;
+    struct mk_bond *b = arg;
 
-    return b->state == MK_BOND_READY || b->state == MK_BOND_FAILED;
+    if (b->state == MK_BOND_READY && !b->probe.known && through_linked(b) == 0)
+        mk_bond_probe_begin(b);
+    return b->state == MK_BOND_FAILED ||
+           (b->state == MK_BOND_READY && (b->probe.known || through_linked(b) > 0));
 }
 
 int mk_bond_wait(struct mk_bond *b, uint32_t timeout_ms, struct mk_fault *reterr)

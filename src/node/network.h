@@ -60,6 +60,18 @@ struct mk_bond_part {
 
 #define MK_BOND_NEWCOMERS_MAX (4u * MK_ROSTER_MAX)
 
+/** Whether members run the bond's deployment (probe.c). */
+struct mk_bond_probe {
+    bool asking, known; /* known: one runs it, or nobody can tell */
+    bool elsewhere;     /* all that are linked run another */
+    size_t next;        /* of the roster's peers */
+    struct mk_peer peer;
+    struct mk_conv *greeting, *behind;
+    unsigned close;
+    char detail[MK_REASON_MAX];
+    struct mk_timer again;
+};
+
 struct mk_bond {
     struct mk_network *network;
     struct mk_list node; /* of network->bonds */
@@ -83,6 +95,8 @@ struct mk_bond {
     size_t n_newcomers;
     uint64_t epoch; /* of the newest roster that was looked at; 0: none */
 
+    struct mk_bond_probe probe;
+
     struct mk_list parts;
     struct mk_bond_watch *watches;
     struct mk_signal signal;
@@ -99,6 +113,13 @@ unsigned mk_bond_linked(const struct mk_bond *b);
 /** Looks again at files, Deployments and links; moves the state. */
 void mk_bond_advance(struct mk_bond *b);
 void mk_bond_end_all(struct mk_network *n);
+/** What a member said, for people; the newest is told while the bond is not ready. */
+void mk_bond_note(struct mk_bond *b, const struct mk_peer *peer, unsigned close, const char *text);
+/** Asks the linked members whether they run the deployment, if that is not under way. */
+void mk_bond_probe_begin(struct mk_bond *b);
+void mk_bond_probe_init(struct mk_bond *b);
+/** Nothing is known any more, and nobody is asked. */
+void mk_bond_probe_end(struct mk_bond *b);
 const char *mk_bond_state_name(enum mk_bond_state s);
 /** The name of what refuses a subscription, for MK_BY_...; NULL for a clause's index. */
 const char *mk_refused_by(int clause);

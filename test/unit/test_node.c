@@ -667,6 +667,47 @@ static void test_what_a_component_must_have(void **state)
     }
 }
 
+static void test_a_member_of_another_deployment(void **state)
+{
+    static const struct mk_acl_composition open;
+    struct bed *b = *state;
+    struct mk_fault fault = {{0}};
+    struct mk_id id = mk_id_of_text(MK_STR("elsewhere"));
+    struct mk_str address = mk_str_of(b->address);
+    struct mk_reference r = {.label = MK_STR("elsewhere"),
+                             .stable_id = id,
+                             .has_version0 = true,
+                             .deployment = id,
+                             .deployed_content = id,
+                             .roster = {.deployment = id, .epoch = 1, .peers = {&b->key.peer, 1}},
+                             .addresses = &address,
+                             .n_addresses = 1};
+    struct mk_component_options o = {.label = MK_STR("elsewhere"),
+                                     .stable_id = id,
+                                     .content_hash = id,
+                                     .deployment = id,
+                                     .roster = &r.roster,
+                                     .acl = &open,
+                                     .found = true};
+    struct mk_machine *m = mk_alloc(sizeof *m);
+    struct mk_bond_status st;
+    struct mk_bond *bond;
+
+    assert_int_equal(mk_bond_open(b->net, &bond, &r, &fault), 0);
+    assert_int_equal(mk_bond_wait(bond, 1500, &fault), MK_EUNREACHABLE);
+    assert_non_null(strstr(fault.text, "the peer runs another deployment"));
+    mk_bond_status(bond, &st);
+    assert_int_equal(st.state, MK_BOND_CONNECTING);
+    assert_non_null(strstr(st.text, "is not run here"));
+    assert_int_equal(st.linked, 1);
+    assert_int_equal(mk_bond_wait(b->bond, WAIT_MS, &fault), 0); /* the one that it runs */
+    m->ops = &board_ops;
+    o.machine = m;
+    assert_int_equal(mk_node_add(b->node, &o, &fault), 0);
+    assert_int_equal(mk_bond_wait(bond, WAIT_MS, &fault), 0); /* it came */
+    mk_bond_close(bond);
+}
+
 static void test_one_node_a_loop(void **state)
 {
     struct mk_node_options o = {.listen = "127.0.0.1:0"};
@@ -816,6 +857,7 @@ int main(void)
         ON_A_NODE(test_the_same_component_twice),
         ON_A_NODE(test_a_roster_of_another_deployment),
         ON_A_NODE(test_nobody_answers),
+        ON_A_NODE(test_a_member_of_another_deployment),
         ON_A_NODE(test_one_node_a_loop),
         ON_A_NODE(test_what_a_component_must_have),
         cmocka_unit_test(test_a_loop_with_a_node_is_not_freed),
