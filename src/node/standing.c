@@ -2,18 +2,31 @@
  *
  * A bond and two maps an organism, opened when a clause first asks. Until the map is there the
  * answer is "not at hand yet", and the judgement is put off; when the organism cannot be
- * reached, members that were certified before still count until their cards end. */
+ * reached, members that were certified before still count until their cards end. A map that ended
+ * (all members refused us, a ticket was out of date) is opened anew with the next question, every
+ * AGAIN_NS at most; what the old one has is read until the new one is there. */
+#include "env/env.h"
 #include "node/network.h"
 
 #include <mosaik/map.h>
 #include <mosaik/standing.h>
+#include <stdio.h>
 
 #define ORGANISMS_MAX 64u
+#define AGAIN_NS (5000 * MK_MS)
+
+struct cards {
+    struct mk_map *map;  /* NULL: nobody asked */
+    struct mk_map *next; /* opened after map had ended; NULL: none */
+    bool ended;          /* the newest of them */
+    uint64_t opened_ns;
+    char why[MK_REASON_MAX];
+};
 
 struct organism {
     struct mk_id stable_id;
     struct mk_bond *bond;
-    struct mk_map *maps[2]; /* by enum mk_card; NULL: nobody asked */
+    struct cards cards[2]; /* by enum mk_card */
 };
 
 struct mk_standings {
@@ -30,23 +43,57 @@ static struct organism *find(struct mk_standings *s, const struct mk_id *stable_
     return NULL;
 }
 
+static void on_synced(struct mk_map *m)
+{
+    struct cards *c = mk_map_owner(m);
+
+    if (m != c->next)
+        return;
+    mk_map_close(c->map);
+    c->map = c->next;
+    c->next = NULL;
+}
+
+static void on_ended(struct mk_map *m, int status, const struct mk_fault *fault)
+{
+    struct cards *c = mk_map_owner(m);
+
+    c->ended = true;
+    snprintf(c->why, sizeof c->why, ": %.200s", fault != NULL ? fault->text : mk_strerror(status));
+}
+
+static void follow(struct cards *c, struct mk_bond *bond, enum mk_card kind, uint64_t now)
+{
+    static const struct mk_map_cbs cbs = {.synced = on_synced, .ended = on_ended};
+    const struct mk_surface_spec *spec =
+        kind == MK_CARD_SCORE ? &mk_scores_spec : &mk_settlements_spec;
+
+    if (c->map != NULL && (!c->ended || now < c->opened_ns + AGAIN_NS))
+        return;
+    if (c->map != NULL)
+        mk_map_close(c->next);
+    c->ended = false;
+    c->opened_ns = now;
+    mk_map_open(bond, c->map != NULL ? &c->next : &c->map, spec, &cbs, c);
+}
+
 static int card(struct mk_standing *base, const struct mk_id *stable_id, enum mk_card kind,
                 const struct mk_peer *peer, struct mk_bytes *ret, struct mk_fault *reterr)
 {
     struct mk_standings *s = mk_container_of(base, struct mk_standings, standing);
     struct organism *o = find(s, stable_id);
+    struct cards *c;
     char hex[MK_ID_HEX];
 
     if (o == NULL)
         return mk_fault(reterr, MK_EREFUSED, "the organism %.16s is none that this node follows",
                         mk_id_hex(stable_id, hex));
-    if (o->maps[kind] == NULL)
-        mk_map_open(o->bond, &o->maps[kind],
-                    kind == MK_CARD_SCORE ? &mk_scores_spec : &mk_settlements_spec, NULL, NULL);
-    if (!mk_map_synced(o->maps[kind]))
-        return mk_fault(reterr, MK_EUNREACHABLE, "nothing that %.*s certified is at hand yet",
-                        (int)o->bond->reference.label.n, o->bond->reference.label.p);
-    return mk_map_read(o->maps[kind], MK_BYTES(peer->b, sizeof peer->b), ret);
+    c = &o->cards[kind];
+    follow(c, o->bond, kind, mk_now(o->bond->network->env));
+    if (!mk_map_synced(c->map))
+        return mk_fault(reterr, MK_EUNREACHABLE, "nothing that %.*s certified is at hand yet%s",
+                        (int)o->bond->reference.label.n, o->bond->reference.label.p, c->why);
+    return mk_map_read(c->map, MK_BYTES(peer->b, sizeof peer->b), ret);
 }
 
 struct mk_standings *mk_standings_new(void)
@@ -92,8 +139,10 @@ void mk_standings_free(struct mk_standings *s)
     if (s == NULL)
         return;
     for (unsigned i = 0; i < s->n; i++) {
-        mk_map_close(s->v[i].maps[0]);
-        mk_map_close(s->v[i].maps[1]);
+        for (unsigned kind = 0; kind < 2; kind++) {
+            mk_map_close(s->v[i].cards[kind].map);
+            mk_map_close(s->v[i].cards[kind].next);
+        }
         mk_bond_close(s->v[i].bond);
     }
     mk_free(s);

@@ -471,6 +471,48 @@ static void test_standing(void **state)
     bed_free(b);
 }
 
+static void restart_members(struct bed *b, const struct mk_acl_composition *acl)
+{
+    b->c->acl = acl;
+    for (unsigned i = 0; i < SHELF_MEMBERS; i++)
+        world_crash(b->c->w, i);
+    for (unsigned i = 0; i < SHELF_MEMBERS; i++)
+        world_restart(b->c->w, i);
+}
+
+/* All members refused us for a time; once they do not, what the organism certifies counts again. */
+static void test_standing_after_a_refusal(void **state)
+{
+    struct bed *b = bed_new();
+    struct mk_reference shelf = shelf_reference(b->c);
+    struct mk_bearer bearer = {.peer = *mk_network_peer(b->network)};
+    struct mk_acl_clause floor = {.tag = mk_acl_clause_ReputationFloor,
+                                  .u.reputation_floor = {b->c->stable_id, 100}};
+    struct mk_acl_clause closed[2] = {{.tag = mk_acl_clause_PeerList},
+                                      {.tag = mk_acl_clause_GateReaders}};
+    struct mk_acl_composition acl = {.clauses = {&floor, 1}}, nobody = {.clauses = {closed, 2}};
+    struct mk_gate gate = {.acl = &acl, .standing = mk_network_standing(b->network)};
+    struct mk_verdict v;
+
+    (void)state;
+    closed[0].u.peer_list.peers = (struct mk_peer_list){b->c->roster.peers.v, b->c->roster.peers.n};
+    restart_members(b, &nobody);
+    assert_int_equal(mk_network_follow(b->network, &shelf, NULL), 0);
+    mk_gate_judge(&gate, &v, &bearer, MK_SCOPE_WRITE, 1000);
+    world_run(b->c->w, 20000);
+    mk_gate_judge(&gate, &v, &bearer, MK_SCOPE_WRITE, 1000);
+    assert_true(!v.admitted && v.pending);
+    assert_non_null(strstr(v.reason, "clause"));
+    restart_members(b, NULL);
+    for (unsigned i = 0; i < 3; i++) { /* the first one asks again */
+        world_run(b->c->w, 10000);
+        mk_gate_judge(&gate, &v, &bearer, MK_SCOPE_WRITE, 1000);
+    }
+    assert_true(!v.pending);
+    assert_non_null(strstr(v.reason, "has no card"));
+    bed_free(b);
+}
+
 static void test_members(void **state)
 {
     struct bed *b = bed_new();
@@ -502,10 +544,15 @@ static void test_members(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_collections), cmocka_unit_test(test_gone),
-        cmocka_unit_test(test_restart),     cmocka_unit_test(test_window),
-        cmocka_unit_test(test_streams),     cmocka_unit_test(test_members),
-        cmocka_unit_test(test_standing),    cmocka_unit_test(test_gathered),
+        cmocka_unit_test(test_collections),
+        cmocka_unit_test(test_gone),
+        cmocka_unit_test(test_restart),
+        cmocka_unit_test(test_window),
+        cmocka_unit_test(test_streams),
+        cmocka_unit_test(test_members),
+        cmocka_unit_test(test_standing),
+        cmocka_unit_test(test_gathered),
+        cmocka_unit_test(test_standing_after_a_refusal),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -68,7 +68,7 @@ static void *member_boot(struct mk_env *e, unsigned node, void *arg)
                                      .roster = &c->roster,
                                      .addresses = c->addresses,
                                      .n_addresses = SHELF_MEMBERS,
-                                     .acl = &open_to_all,
+                                     .acl = c->acl != NULL ? c->acl : &open_to_all,
                                      .inner = c->inner,
                                      .found = true};
 

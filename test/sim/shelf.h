@@ -42,7 +42,8 @@ struct shelf {
     struct mk_str addresses[SHELF_MEMBERS];
     struct mk_id stable_id, deployment, content;
     struct shelf_member members[SHELF_MEMBERS];
-    struct mk_id inner; /* the members' own network; zero: none */
+    struct mk_id inner;                   /* the members' own network; zero: none */
+    const struct mk_acl_composition *acl; /* from a member's next start on; NULL: open */
 };
 
 /** Members are nodes 0 .. SHELF_MEMBERS - 1 of a new world. */
