@@ -20,7 +20,11 @@
  * What a crash tore is not there, as a whole. But when bits turned in what was durable
  * (something newer stands behind it), each run is judged by itself: one flipped bit spoils a
  * run, whose group the index names, or the header, or the index, which the other stands in
- * for. So damage is some group's, and not the log's. */
+ * for. So damage is some group's, and not the log's.
+ *
+ * Every bit but the padding is under a check. So bits that turn in silence are of padding, of a
+ * header or an index whose other half stands in, or of what no group needs any more (below its
+ * snapshot, a slot's older life, the room behind the last frame): nothing that is read. */
 #ifndef STORE_FRAME_H
 #define STORE_FRAME_H
 

@@ -7,6 +7,8 @@
 #include "unit.h"
 
 #include "env/env.h"
+#include "store/frame.h"
+#include "store/record.h"
 #include "store/store.h"
 #include "world.h"
 
@@ -1148,6 +1150,65 @@ static void another_format_is_refused_by_name(void **state)
     }
 }
 
+static uint32_t u32_at(const uint8_t *p)
+{
+    return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+}
+
+/* Of a whole frame: the zeros that fill a run to a multiple of 8. */
+static bool is_padding(const struct mk_buf *b, size_t at)
+{
+    size_t run = MK_FRAME_HEADER;
+
+    while (run < b->n) {
+        size_t end = run + MK_RUN_HEADER + u32_at(b->p + run + 4);
+
+        if (at < end)
+            return false;
+        run = (end + 7) / 8 * 8;
+        if (at < run)
+            return true;
+    }
+    return false;
+}
+
+/* A bit that turns in silence is one of those that say nothing. */
+static void every_bit_but_padding_is_checked(void **state)
+{
+    const uint8_t key[MK_FRAME_KEY] = {7};
+    struct mk_buf b = {0};
+    struct mk_frame frame;
+    size_t at_run = 0, silent = 0;
+
+    (void)state;
+    memset(mk_buf_grow(&b, MK_FRAME_HEADER), 0, MK_FRAME_HEADER);
+    b.n = MK_FRAME_HEADER;
+    for (uint32_t i = 0; i < 6; i++) {
+        struct mk_record r = {.kind = MK_REC_ENTRY,
+                              .group = 1 + i / 2,
+                              .index = 1 + i,
+                              .term = 1,
+                              .type = 1,
+                              .bytes = MK_BYTES("some bytes", 1 + i)};
+
+        mk_frame_add(&b, &at_run, &r);
+    }
+    mk_frame_seal(&b, key, 1, 1);
+    assert_true(mk_frame_at(&frame, mk_buf_bytes(&b), 0, key));
+    for (size_t bit = 0; bit < b.n * 8; bit++) {
+        uint8_t turned = (uint8_t)(1u << bit % 8), *at = &b.p[bit / 8];
+        bool padding = is_padding(&b, bit / 8), passes;
+
+        *at ^= turned;
+        passes = mk_frame_at(&frame, mk_buf_bytes(&b), 0, key);
+        *at ^= turned;
+        assert_int_equal(passes, padding);
+        silent += passes;
+    }
+    assert_in_range(silent, 1, 4 * 7 * 8); /* of three runs and the index */
+    mk_buf_done(&b);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -1168,6 +1229,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(an_unfinished_snapshot_leaves_nothing),
         cmocka_unit_test(a_fetched_snapshot_is_resumed),
         cmocka_unit_test(a_snapshot_outlives_its_store),
+        cmocka_unit_test(every_bit_but_padding_is_checked),
         cmocka_unit_test(a_turn_is_one_write),
         cmocka_unit_test(another_format_is_refused_by_name),
     };
