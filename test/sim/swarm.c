@@ -112,7 +112,7 @@ static void demand_evenness(struct cluster *c, struct watch *w)
 {
     cluster_workload_stop(c);
     demand(world_run_until(c->w, idle, c, 60000), c, "answers for every client");
-    demand(cluster_until_equal(c, 60000), c, "all members at one index");
+    demand_until(c, cluster_until_equal, "all members at one index");
     if (w != NULL)
         demand(watch_until_even(w, 60000), c, "a reader that has what the members have");
 }
