@@ -7,8 +7,9 @@
  * append goes into the same batch.
  *
  * When a frame does not fit any more, it begins the next slot: the whole state goes
- * before it, in the same frame, so a slot begins with both or with neither. Slots
- * that the checkpoint does not name are free once it is durable.
+ * before it, in the same frame, so a slot begins with both or with neither. When that is durable
+ * the slot is noted as the newest (top.c), and only then the frame counts as written. Slots that
+ * the checkpoint does not name are free then.
  *
  * Failure: the store is dead, for good. What the disk holds is found out by opening
  * it again. */
@@ -173,12 +174,9 @@ static void note_write(struct mk_store *s)
     s->stats.sync_buckets[i]++;
 }
 
-static void write_cb(struct mk_write_sync *w, int status)
+static void written(struct mk_store *s, int status)
 {
-    struct mk_store *s = mk_container_of(w, struct mk_store, write);
-
     s->writing = false;
-    note_write(s);
     if (s->closing) {
         mk_store_closed(s);
         return;
@@ -198,6 +196,22 @@ static void write_cb(struct mk_write_sync *w, int status)
     seal_later(s);
     if (gathered(s))
         mk_later(s->env, &s->flush_task);
+}
+
+static void top_cb(struct mk_write_sync *w, int status)
+{
+    written(mk_container_of(w, struct mk_store, top_write), status);
+}
+
+static void write_cb(struct mk_write_sync *w, int status)
+{
+    struct mk_store *s = mk_container_of(w, struct mk_store, write);
+
+    note_write(s);
+    if (s->rotating && status == 0 && s->status == 0 && !s->closing)
+        mk_top_write(s, top_cb);
+    else
+        written(s, status);
 }
 
 static void write_start(struct mk_store *s, struct mk_slot *slot)

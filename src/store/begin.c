@@ -126,5 +126,7 @@ int mk_begin(struct mk_store *s, struct mk_fault *reterr)
     rv = make_first_slot(s);
     if (rv == 0)
         rv = mk_file_store(s->env, MK_STORE_KEY_PATH, MK_BYTES(s->key, sizeof s->key));
+    if (rv == 0)
+        rv = mk_top_open(s);
     return rv == 0 ? 0 : mk_fault(reterr, rv, "log: %s", mk_strerror(rv));
 }

@@ -14,6 +14,8 @@
  *      as a whole is damaged only when that cannot be told.
  *   4. Sync the tail: what was read may still be in the kernel's memory only (a killed
  *      process), and from now on it is taken for durable.
+ *   5. Compare the tail with the segment that was noted as the newest (top.c): an older one means
+ *      that a whole file is gone.
  *
  * Slots of no use are spares; those that never had a valid frame are removed. A store without
  * log/key is begun, or refused: begin.c. */
@@ -495,9 +497,13 @@ static int no_tail(struct recovery *r)
 
 static int recover(struct recovery *r)
 {
-    int rv = read_all(r);
+    struct mk_top top = {0};
     char path[32];
+    int rv = mk_top_read(r->s, &top, r->reterr); /* first: a writer may go on meanwhile */
 
+    if (rv != 0)
+        return rv;
+    rv = read_all(r);
     if (r->unread != 0) {
         mk_slot_path(path, r->unread);
         return mk_fault(r->reterr, rv, "%s: it cannot be read (%s)", path, mk_strerror(rv));
@@ -507,11 +513,15 @@ static int recover(struct recovery *r)
     if (r->tail == NULL)
         return no_tail(r);
     rv = replay(r);
+    if (rv == 0)
+        rv = mk_top_check(r->s, &top, r->reterr);
     if (rv != 0 || r->s->read_only)
         return rv;
     rv = keep_or_remove_spares(r);
     if (rv == 0)
         rv = open_tail(r->s);
+    if (rv == 0)
+        rv = mk_top_open(r->s);
     return rv == 0 ? 0 : mk_fault(r->reterr, rv, "log: %s", mk_strerror(rv));
 }
 

@@ -13,6 +13,8 @@ static void store_free(struct mk_store *s)
         mk_file_close(s->file);
     if (s->old_file != NULL)
         mk_file_close(s->old_file);
+    if (s->top_file != NULL)
+        mk_file_close(s->top_file);
     if (s->prep_file != NULL)
         mk_file_close(s->prep_file);
     mk_free(s->zeros);

@@ -1,6 +1,7 @@
 /* store.h - one log on disk for all groups of a process; snapshots beside it.
  *
  *   log/key            32 random bytes, folded into every checksum
+ *   log/top            which segment is the newest
  *   log/000001.seg     slots: preallocated files, used again and again
  *   snap/<group>/<index>.snap
  *

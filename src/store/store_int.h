@@ -5,6 +5,7 @@
  *   slot.c     files: which are live, which may be used again, making new ones
  *   begin.c    opening for the first time
  *   recover.c  opening: from files to state
+ *   top.c      which segment is the newest
  *   append.c   from calls to records, batches, waits
  *   store.c    opening, closing, what was recovered
  *   scrub.c    reading what nobody reads
@@ -44,6 +45,13 @@ struct mk_slot {
     size_t n_extents, cap_extents;
 };
 
+/** The newest segment, as noted; 0: none is. */
+struct mk_top {
+    uint64_t segment;
+    uint32_t file;
+};
+#define MK_TOP_BYTES 1024u
+
 struct mk_store {
     struct mk_env *env;
     bool read_only, closing;
@@ -72,6 +80,9 @@ struct mk_store {
     struct mk_store_stats stats;
     struct mk_file *old_file; /* the slot before, closed when the rotation is durable */
     bool rotating;            /* the frame in flight begins a slot */
+    struct mk_file *top_file;
+    struct mk_write_sync top_write; /* ... which is noted before it counts as written */
+    uint8_t top[MK_TOP_BYTES / 2];
     uint64_t lsn, flight_lsn, durable;
     struct mk_task flush_task, ready_task;
     /* struct mk_store_wait: to be told, for the frame in flight, for what is gathered */
@@ -124,6 +135,16 @@ void mk_slot_tell_behind(struct mk_store *s);
 #define MK_STORE_KEY_PATH "log/key"
 /** There is no key: makes key and first slot, durable; MK_ECORRUPT: the log was in use. */
 int mk_begin(struct mk_store *s, struct mk_fault *reterr);
+
+/* top.c */
+/** 0 with *ret zero where there is no such file. MK_ECORRUPT; MK_EIO. */
+int mk_top_read(struct mk_store *s, struct mk_top *ret, struct mk_fault *reterr);
+/** MK_ECORRUPT when the segment that was found newest (s->segment) is older than that. */
+int mk_top_check(const struct mk_store *s, const struct mk_top *top, struct mk_fault *reterr);
+/** Notes the segment that this opening goes on with, which is durable; blocks. */
+int mk_top_open(struct mk_store *s);
+/** Notes the current segment; cb when that is durable, or has failed. */
+void mk_top_write(struct mk_store *s, void (*cb)(struct mk_write_sync *w, int status));
 
 /* recover.c */
 int mk_recover(struct mk_store *s, struct mk_fault *reterr);

@@ -598,15 +598,18 @@ static void test_flipped_bits_of_a_majority(void **state)
     cluster_free(c);
 }
 
+/* The file goes; the member does not open, and names it. says lasts. */
 static void lose_file(struct cluster *c, unsigned i, const char *path, const char *says)
 {
+    const struct process *p;
+
     c->excuse = says;
     world_crash(c->w, i);
     world_disk_remove(c->w, i, path);
     world_restart(c->w, i);
-    if (cluster_process(c, i)->group != NULL || strstr(cluster_process(c, i)->failed, says) == NULL)
-        cluster_violation("member %u does not say '%s' but '%s'", i, says,
-                          cluster_process(c, i)->failed);
+    p = cluster_process(c, i);
+    if (p->group != NULL || strstr(p->failed, says) == NULL || strstr(p->failed, path) == NULL)
+        cluster_violation("member %u does not say '%s: %s' but '%s'", i, path, says, p->failed);
 }
 
 /* The log's key is gone, while the log is young: it is not begun anew by itself. */
@@ -615,7 +618,7 @@ static void test_the_key_of_a_young_log_goes(void **state)
     struct cluster *c = ready(&(struct cluster_options){.seed = 434});
 
     (void)state;
-    lose_file(c, 2, "log/key", "log/key: it is missing");
+    lose_file(c, 2, "log/key", "it is missing");
     assert_int_equal(cluster_set(c, "b", "2", 5000), 0);
     set_aside(c, 2);
     assert_true(cluster_until_settled(c, 20000));
@@ -631,10 +634,73 @@ static void test_the_keys_of_all_logs_go(void **state)
     for (unsigned i = 0; i < c->n; i++)
         world_crash(c->w, i);
     for (unsigned i = 0; i < c->n; i++)
-        lose_file(c, i, "log/key", "log/key: it is missing");
+        lose_file(c, i, "log/key", "it is missing");
     world_run(c->w, 5000);
     for (unsigned i = 0; i < c->n; i++)
         assert_null(cluster_process(c, i)->group);
+    cluster_free(c);
+}
+
+/* The first file of a log is 1 MiB: they go on in a second one. */
+static void two_segments(struct cluster *c)
+{
+    static char command[100000];
+
+    memset(command, 'x', sizeof command - 1);
+    memcpy(command, "fill ", 5);
+    for (unsigned k = 0; k < 16; k++)
+        assert_int_equal(cluster_command(c, (unsigned)cluster_leader(c), command, 10000), 0);
+    assert_true(cluster_until_equal(c, 10000));
+    world_run(c->w, 2000);
+}
+
+/* The file that a log goes on in, as its note says. */
+static void lose_newest(struct cluster *c, unsigned i)
+{
+    struct mk_buf b = {0};
+    unsigned best = 0;
+    char path[32];
+
+    assert_int_equal(world_disk_read(c->w, i, "log/top", &b), 0);
+    for (size_t at = 0; at < b.n; at += b.n / 2) /* u64 segment, u64 file: both small here */
+        if (b.p[at + 8] > b.p[best + 8])
+            best = (unsigned)at;
+    assert_true(b.p[best + 8] > 1);
+    snprintf(path, sizeof path, "log/%06u.seg", b.p[best + 16]);
+    mk_buf_done(&b);
+    lose_file(c, i, path, "missing or empty");
+}
+
+/* A member whose log ends early has forgotten votes and entries: it does not open, and the others
+ * go on; told to, it begins anew. */
+static void test_the_newest_segment_goes(void **state)
+{
+    struct cluster *c = ready(&(struct cluster_options){.seed = 436});
+
+    (void)state;
+    two_segments(c);
+    lose_newest(c, 2);
+    assert_int_equal(cluster_set(c, "b", "2", 5000), 0);
+    set_aside(c, 2);
+    assert_true(cluster_until_settled(c, 20000));
+    converge_and_end(c);
+}
+
+/* ... a majority's: what was acknowledged is not made up anew without it. */
+static void test_the_newest_segments_of_a_majority_go(void **state)
+{
+    struct cluster *c = ready(&(struct cluster_options){.seed = 437});
+
+    (void)state;
+    two_segments(c);
+    world_crash(c->w, 0);
+    lose_newest(c, 1);
+    lose_newest(c, 2);
+    world_restart(c->w, 0);
+    world_run(c->w, 5000);
+    assert_int_equal(cluster_command(c, 0, "set b 2", 3000), MK_ETIMEDOUT);
+    assert_null(cluster_process(c, 1)->group);
+    assert_null(cluster_process(c, 2)->group);
     cluster_free(c);
 }
 
@@ -774,6 +840,8 @@ int main(void)
         cmocka_unit_test(test_flipped_bits_of_a_majority),
         cmocka_unit_test(test_the_key_of_a_young_log_goes),
         cmocka_unit_test(test_the_keys_of_all_logs_go),
+        cmocka_unit_test(test_the_newest_segment_goes),
+        cmocka_unit_test(test_the_newest_segments_of_a_majority_go),
         cmocka_unit_test(test_a_scrub_finds_a_bit_in_the_log),
         cmocka_unit_test(test_a_scrub_finds_a_bit_in_a_snapshot),
         cmocka_unit_test(test_failing_disks_under_load),

@@ -7,10 +7,11 @@
 #include "unit.h"
 
 #include "env/env.h"
-#include "store/frame.h"
 #include "store/record.h"
-#include "store/store.h"
+#include "store/store_int.h"
 #include "world.h"
+
+#include <mosaik/datum.h>
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -660,6 +661,8 @@ static void a_young_log_without_its_key_is_refused(void **state)
         if (records > 0)
             settle(w);
         assert_int_equal(mk_unlink(n->env, "log/key"), 0);
+        if (records == 0)
+            assert_int_equal(mk_unlink(n->env, "log/top"), 0);
         assert_int_equal(mk_dir_sync(n->env, "log"), 0);
         world_crash(w, 0);
         world_restart(w, 0);
@@ -672,6 +675,141 @@ static void a_young_log_without_its_key_is_refused(void **state)
         }
         world_free(w);
     }
+}
+
+static void empty_file(struct mk_env *e, const char *path)
+{
+    struct mk_file *f;
+
+    assert_int_equal(mk_file_open(e, &f, path, MK_OPEN_WRITE), 0);
+    assert_int_equal(mk_file_truncate(f, 0), 0);
+    assert_int_equal(mk_file_sync(f), 0);
+    mk_file_close(f);
+}
+
+static struct node *two_segments(struct world *w)
+{
+    struct node *n = boot(w);
+
+    model_begin();
+    for (unsigned i = 0; i < 70; i++) {
+        put_entry(w, n->store, 0, model.now[0].last + 1, 20000);
+        settle(w);
+    }
+    assert_int_equal(n->store->segment, 2);
+    return n;
+}
+
+/* The newest file of the log is gone, or empty: what is left looks like a log that ended earlier,
+ * and is none. */
+static void a_missing_newest_segment_is_reported(void **state)
+{
+    enum { REMOVED, EMPTIED, NOTE_EMPTIED, NOTE_REMOVED, WAYS };
+
+    (void)state;
+    segment_bytes = 1 << 20;
+    for (unsigned how = 0; how < WAYS; how++) {
+        struct world *w = world_new(90 + how);
+        struct node *n = two_segments(w);
+        uint64_t durable = mk_store_durable(n->store);
+        char path[32];
+
+        mk_slot_path(path, mk_slot_current(n->store)->file);
+        if (how == EMPTIED)
+            empty_file(n->env, path);
+        if (how == NOTE_EMPTIED)
+            empty_file(n->env, "log/top");
+        world_crash(w, 0);
+        if (how == REMOVED)
+            world_disk_remove(w, 0, path);
+        if (how == NOTE_REMOVED) { /* as in a log of a build that made none */
+            world_disk_remove(w, 0, "log/top");
+            n = restart(w);
+            check_prefix(n->store, durable, how);
+            world_crash(w, 0);
+            world_disk_remove(w, 0, path); /* it has one now */
+        }
+        world_restart(w, 0);
+        n = world_state(w, 0);
+        assert_int_equal(n->rv, MK_ECORRUPT);
+        assert_non_null(strstr(n->fault.text, how == NOTE_EMPTIED ? "log/top: " : path));
+        world_free(w);
+    }
+    segment_bytes = 0;
+}
+
+static uint64_t noted_segment(struct world *w)
+{
+    struct mk_buf b = {0};
+    uint64_t best = 0, v;
+
+    assert_int_equal(world_disk_read(w, 0, "log/top", &b), 0);
+    assert_int_equal(b.n, MK_TOP_BYTES);
+    for (size_t at = 0; at < b.n; at += MK_TOP_BYTES / 2) {
+        struct mk_reader r = {b.p + at + 8, 8, false};
+
+        v = mk_read_u64le(&r);
+        best = v > best ? v : best;
+    }
+    mk_buf_done(&b);
+    return best;
+}
+
+/* Power goes at each step of it, also between the new segment and the note of it: the log opens,
+ * and holds all that was reported. */
+static void a_crash_while_a_segment_begins(void **state)
+{
+    unsigned between = 0, begun = 0;
+
+    (void)state;
+    segment_bytes = 1 << 20;
+    for (unsigned steps = 0; steps < 120; steps++) {
+        struct world *w = world_new(steps / 40);
+        struct node *n = boot(w);
+        const struct mk_slot *slot = mk_slot_current(n->store);
+        uint64_t durable;
+
+        model_begin();
+        while (slot->end + 45000 < slot->size) {
+            put_entry(w, n->store, 0, model.now[0].last + 1, 20000);
+            settle(w);
+        }
+        for (unsigned i = 0; i < 4; i++)
+            put_entry(w, n->store, 0, model.now[0].last + 1, 20000);
+        for (unsigned i = 0; i < steps % 40; i++)
+            world_step(w);
+        durable = mk_store_durable(n->store);
+        world_crash(w, 0);
+        n = restart(w);
+        check_prefix(n->store, durable, steps);
+        begun += n->store->segment == 2;
+        world_free(w);
+    }
+    for (unsigned seed = 0; seed < 60; seed++) { /* ... and just there */
+        struct world *w = world_new(seed);
+        struct node *n = boot(w);
+        uint64_t durable, noted;
+
+        model_begin();
+        while (n->store->segment == 1) {
+            put_entry(w, n->store, 0, model.now[0].last + 1, 20000);
+            for (unsigned i = 0; i < 3; i++)
+                world_step(w);
+        }
+        while (n->store->rotating && n->store->top_write.n == 0)
+            world_step(w);
+        durable = mk_store_durable(n->store);
+        world_crash(w, 0);
+        noted = noted_segment(w);
+        n = restart(w);
+        check_prefix(n->store, durable, seed);
+        between += noted < n->store->segment;
+        assert_int_equal(noted_segment(w), n->store->segment);
+        world_free(w);
+    }
+    assert_true(begun > 0 && begun < 120);
+    assert_true(between > 0);
+    segment_bytes = 0;
 }
 
 static struct mk_store_wait *told[4];
@@ -1219,6 +1357,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(damage_below_a_snapshot_is_none),
         cmocka_unit_test(a_missing_key_or_slot_is_reported),
         cmocka_unit_test(a_young_log_without_its_key_is_refused),
+        cmocka_unit_test(a_missing_newest_segment_is_reported),
+        cmocka_unit_test(a_crash_while_a_segment_begins),
         cmocka_unit_test(waits_are_told_once_in_order),
         cmocka_unit_test(a_failed_write_is_the_end),
         cmocka_unit_test(what_a_failed_sync_left_in_the_cache_is_made_durable),
