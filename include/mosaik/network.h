@@ -71,6 +71,9 @@ int mk_network_hint(struct mk_network *n, struct mk_str hint, struct mk_fault *r
 int mk_network_tag(struct mk_network *n, const struct mk_str *tags, size_t n_tags);
 /** Does the peer's fresh entry, as far as it is known here, show this tag? */
 bool mk_network_tagged(struct mk_network *n, const struct mk_peer *peer, const struct mk_id *tag);
+/** Why there is no link to the peer, in words, as the last dial ended: one line, "" when there is
+ * one. What `status` of a node that cannot be reached says. */
+void mk_network_why_not(struct mk_network *n, const struct mk_peer *peer, char ret[MK_FAULT_MAX]);
 /** Peers whose fresh entry is known, without us. */
 size_t mk_network_peers(struct mk_network *n);
 /** An entry (pc(PeerEntry)) that came by another way than gossip. 0: news; MK_EEXISTS: this one, or

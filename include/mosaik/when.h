@@ -18,6 +18,11 @@
  * beginning of mk_when_wait() on, and let go again when the whole condition was met: then
  * it waits for the next one.
  *
+ * A feed without callbacks keeps the items that came in a queue, and none come while that is
+ * full (feed.h). So items that wait there count as well: for mk_when_appended() each once, from the
+ * beginning of the wait on; for a window by when they came. Where none of a full queue passes, the
+ * time-out says that they are to be taken first.
+ *
  * An object may go before its conditions: from then on its leaves never hold (so "not
  * online" does), and a wait for what can never be ends with MK_ECLOSED. Filters and
  * predicates are called from inside the loop: they look, and call nothing. */
@@ -44,6 +49,9 @@ bool mk_when_holds(const struct mk_when *w);
 /** Blocks until it is met: 0; MK_ETIMEDOUT or MK_ECLOSED with what was missing. Not while it is
  * started. */
 int mk_when_wait(struct mk_when *w, uint32_t timeout_ms, struct mk_fault *reterr);
+/** From a filter or predicate that cannot go on: the mk_when_wait() that runs for the tree of w
+ * ends with MK_ECANCELED. Without one, nothing. */
+void mk_when_interrupt(struct mk_when *w);
 /** What it waits for and how far that is, in words; appended. */
 void mk_when_explain(const struct mk_when *w, struct mk_buf *out);
 void mk_when_free(struct mk_when *w); /* the whole tree; NULL is fine */
@@ -83,7 +91,7 @@ struct mk_when_window {
 };
 #define MK_WHEN_COUNT_MAX 65536u
 
-/** Event: a certified item that passes the filter. */
+/** Event: a certified item that passes the filter, as it comes or waiting to be taken. */
 struct mk_when *mk_when_appended(struct mk_feed *f, bool (*filter)(struct mk_bytes item, void *arg),
                                  void *arg);
 /** Level: enough certified items within the window; o is copied. */

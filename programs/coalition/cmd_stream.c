@@ -153,8 +153,16 @@ struct direct {
     uint64_t n;
     uint64_t seen; /* items when the wait for the next one began */
     bool stop;
-    char why[256]; /* why it is not subscribed */
+    char why[256];       /* why it is not subscribed */
+    struct mk_peer from; /* whom it asks */
 };
+
+/** Why nothing came: what was said last of the subscription, or why there is no link. */
+static const char *trouble(const struct direct *d, char room[MK_FAULT_MAX])
+{
+    mk_network_why_not(d->net, &d->from, room);
+    return room[0] != '\0' ? room : d->why;
+}
 
 static int open_direct(struct direct *d, const char *listen, struct mk_fault *fault)
 {
@@ -255,12 +263,17 @@ static bool tail_moved(void *arg)
  * or none ever came). */
 static int follow_direct(struct direct *d)
 {
+    char room[MK_FAULT_MAX];
+    const char *why;
+
     while (!d->stop && (d->in->count == 0 || d->n < d->in->count)) {
         d->seen = d->n;
         if (!mk_loop_run_until(d->loop, tail_moved, d, d->in->reach.timeout_ms) &&
-            (d->in->count > 0 || d->n == 0))
+            (d->in->count > 0 || d->n == 0)) {
+            why = trouble(d, room);
             return complain(STATUS_TIMEOUT, "no item within %u ms%s%s", d->in->reach.timeout_ms,
-                            d->why[0] != 0 ? ": " : "", d->why);
+                            why[0] != '\0' ? ": " : "", why);
+        }
     }
     return 0;
 }
@@ -282,7 +295,7 @@ static int tail_direct(const struct input *in)
         rv = open_direct(&d, NULL, &fault);
     if (rv == 0) {
         o.surface = d.surface;
-        o.producer = contact.peer;
+        o.producer = d.from = contact.peer;
         o.address = strchr(in->from, '@') + 1;
         rv = mk_consumer_open(d.net, &c, &o, &cbs, &d);
     }

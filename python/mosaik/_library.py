@@ -103,6 +103,7 @@ _SIGNATURES = {
     'when_not': (_A, [_A]),
     'when_holds': (c_bool, [_A]),
     'when_wait': (c_int, [_A, c_uint32, _S]),
+    'when_interrupt': (None, [_A]),
     'when_explain': (None, [_A, _A, POINTER(Bytes)]),
     'when_free': (None, [_A]),
     'jwt_keys_new': (_A, []),

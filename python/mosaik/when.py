@@ -10,7 +10,7 @@ from ctypes import byref
 from typing import Any, Callable, Optional, Union
 
 from ._checked import checked, whole
-from ._library import FILTER, Bytes, check, library, text
+from ._library import FILTER, Bytes, MosaikError, check, library, text
 from .agent import Agent, Bond, Part, id_of, milliseconds
 from .collections import Collection
 from .streams import Consumer, Feed, Producer
@@ -22,12 +22,44 @@ __all__ = ['Condition', 'all', 'any', 'bound', 'online', 'updated', 'reaches', '
 Filter = Callable[[Any], bool]
 
 
+class _Judge:
+    """A filter as C calls it. What it raises ends the wait, which raises it."""
+
+    def __init__(self, source: Union[Feed, Consumer], accept: Optional[Filter]) -> None:
+        self.handle, self.error = 0, None  # type: int, Optional[BaseException]
+        kind = source.surface.value if isinstance(source, Feed) else source.value
+
+        def call(p: Optional[int], n: int) -> bool:
+            assert accept is not None
+            try:
+                item = ctypes.string_at(p, n) if p is not None and n > 0 else b''
+                return bool(accept(decode(source.agent, kind, item)))
+            except BaseException as e:  # nothing may pass through C
+                self.error = self.error or e
+                if self.handle:
+                    library.when_interrupt(self.handle)
+                return False
+        self.function = FILTER(0) if accept is None else FILTER(call)  # NULL: takes all
+
+    @property
+    def pointer(self) -> ctypes.c_void_p:
+        return ctypes.cast(self.function, ctypes.c_void_p)
+
+
 class Condition(Part):
     """keeps: what the C side calls into, for as long as it lives."""
 
-    def __init__(self, agent: Agent, value: int, keeps: Any = None) -> None:
+    def __init__(self, agent: Agent, value: int, keeps: tuple[_Judge, ...] = ()) -> None:
         super().__init__(agent, value)
         self._keeps = keeps
+
+    def _raise(self) -> None:
+        """What a filter raised, once."""
+        errors = [j.error for j in self._keeps if j.error is not None]
+        for j in self._keeps:
+            j.error = None
+        if errors:
+            raise errors[0]
 
     def _free(self, value: int) -> None:
         library.when_free(value)
@@ -44,8 +76,17 @@ class Condition(Part):
 
     @checked
     def wait(self, timeout: float = 10) -> None:
-        """TimedOut or Closed say what was missing."""
-        check(library.when_wait, self.handle, milliseconds(timeout))
+        """TimedOut or Closed say what was missing. What a filter raises ends it and comes out here."""
+        handle = self.handle
+        self._raise()
+        failed: Optional[MosaikError] = None
+        try:
+            check(library.when_wait, handle, milliseconds(timeout))
+        except MosaikError as e:
+            failed = e
+        self._raise()
+        if failed is not None:
+            raise failed
 
     def explain(self) -> str:
         out = Bytes()
@@ -67,7 +108,7 @@ class Condition(Part):
 def _combine(function: Callable[..., int], parts: tuple[Condition, ...]) -> Condition:
     if not parts or len(parts) > 64:
         raise ValueError('1 to 64 conditions')
-    agent, keeps = parts[0].agent, [p._keeps for p in parts]
+    agent, keeps = parts[0].agent, tuple(j for p in parts for j in p._keeps)
     handles = (ctypes.c_void_p * len(parts))(*[p._give() for p in parts])
     return Condition(agent, function(handles, len(parts)), keeps)
 
@@ -130,27 +171,17 @@ def offered(agent: Agent, name: str, n: int = 1) -> Condition:
                                                  whole('offered', 'n', n, 32)))
 
 
-def _filter(source: Union[Feed, Consumer], accept: Optional[Filter]) -> Any:
-    if accept is None:
-        return FILTER(0)  # NULL: takes all
-    kind = source.surface.value if isinstance(source, Feed) else source.value
-
-    def call(p: Optional[int], n: int) -> bool:
-        assert accept is not None
-        try:
-            item = ctypes.string_at(p, n) if p is not None and n > 0 else b''
-            return bool(accept(decode(source.agent, kind, item)))
-        except Exception:  # an item that the filter cannot judge is none of ours
-            return False
-    return FILTER(call)
+def _judged(source: Union[Feed, Consumer], judge: _Judge, value: int) -> Condition:
+    judge.handle = value
+    return Condition(source.agent, value, (judge,))
 
 
 @checked
 def appended(source: Union[Feed, Consumer], accept: Optional[Filter] = None) -> Condition:
-    """The next item that `accept` takes."""
-    keeps = _filter(source, accept)
+    """The next item that `accept` takes; of a Feed, one that waits to be taken counts, too, once."""
+    judge = _Judge(source, accept)
     make = library.when_appended if isinstance(source, Feed) else library.when_received
-    return Condition(source.agent, make(source.handle, ctypes.cast(keeps, ctypes.c_void_p)), keeps)
+    return _judged(source, judge, make(source.handle, judge.pointer))
 
 
 @checked
@@ -159,8 +190,7 @@ def window(source: Union[Feed, Consumer], seconds: float, count: int,
     """At least `count` items that `accept` takes came within so many seconds."""
     if not 1 <= count <= 65536:
         raise ValueError('count is 1 to 65536')
-    keeps = _filter(source, accept)
+    judge = _Judge(source, accept)
     make = (library.when_feed_window if isinstance(source, Feed)
             else library.when_consumer_window)
-    return Condition(source.agent, make(source.handle, milliseconds(seconds), count,
-                                        ctypes.cast(keeps, ctypes.c_void_p)), keeps)
+    return _judged(source, judge, make(source.handle, milliseconds(seconds), count, judge.pointer))

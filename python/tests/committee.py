@@ -13,6 +13,8 @@ SURFACES = {
     'genesis': ('once', mosaik.codec.BYTES, None),
     'queue': ('queue', mosaik.codec.STR, mosaik.codec.U64),
     'events': ('stream', mosaik.codec.I64, None),
+    'backlog': ('stream', mosaik.codec.I64, None),
+    'raises': ('stream', mosaik.codec.I64, None),
 }
 
 

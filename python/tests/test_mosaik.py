@@ -238,6 +238,41 @@ class Shelf(unittest.TestCase):
         with self.assertRaises(ValueError):
             feed.next(1)
 
+    def test_conditions_on_a_backlog(self):
+        events = surface('backlog')
+        for i in range(0, 1600, 50):
+            mosaik.append(self.bond, events, *range(i, i + 50))
+        with mosaik.Feed(self.bond, events) as feed:
+            self.assertEqual(feed.next(20).value, 0)
+            when.all(when.appended(feed, lambda v: v == 900), when.window(feed, 60, 3)).wait(20)
+            with self.assertRaisesRegex(mosaik.TimedOut, r'; 10\d\d items wait on the feed to be taken'):
+                when.appended(feed, lambda v: v == 1599).wait(0.5)
+            each = when.appended(feed)
+            for _ in range(3):  # each waiting item once
+                each.wait(0)
+            for _ in range(600):
+                feed.next(20)
+            when.appended(feed, lambda v: v == 1599).wait(20)
+
+    def test_a_producer_that_is_not_there(self):
+        with mosaik.Consumer(self.agent, '07' * 32, 'aa' * 32, address='127.0.0.1:1') as consumer:
+            with self.assertRaisesRegex(mosaik.TimedOut, 'no connection to 127.0.0.1:1'):
+                consumer.next(1)
+
+    def test_what_a_filter_raises(self):
+        events = surface('raises')
+        with mosaik.Feed(self.bond, events) as feed:
+            bad = when.all(when.bound(self.bond), when.appended(feed, lambda v: 1 // (v - 5) > 0))
+            mosaik.append(self.bond, events, 5)
+            began = time.monotonic()
+            with self.assertRaises(ZeroDivisionError):
+                bad.wait(20)
+            self.assertLess(time.monotonic() - began, 10)
+            mosaik.append(self.bond, events, 6)
+            bad.wait(20)
+            with self.assertRaises(ZeroDivisionError):
+                when.window(feed, 60, 1, lambda v: 1 // 0 > 0).wait(20)
+
     def test_conditions_of_collections(self):
         other = mosaik.Agent()
         self.addCleanup(other.close)

@@ -199,6 +199,8 @@ MKF struct mk_when *mkf_when_any(struct mk_when *const *v, size_t n);
 MKF struct mk_when *mkf_when_not(struct mk_when *w);
 MKF bool mkf_when_holds(const struct mk_when *w);
 MKF int mkf_when_wait(struct mk_when *w, uint32_t timeout_ms, char *err);
+/** From a filter: mkf_when_wait() ends. */
+MKF void mkf_when_interrupt(struct mk_when *w);
 MKF void mkf_when_explain(struct mkf_agent *a, const struct mk_when *w, struct mkf_bytes *ret);
 MKF void mkf_when_free(struct mk_when *w);
 

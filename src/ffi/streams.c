@@ -96,6 +96,7 @@ struct item {
 struct mkf_consumer {
     struct mkf_agent *agent;
     struct mk_consumer *consumer;
+    struct mk_peer producer;
     struct item *first, **end;
     unsigned n;
     uint64_t lost; /* not told yet */
@@ -163,6 +164,7 @@ int mkf_consumer_open(struct mkf_agent *a, struct mkf_consumer **ret, const char
     o.acl = &composition;
     c = mk_alloc(sizeof *c);
     c->agent = a;
+    c->producer = o.producer;
     c->end = &c->first;
     rv = mk_consumer_open(a->net, &c->consumer, &o, &cbs, c);
     if (rv == 0)
@@ -208,6 +210,7 @@ static bool has_item(void *arg)
 int mkf_consumer_next(struct mkf_consumer *c, uint32_t timeout_ms, uint64_t *ret_number,
                       uint64_t *ret_lost, struct mkf_bytes *ret, char *err)
 {
+    char room[MK_FAULT_MAX];
     struct item *i;
 
     if (c->first == NULL) {
@@ -217,9 +220,12 @@ int mkf_consumer_next(struct mkf_consumer *c, uint32_t timeout_ms, uint64_t *ret
     i = take(c);
     if (i == NULL && c->refused)
         return mk_fault(mkf_fault(err), MK_EREFUSED, "%s", c->why);
-    if (i == NULL)
+    if (i == NULL) {
+        mk_network_why_not(c->agent->net, &c->producer, room);
         return mk_fault(mkf_fault(err), MK_ETIMEDOUT, "no item within %u ms%s%s", timeout_ms,
-                        c->why[0] != '\0' ? ": " : "", c->why);
+                        room[0] != '\0' || c->why[0] != '\0' ? ": " : "",
+                        room[0] != '\0' ? room : c->why);
+    }
     *ret_number = i->number;
     *ret_lost = i->lost;
     mkf_lend(c->agent, MK_BYTES(i->p, i->n), ret);

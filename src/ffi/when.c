@@ -121,6 +121,11 @@ int mkf_when_wait(struct mk_when *w, uint32_t timeout_ms, char *err)
     return mk_when_wait(w, timeout_ms, mkf_fault(err));
 }
 
+void mkf_when_interrupt(struct mk_when *w)
+{
+    mk_when_interrupt(w);
+}
+
 void mkf_when_explain(struct mkf_agent *a, const struct mk_when *w, struct mkf_bytes *ret)
 {
     mk_buf_clear(&a->lent);

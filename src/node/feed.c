@@ -13,6 +13,7 @@
 struct queued {
     struct mk_list node;
     uint64_t index;
+    uint64_t number, at_ns; /* which of those that came, and when */
     size_t n;
     uint8_t p[];
 };
@@ -30,6 +31,8 @@ struct mk_feed {
     bool blocking;
     struct mk_list queue;
     unsigned queued;
+    uint64_t came; /* items, ever */
+    bool full;     /* paused until some of the queue are taken */
     int ended;
     struct mk_fault why;
 };
@@ -53,11 +56,15 @@ static void enqueue(struct mk_feed *f, uint64_t index, struct mk_bytes item)
     struct queued *q = mk_alloc(sizeof *q + item.n);
 
     q->index = index;
+    q->number = f->came;
+    q->at_ns = mk_now(f->env);
     q->n = item.n;
     memcpy(q->p, item.p, item.n);
     mk_list_add_tail(&f->queue, &q->node);
-    if (++f->queued >= FEED_QUEUE_MAX)
-        mk_follow_pause(f->follow, true);
+    if (++f->queued < FEED_QUEUE_MAX)
+        return;
+    f->full = true;
+    mk_follow_pause(f->follow, true);
 }
 
 static void follow_commit(struct mk_follow *fo, uint64_t index, struct mk_bytes payload,
@@ -67,6 +74,7 @@ static void follow_commit(struct mk_follow *fo, uint64_t index, struct mk_bytes 
 
     if (marker)
         return;
+    f->came++;
     mk_signal_raise(&f->signal, &payload);
     if (f->blocking)
         enqueue(f, index, payload);
@@ -200,6 +208,29 @@ struct mk_signal *mk_feed_signal(struct mk_feed *f)
     return &f->signal;
 }
 
+uint64_t mk_feed_came(const struct mk_feed *f)
+{
+    return f->came;
+}
+
+unsigned mk_feed_held_up(const struct mk_feed *f)
+{
+    return f->full ? f->queued : 0;
+}
+
+void mk_feed_each_waiting(const struct mk_feed *f, uint64_t after,
+                          bool (*cb)(const struct mk_feed_waiting *i, void *arg), void *arg)
+{
+    mk_list_each(n, &f->queue)
+    {
+        const struct queued *q = mk_container_of(n, struct queued, node);
+        struct mk_feed_waiting i = {q->number, q->at_ns, MK_BYTES(q->p, q->n)};
+
+        if (q->number > after && !cb(&i, arg))
+            return;
+    }
+}
+
 void *mk_feed_owner(const struct mk_feed *f)
 {
     return f->owner;
@@ -250,8 +281,10 @@ int mk_feed_next_wait(struct mk_feed *f, struct mk_bytes *ret, uint64_t *ret_ind
     if (n == NULL)
         return no_item(f, timeout_ms, reterr);
     q = mk_container_of(n, struct queued, node);
-    if (--f->queued == FEED_QUEUE_MAX / 2 && f->follow != NULL)
+    if (--f->queued == FEED_QUEUE_MAX / 2 && f->follow != NULL) {
+        f->full = false;
         mk_follow_pause(f->follow, false);
+    }
     *ret = MK_BYTES(mk_arena_copy(arena, q->p, q->n), q->n);
     if (ret_index != NULL)
         *ret_index = q->index;

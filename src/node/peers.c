@@ -79,6 +79,19 @@ int mk_network_sync_wait(struct mk_network *n, struct mk_str peer, uint32_t time
     return q.wait.status;
 }
 
+void mk_network_why_not(struct mk_network *n, const struct mk_peer *peer, char ret[MK_FAULT_MAX])
+{
+    char detail[MK_REASON_MAX];
+    unsigned close;
+
+    ret[0] = '\0';
+    if (mk_net_link(n->net, peer) != NULL)
+        return;
+    mk_discovery_diagnose(n->discovery, peer, &close, detail);
+    snprintf(ret, MK_FAULT_MAX, "%s%s%s", mk_close_text(close), detail[0] != '\0' ? ": " : "",
+             detail);
+}
+
 /* --- the rule by tags ----------------------------------------------------------------------- */
 
 static bool tag_rule_admits(struct mk_stream_rule *rule, const struct mk_bearer *b, uint32_t rtt_us,

@@ -30,6 +30,14 @@ static void let_go(struct mk_when *w)
         w->ops->let_go(w);
 }
 
+static void arm(struct mk_when *w)
+{
+    if (w->ops->arm != NULL)
+        w->ops->arm(w);
+    else
+        let_go(w);
+}
+
 static void when_task_cb(struct mk_task *t)
 {
     struct mk_when *w = mk_container_of(t, struct mk_when, task);
@@ -46,7 +54,7 @@ static void when_task_cb(struct mk_task *t)
 void mk_when_start(struct mk_when *w, void (*cb)(struct mk_when *w, bool met, void *arg), void *arg)
 {
     MK_ASSERT(w->parent == NULL);
-    let_go(w);
+    arm(w);
     w->cb = cb;
     w->arg = arg;
     w->told = false;
@@ -79,7 +87,14 @@ static bool met_or_never(void *arg)
 {
     const struct mk_when *w = arg;
 
-    return w->ops->holds(w) || w->ops->never(w);
+    return w->interrupted || w->ops->holds(w) || w->ops->never(w);
+}
+
+void mk_when_interrupt(struct mk_when *w)
+{
+    while (w->parent != NULL)
+        w = w->parent;
+    w->interrupted = true;
 }
 
 int mk_when_wait(struct mk_when *w, uint32_t timeout_ms, struct mk_fault *reterr)
@@ -88,9 +103,12 @@ int mk_when_wait(struct mk_when *w, uint32_t timeout_ms, struct mk_fault *reterr
     int rv;
 
     MK_ASSERT(w->parent == NULL && w->cb == NULL);
-    let_go(w);
+    w->interrupted = false;
+    arm(w);
     if (!met_or_never(w))
         mk_loop_run_until(w->env, met_or_never, w, timeout_ms);
+    if (w->interrupted)
+        return mk_fault(reterr, MK_ECANCELED, "the wait was interrupted");
     if (mk_when_holds(w)) {
         let_go(w);
         return 0;
@@ -186,6 +204,14 @@ static void combined_let_go(struct mk_when *w)
         let_go(c->v[i]);
 }
 
+static void combined_arm(struct mk_when *w)
+{
+    struct combined *c = (struct combined *)w;
+
+    for (size_t i = 0; i < c->n; i++)
+        arm(c->v[i]);
+}
+
 static void combined_explain(const struct mk_when *w, struct mk_buf *out)
 {
     const struct combined *c = (const struct combined *)w;
@@ -214,6 +240,7 @@ static void combined_free(struct mk_when *w)
 
 static const struct mk_when_ops combined_ops = {.holds = combined_holds,
                                                 .let_go = combined_let_go,
+                                                .arm = combined_arm,
                                                 .never = combined_never,
                                                 .explain = combined_explain,
                                                 .free = combined_free};
@@ -271,6 +298,11 @@ static void not_let_go(struct mk_when *w)
     let_go(((struct negated *)w)->of);
 }
 
+static void not_arm(struct mk_when *w)
+{
+    arm(((struct negated *)w)->of);
+}
+
 static void not_explain(const struct mk_when *w, struct mk_buf *out)
 {
     mk_buf_put_str(out, "not (");
@@ -286,6 +318,7 @@ static void not_free(struct mk_when *w)
 
 static const struct mk_when_ops not_ops = {.holds = not_holds,
                                            .let_go = not_let_go,
+                                           .arm = not_arm,
                                            .never = not_never,
                                            .explain = not_explain,
                                            .free = not_free};

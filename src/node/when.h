@@ -10,6 +10,8 @@ struct mk_when_ops {
     bool (*holds)(const struct mk_when *w);
     /** Lets go of what is latched. NULL: a level. */
     void (*let_go)(struct mk_when *w);
+    /** It is waited for from now on. NULL: let_go(), from an earlier wait, is enough. */
+    void (*arm)(struct mk_when *w);
     /** It can never hold (again). */
     bool (*never)(const struct mk_when *w);
     void (*explain)(const struct mk_when *w, struct mk_buf *out);
@@ -25,7 +27,8 @@ struct mk_when {
     struct mk_task task;
     void (*cb)(struct mk_when *w, bool met, void *arg); /* NULL: not started */
     void *arg;
-    bool told; /* what cb was told last */
+    bool told;        /* what cb was told last */
+    bool interrupted; /* the wait for it */
 };
 
 /** Something changed below: the root is looked at in this turn. */

@@ -14,6 +14,10 @@ struct items {
     const char *what;
     bool (*filter)(struct mk_bytes item, void *arg);
     void *arg;
+    struct mk_feed *feed; /* NULL: of another source */
+    /* The feed's items up to `seen` were counted, or do not pass; `latched` is the one that passed.
+     */
+    uint64_t seen, latched;
     /* A window: */
     uint64_t window_ns;
     struct mk_timer timer;
@@ -44,13 +48,61 @@ static struct items *items_new(struct mk_env *env, struct mk_signal *signal, voi
 /* --- the next one -------------------------------------------------------------------------------
  */
 
+static void next_look(struct items *x, uint64_t number, const struct mk_bytes *item)
+{
+    if (passes(x, item)) {
+        x->leaf.latched = true;
+        x->latched = number;
+    } else if (number == x->seen + 1) {
+        x->seen = number;
+    }
+}
+
 static void next_watch_cb(struct mk_watch *w, const struct mk_bytes *item)
 {
     struct items *x = mk_container_of(w, struct items, leaf.watch);
 
-    if (passes(x, item))
-        x->leaf.latched = true;
+    if (!x->leaf.latched && item != NULL)
+        next_look(x, x->feed != NULL ? mk_feed_came(x->feed) : 0, item);
     mk_when_touch(&x->leaf.when);
+}
+
+static bool next_waiting_cb(const struct mk_feed_waiting *i, void *arg)
+{
+    struct items *x = arg;
+
+    next_look(x, i->number, &i->item);
+    return !x->leaf.latched;
+}
+
+/** Items that came and were not taken count, each once: while a feed's queue is full, no others
+ * come. */
+static void next_arm(struct mk_when *w)
+{
+    struct items *x = (struct items *)w;
+
+    x->leaf.latched = false;
+    if (x->feed != NULL && !mk_leaf_gone(w))
+        mk_feed_each_waiting(x->feed, x->seen, next_waiting_cb, x);
+}
+
+/** It was met. */
+static void next_let_go(struct mk_when *w)
+{
+    struct items *x = (struct items *)w;
+
+    if (x->leaf.latched && x->latched > x->seen)
+        x->seen = x->latched;
+    x->leaf.latched = false;
+}
+
+/** Why nothing comes. */
+static void explain_held_up(const struct items *x, struct mk_buf *out)
+{
+    unsigned n = x->feed != NULL && !mk_leaf_gone(&x->leaf.when) ? mk_feed_held_up(x->feed) : 0;
+
+    if (n > 0)
+        mk_buf_printf(out, "; %u items wait on the feed to be taken, and no others come before", n);
 }
 
 static bool next_never(const struct mk_when *w)
@@ -62,10 +114,12 @@ static void next_explain(const struct mk_when *w, struct mk_buf *out)
 {
     mk_buf_put_str(out, mk_leaf_gone(w) ? "an item comes on a stream that was closed"
                                         : "an item comes that passes");
+    explain_held_up((const struct items *)w, out);
 }
 
 static const struct mk_when_ops next_ops = {.holds = mk_leaf_latched,
-                                            .let_go = mk_leaf_let_go,
+                                            .arm = next_arm,
+                                            .let_go = next_let_go,
                                             .never = next_never,
                                             .explain = next_explain,
                                             .free = mk_leaf_free};
@@ -92,19 +146,30 @@ static void window_timer_cb(struct mk_timer *t)
     mk_when_touch(&mk_container_of(t, struct items, timer)->leaf.when);
 }
 
+static void window_count(struct items *x, uint64_t at)
+{
+    x->times[x->next] = at;
+    x->next = (x->next + 1) % x->count;
+    if (x->n < x->count)
+        x->n++;
+    if (oldest(x) != UINT64_MAX)
+        mk_timer_start(x->leaf.when.env, &x->timer, oldest(x) + x->window_ns);
+}
+
 static void window_watch_cb(struct mk_watch *w, const struct mk_bytes *item)
 {
     struct items *x = mk_container_of(w, struct items, leaf.watch);
 
-    if (passes(x, item)) {
-        x->times[x->next] = mk_now(x->leaf.when.env);
-        x->next = (x->next + 1) % x->count;
-        if (x->n < x->count)
-            x->n++;
-        if (oldest(x) != UINT64_MAX)
-            mk_timer_start(x->leaf.when.env, &x->timer, oldest(x) + x->window_ns);
-    }
+    if (passes(x, item))
+        window_count(x, mk_now(x->leaf.when.env));
     mk_when_touch(&x->leaf.when);
+}
+
+static bool window_waiting_cb(const struct mk_feed_waiting *i, void *arg)
+{
+    if (passes(arg, &i->item))
+        window_count(arg, i->at_ns);
+    return true;
 }
 
 static bool window_never(const struct mk_when *w)
@@ -121,6 +186,7 @@ static void window_explain(const struct mk_when *w, struct mk_buf *out)
         within += mk_now(w->env) - x->times[i] < x->window_ns;
     mk_buf_printf(out, "%zu items that pass came within %llu ms (%zu did)", x->count,
                   (unsigned long long)(x->window_ns / MK_MS), within);
+    explain_held_up(x, out);
 }
 
 static void window_free(struct mk_when *w)
@@ -150,14 +216,20 @@ struct mk_when *mk_when_appended(struct mk_feed *f, bool (*filter)(struct mk_byt
                                  void *arg)
 {
     struct mk_when_window o = {.filter = filter, .arg = arg};
+    struct items *x = items_new(mk_feed_env(f), mk_feed_signal(f), f, &next_ops, &o, next_watch_cb);
 
-    return &items_new(mk_feed_env(f), mk_feed_signal(f), f, &next_ops, &o, next_watch_cb)
-                ->leaf.when;
+    x->feed = f;
+    return &x->leaf.when;
 }
 
 struct mk_when *mk_when_feed_window(struct mk_feed *f, const struct mk_when_window *o)
 {
-    return window_new(mk_feed_env(f), mk_feed_signal(f), f, o);
+    struct mk_when *w = window_new(mk_feed_env(f), mk_feed_signal(f), f, o);
+    struct items *x = (struct items *)w;
+
+    x->feed = f;
+    mk_feed_each_waiting(f, 0, window_waiting_cb, x);
+    return w;
 }
 
 struct mk_when *mk_when_received(struct mk_consumer *c,
