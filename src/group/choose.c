@@ -77,6 +77,12 @@ static bool is_refusal(const struct mk_choice *c)
     return c->close == MK_CLOSE_REFUSED || c->close == MK_CLOSE_EXPIRED;
 }
 
+/* What a deployment has is fixed: it will not get the surface by being asked again. */
+static bool is_final(const struct mk_choice *c)
+{
+    return is_refusal(c) || c->close == MK_CLOSE_NOT_FOUND;
+}
+
 void mk_chooser_forgive(struct mk_chooser *c)
 {
     for (unsigned i = 0; i < c->n; i++) {
@@ -225,6 +231,15 @@ static unsigned count_refused(struct mk_chooser *c, const struct mk_peers *peers
     return n;
 }
 
+/* All say that there is no such surface. */
+static bool is_absent(struct mk_chooser *c, const struct mk_peers *peers)
+{
+    for (size_t i = 0; i < peers->n; i++)
+        if (choice_of(c, &peers->v[i])->close != MK_CLOSE_NOT_FOUND)
+            return false;
+    return true;
+}
+
 int mk_chooser_why(struct mk_chooser *c, struct mk_fault *ret)
 {
     const struct mk_peers *peers = newest_peers(c);
@@ -232,6 +247,9 @@ int mk_chooser_why(struct mk_chooser *c, struct mk_fault *ret)
     struct mk_buf text = {0};
     char hex[MK_ID_HEX];
     int err = refused == peers->n ? MK_EREFUSED : MK_EUNREACHABLE;
+
+    if (is_absent(c, peers))
+        err = MK_ENOTFOUND;
 
     if (peers->n - refused < peers->n / 2 + 1)
         mk_buf_printf(&text, "no majority: %u members refused; ", refused);
@@ -259,7 +277,7 @@ bool mk_chooser_hopeless(struct mk_chooser *c)
     for (size_t i = 0; i < peers->n; i++) {
         const struct mk_choice *choice = choice_of(c, &peers->v[i]);
 
-        out += choice->lied || is_refusal(choice);
+        out += choice->lied || is_final(choice);
     }
     return out == peers->n;
 }
