@@ -225,7 +225,7 @@ class TestGroups(Tests):
         with mosaik.Agent() as agent:
             written = mosaik.Map(m.bind(agent, 'g'), surface('words')).insert('k', 'thirty')
         # else a member that is behind may serve the state before, certified too
-        self.until(lambda: all(s['certified_index'] >= written.version for i in range(3)
+        self.until(lambda: all((s['certified_index'] or 0) >= written.version for i in range(3)
                                for s in m.component(i, 'g')['surfaces'] if s['name'] == 'words'),
                    'all members to have it')
         self.concurrent(m, 12, read)
