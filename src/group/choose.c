@@ -78,9 +78,14 @@ static bool is_refusal(const struct mk_choice *c)
 }
 
 /* What a deployment has is fixed: it will not get the surface by being asked again. */
+static bool has_no_such(const struct mk_choice *c)
+{
+    return c->close == MK_CLOSE_NOT_FOUND;
+}
+
 static bool is_final(const struct mk_choice *c)
 {
-    return is_refusal(c) || c->close == MK_CLOSE_NOT_FOUND;
+    return c->lied || is_refusal(c) || has_no_such(c);
 }
 
 void mk_chooser_forgive(struct mk_chooser *c)
@@ -222,37 +227,28 @@ void mk_chooser_served(struct mk_chooser *c, const struct mk_peer *peer)
     choice->detail[0] = '\0';
 }
 
-static unsigned count_refused(struct mk_chooser *c, const struct mk_peers *peers)
+static size_t count(struct mk_chooser *c, const struct mk_peers *peers,
+                    bool (*is)(const struct mk_choice *c))
 {
-    unsigned n = 0;
+    size_t n = 0;
 
     for (size_t i = 0; i < peers->n; i++)
-        n += is_refusal(choice_of(c, &peers->v[i]));
+        n += is(choice_of(c, &peers->v[i]));
     return n;
-}
-
-/* All say that there is no such surface. */
-static bool is_absent(struct mk_chooser *c, const struct mk_peers *peers)
-{
-    for (size_t i = 0; i < peers->n; i++)
-        if (choice_of(c, &peers->v[i])->close != MK_CLOSE_NOT_FOUND)
-            return false;
-    return true;
 }
 
 int mk_chooser_why(struct mk_chooser *c, struct mk_fault *ret)
 {
     const struct mk_peers *peers = newest_peers(c);
-    unsigned refused = count_refused(c, peers);
+    size_t refused = count(c, peers, is_refusal);
     struct mk_buf text = {0};
     char hex[MK_ID_HEX];
-    int err = refused == peers->n ? MK_EREFUSED : MK_EUNREACHABLE;
-
-    if (is_absent(c, peers))
-        err = MK_ENOTFOUND;
+    int err = refused == peers->n                        ? MK_EREFUSED
+              : count(c, peers, has_no_such) == peers->n ? MK_ENOTFOUND
+                                                         : MK_EUNREACHABLE;
 
     if (peers->n - refused < peers->n / 2 + 1)
-        mk_buf_printf(&text, "no majority: %u members refused; ", refused);
+        mk_buf_printf(&text, "no majority: %zu members refused; ", refused);
     for (size_t i = 0; i < peers->n; i++) {
         const struct mk_choice *choice = choice_of(c, &peers->v[i]);
         const char *why = choice->detail;
@@ -271,15 +267,9 @@ int mk_chooser_why(struct mk_chooser *c, struct mk_fault *ret)
 bool mk_chooser_hopeless(struct mk_chooser *c)
 {
     const struct mk_peers *peers = newest_peers(c);
-    size_t out = 0;
 
     forget_refusals(c);
-    for (size_t i = 0; i < peers->n; i++) {
-        const struct mk_choice *choice = choice_of(c, &peers->v[i]);
-
-        out += choice->lied || is_final(choice);
-    }
-    return out == peers->n;
+    return count(c, peers, is_final) == peers->n;
 }
 
 struct mk_wire_tickets mk_component_tickets(const struct mk_component *c)

@@ -90,9 +90,9 @@ struct mk_follow_cbs {
      * a stream, the item; a marker is pc(RetirementMarker). Lent. */
     void (*commit)(struct mk_follow *f, uint64_t index, struct mk_bytes payload, bool marker);
     /** It cannot go on: MK_ERETIRED (after the marker's commit), MK_ECONFLICT (the proof is in the
-     * reader's memory), MK_EREFUSED or MK_EUNREACHABLE when every member refused or lied. Nothing
-     * follows; the owner ends it with mk_follow_close(), here or later, or, of those last two,
-     * tries mk_follow_again() later. */
+     * reader's memory), MK_ENOTFOUND when no member has such a surface, MK_EREFUSED or
+     * MK_EUNREACHABLE when every member refused or lied. Nothing follows; the owner ends it with
+     * mk_follow_close(), here or later, or, of those last two, tries mk_follow_again() later. */
     void (*failed)(struct mk_follow *f, int status, const struct mk_fault *fault);
 };
 

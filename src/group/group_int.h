@@ -249,7 +249,6 @@ struct mk_kept_signature {
     struct mk_signature signature;
 };
 
-/** What is known of one surface's heads. */
 /** Commits of a surface that no certificate covers: see overdue.c. */
 struct mk_waiting {
     uint64_t seen;              /* the newest commit that was noted */
@@ -262,6 +261,7 @@ void mk_overdue_forget(struct mk_group *g);
 /** Entries were applied in this turn. */
 void mk_overdue_applied(struct mk_group *g);
 
+/** What is known of one surface's heads. */
 struct mk_seal {
     struct mk_head own[MK_SIGNATURES_KEPT]; /* ring, computed at marks */
     unsigned n_own;                         /* ever */
@@ -313,7 +313,6 @@ void mk_reseat_received(struct mk_group *g, struct mk_member *m, uint64_t index)
 /** A later epoch, from a member: checked, and its peers may be linked with. */
 void mk_reseat_learn(struct mk_group *g, const struct mk_roster_change *c);
 /** What we are (voter, joining, outside); as leader, the next step. Part of the turn. */
-void mk_operate_turn(struct mk_group *g); /* a leader whose disk hangs hands over */
 void mk_reseat_turn(struct mk_group *g);
 /** Something that steps depend on is another: links, ids, the role. */
 void mk_reseat_look(struct mk_group *g);
@@ -602,6 +601,9 @@ struct mk_group {
     struct mk_serve_host serve_host;
     bool changed, stopped;
 };
+
+/* operate.c */
+void mk_operate_turn(struct mk_group *g); /* a leader whose disk hangs hands over */
 
 /* --- elections (candidacy.c) ---------------------------------------------------------------- */
 

@@ -3,8 +3,8 @@
  * A bond and two maps an organism, opened when a clause first asks. Until the map is there the
  * answer is "not at hand yet", and the judgement is put off; when the organism cannot be
  * reached, members that were certified before still count until their cards end. A map that ended
- * (all members refused us, a ticket was out of date) is opened anew with the next question, every
- * AGAIN_NS at most; what the old one has is read until the new one is there. */
+ * (all members refused us, a ticket was out of date) holds nothing any more, and is opened anew
+ * with the next question, every AGAIN_NS at most. */
 #include "env/env.h"
 #include "node/network.h"
 
@@ -16,9 +16,8 @@
 #define AGAIN_NS (5000 * MK_MS)
 
 struct cards {
-    struct mk_map *map;  /* NULL: nobody asked */
-    struct mk_map *next; /* opened after map had ended; NULL: none */
-    bool ended;          /* the newest of them */
+    struct mk_map *map; /* NULL: nobody asked */
+    bool ended;
     uint64_t opened_ns;
     char why[MK_REASON_MAX];
 };
@@ -43,17 +42,6 @@ static struct organism *find(struct mk_standings *s, const struct mk_id *stable_
     return NULL;
 }
 
-static void on_synced(struct mk_map *m)
-{
-    struct cards *c = mk_map_owner(m);
-
-    if (m != c->next)
-        return;
-    mk_map_close(c->map);
-    c->map = c->next;
-    c->next = NULL;
-}
-
 static void on_ended(struct mk_map *m, int status, const struct mk_fault *fault)
 {
     struct cards *c = mk_map_owner(m);
@@ -64,17 +52,16 @@ static void on_ended(struct mk_map *m, int status, const struct mk_fault *fault)
 
 static void follow(struct cards *c, struct mk_bond *bond, enum mk_card kind, uint64_t now)
 {
-    static const struct mk_map_cbs cbs = {.synced = on_synced, .ended = on_ended};
+    static const struct mk_map_cbs cbs = {.ended = on_ended};
     const struct mk_surface_spec *spec =
         kind == MK_CARD_SCORE ? &mk_scores_spec : &mk_settlements_spec;
 
     if (c->map != NULL && (!c->ended || now < c->opened_ns + AGAIN_NS))
         return;
-    if (c->map != NULL)
-        mk_map_close(c->next);
+    mk_map_close(c->map);
     c->ended = false;
     c->opened_ns = now;
-    mk_map_open(bond, c->map != NULL ? &c->next : &c->map, spec, &cbs, c);
+    mk_map_open(bond, &c->map, spec, &cbs, c);
 }
 
 static int card(struct mk_standing *base, const struct mk_id *stable_id, enum mk_card kind,
@@ -139,10 +126,8 @@ void mk_standings_free(struct mk_standings *s)
     if (s == NULL)
         return;
     for (unsigned i = 0; i < s->n; i++) {
-        for (unsigned kind = 0; kind < 2; kind++) {
-            mk_map_close(s->v[i].cards[kind].map);
-            mk_map_close(s->v[i].cards[kind].next);
-        }
+        mk_map_close(s->v[i].cards[0].map);
+        mk_map_close(s->v[i].cards[1].map);
         mk_bond_close(s->v[i].bond);
     }
     mk_free(s);
