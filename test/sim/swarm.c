@@ -10,7 +10,7 @@
  *     swarm --seed N --print    ... and every event of both runs
  *     swarm --seed N --bug NAME ... with a planted bug
  *     swarm --once              seeds that found something once
- *     swarm --hunt              each planted bug: seeds until it is caught, SIM_SEEDS at most
+ *     swarm --hunt              each planted bug: HUNT_SEEDS (1000) at most until it is caught
  *     swarm --hunt NAME         one of them
  *
  * Ends with 1 and a line that repeats the failure. */
@@ -313,7 +313,7 @@ static double cpu_s(void)
 
 static bool hunt(const struct planted *b, unsigned number)
 {
-    uint64_t seeds = from_env("SIM_SEEDS", 200);
+    uint64_t seeds = from_env("HUNT_SEEDS", 1000);
     double from = cpu_s();
     char said[4096];
 
