@@ -27,6 +27,12 @@ class Bytes(ctypes.Structure):
         return ctypes.string_at(self.p, self.n) if self.n else b''
 
 
+class Limits(ctypes.Structure):
+    """struct mkf_limits."""
+    _fields_ = [('retain_items', c_uint32), ('retain_bytes', c_uint32), ('retain_ms', c_uint32),
+                ('subscribers_max', c_uint32), ('online_at', c_uint32), ('slow', c_char_p)]
+
+
 FILTER = ctypes.CFUNCTYPE(c_bool, c_void_p, c_size_t)
 
 _A = c_void_p   # any handle
@@ -56,11 +62,11 @@ _SIGNATURES = {
     'bond_trace_begin': (None, [_A, c_uint32]),
     'bond_trace_end': (None, [_A, _A, c_uint32, POINTER(Bytes)]),
     'file_id': (c_int, [_S, _S, _S]),
-    'surface_new': (c_int, [POINTER(_A), _S, _S, _S, _S, c_uint64, _S]),
+    'surface_new': (c_int, [POINTER(_A), _S, _S, _S, _S, c_uint64, c_uint32, c_uint32, _S]),
     'surface_free': (None, [_A]),
     'json': (c_int, [_A, _S, _S, c_size_t, POINTER(Bytes), _S]),
     'component_add': (c_int, [_A, _S, _S, _S, _S, POINTER(_S), c_size_t, POINTER(_A), c_size_t,
-                              _S, c_size_t, c_bool, _S]),
+                              _S, c_size_t, _S, c_bool, _S]),
     'write': (c_int, [_A, _A, _S, c_size_t, c_int, c_uint32, POINTER(c_uint64), POINTER(c_bool),
                       _S]),
     'collection_open': (c_int, [_A, POINTER(_A), _A, _S]),
@@ -75,17 +81,22 @@ _SIGNATURES = {
     'queue_at': (c_int, [_A, c_uint64, POINTER(c_uint64), POINTER(Bytes), POINTER(Bytes)]),
     'queue_priority': (c_int, [_A, _S, c_size_t, POINTER(c_uint64)]),
     'lookup': (c_int, [_A, _A, _A, _S, c_size_t, c_uint64, c_uint32, POINTER(Bytes), _S]),
-    'feed_open': (c_int, [_A, POINTER(_A), _A, c_int, _S]),
+    'feed_open': (c_int, [_A, POINTER(_A), _A, c_int, _S, _S]),
     'feed_close': (None, [_A]),
-    'feed_next': (c_int, [_A, _A, c_uint32, POINTER(c_uint64), POINTER(Bytes), _S]),
-    'producer_open': (c_int, [_A, POINTER(_A), _S, _S, _S, c_size_t, _S]),
+    'feed_next': (c_int, [_A, _A, c_uint32, POINTER(c_uint64), POINTER(c_uint64), POINTER(c_bool),
+                          POINTER(Bytes), _S]),
+    'feed_cursor': (None, [_A, _A, POINTER(Bytes)]),
+    'producer_open': (c_int, [_A, POINTER(_A), _S, _S, POINTER(Limits), _S, c_size_t, _S]),
     'producer_close': (None, [_A]),
     'producer_send': (c_int, [_A, _S, c_size_t, POINTER(c_uint64)]),
     'producer_subscribers': (c_uint, [_A]),
-    'consumer_open': (c_int, [_A, POINTER(_A), _S, _S, _S, _S, c_bool, _S, c_size_t, _S]),
+    'producer_online': (c_bool, [_A]),
+    'producer_wait_within': (c_int, [_A, _A, c_uint64, c_uint32, _S]),
+    'consumer_open': (c_int, [_A, POINTER(_A), _S, _S, _S, _S, c_bool, _S, _S, c_size_t, _S]),
     'consumer_close': (None, [_A]),
-    'consumer_next': (c_int, [_A, c_uint32, POINTER(c_uint64), POINTER(c_uint64), POINTER(Bytes),
-                              _S]),
+    'consumer_next': (c_int, [_A, c_uint32, POINTER(c_uint64), POINTER(c_uint64), POINTER(c_bool),
+                              POINTER(Bytes), _S]),
+    'consumer_cursor': (None, [_A, POINTER(Bytes)]),
     'when_bound': (_A, [_A]),
     'when_online': (_A, [_A]),
     'when_updated': (_A, [_A]),

@@ -64,16 +64,20 @@ def milliseconds(seconds: float) -> int:
 class Surface:
     """A surface of a component: its kind, name and types. The same for writer and reader.
 
-    kind: map, vec, set, cell, once, queue or stream. key: of a map or a queue.
+    kind: map, vec, set, cell, once, queue or stream. key: of a map or a queue. capacity: of a queue.
+    retain_commits, retain_bytes: how much of its past the members of one's own component keep for
+    readers that come back (0: 65,536 commits, 16 MiB); readers need not say it.
     """
 
     @checked
     def __init__(self, kind: str, name: str, value: Type, key: Optional[Type] = None,
-                 capacity: int = 0) -> None:
+                 capacity: int = 0, *, retain_commits: int = 0, retain_bytes: int = 0) -> None:
         self.kind, self.name, self.value, self.key = kind, name, value, key or BYTES
         self.handle: Optional[int] = handle(
             library.surface_new, OUT, text(kind), text(name), text(key.name if key else None),
-            text(value.name), whole('Surface', 'capacity', capacity))
+            text(value.name), whole('Surface', 'capacity', capacity),
+            whole('Surface', 'retain_commits', retain_commits, 32),
+            whole('Surface', 'retain_bytes', retain_bytes, 32))
 
     def encode_value(self, value: Any) -> bytes:
         """TypeError, ValueError: the value is none of the surface's type."""
@@ -211,11 +215,13 @@ class Agent:
     @checked
     def add_component(self, label: str, *, stable_id: str, deployment: str, content: str,
                       members: Sequence[str], surfaces: Iterable[Surface],
-                      acl: Optional[Acl] = None, found: bool = True) -> None:
+                      acl: Optional[Acl] = None, retention: Optional[str] = None,
+                      found: bool = True) -> None:
         """Runs a member of a committee whose component is these collections and streams.
 
         Each member is an agent of its own with components=True; `members` names them all,
-        with addresses. acl: who may write. found: a first start.
+        with addresses. acl: who may write. found: a first start. retention: to keep more of the
+        past than the surfaces declare, as in a node's file: "7d", "200000 commits, 36h, 512MiB".
         """
         listed = list(surfaces)
         for i, surface in enumerate(listed):
@@ -224,7 +230,7 @@ class Agent:
         clauses = acl.encode() if acl else b''
         check(library.component_add, self.handle, text(label), text(stable_id),
               text(deployment), text(content), texts(members), len(members), handles,
-              len(listed), clauses, len(clauses), found)
+              len(listed), clauses, len(clauses), text(retention), found)
 
 
 class Part:

@@ -1,5 +1,6 @@
 """A committee of real members in this process, each an agent in a thread of its own."""
 import os
+import queue
 import socket
 import threading
 
@@ -40,6 +41,7 @@ class Thread(threading.Thread):
         super().__init__(daemon=True)
         self.options, self.make = options, make
         self.ready, self.over = threading.Event(), threading.Event()
+        self.asked = queue.Queue()
         self.error = None
         self.start()
 
@@ -50,6 +52,8 @@ class Thread(threading.Thread):
                 self.ready.set()
                 while not self.over.is_set():
                     agent.run(0.02)
+                    while not self.asked.empty():
+                        self.asked.get()(agent)
         except Exception as e:  # shown by whoever waits
             self.error = e
             self.ready.set()
@@ -60,6 +64,12 @@ class Thread(threading.Thread):
             raise self.error
         return self
 
+    def do(self, what):
+        """what(agent), there, and its result."""
+        result = queue.Queue()
+        self.asked.put(lambda agent: result.put(what(agent)))
+        return result.get(timeout=30)
+
     def stop(self):
         self.over.set()
         self.join(30)
@@ -69,7 +79,8 @@ class Thread(threading.Thread):
 class Committee:
     """stable_id, deployment and content are the ids of a component in `folder`."""
 
-    def __init__(self, folder, name='shelf', acl=None, n=3, ids_of=None, surfaces=None):
+    def __init__(self, folder, name='shelf', acl=None, n=3, ids_of=None, surfaces=None,
+                 retention=None):
         """ids_of(members): other ids than those made of the name. surfaces: others than SURFACES."""
         keys = [mosaik.new_key() for _ in range(n)]
         self.name = name
@@ -82,7 +93,7 @@ class Committee:
 
         def join(agent):
             agent.add_component(name, surfaces=surfaces or [surface(s) for s in SURFACES], acl=acl,
-                                **self.ids)
+                                retention=retention, **self.ids)
 
         self.threads = [
             Thread({'key': key, 'dir': os.path.join(folder, f'{name}-{i}'), 'components': True,

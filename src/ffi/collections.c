@@ -34,10 +34,12 @@ static struct mk_surface_spec *copy_specs(struct mkf_agent *a, struct mkf_surfac
 int mkf_component_add(struct mkf_agent *a, const char *label, const char *stable_id,
                       const char *deployment, const char *content, const char *const *addresses,
                       size_t n, struct mkf_surface *const *surfaces, size_t n_surfaces,
-                      const uint8_t *acl, size_t acl_n, bool found, char *err)
+                      const uint8_t *acl, size_t acl_n, const char *retention, bool found,
+                      char *err)
 {
     struct mk_component_options o = {.label = mk_str_of(label), .n_addresses = n, .found = found};
     struct mk_acl_composition composition;
+    struct mk_retention retain;
     struct mk_roster roster;
     struct mk_str *texts = NULL;
     int rv;
@@ -56,8 +58,12 @@ int mkf_component_add(struct mkf_agent *a, const char *label, const char *stable
         rv = mkf_roster(&roster, &texts, &o.deployment, addresses, n, &a->arena, err);
     if (rv == 0)
         rv = mkf_acl(&composition, acl, acl_n, &a->arena, err);
+    if (rv == 0 && retention != NULL)
+        rv = mk_retention_parse(&retain, mk_str_of(retention), mkf_fault(err));
     if (rv != 0)
         return rv;
+    if (retention != NULL)
+        o.retain = &retain;
     o.roster = &roster;
     o.addresses = texts;
     o.acl = &composition;

@@ -91,9 +91,10 @@ struct mkf_surface;
 
 /** kind "map" .. "queue", "stream"; key and value by the name of their type: bytes, str, u64, i64,
  * bool, f64, id, peer, member_id, AtlasCard, PriceTick, Score, Settlement; key NULL where there is
- * none. capacity: of a queue. */
+ * none. capacity: of a queue. retain_...: what its members keep for readers, 0: the defaults. */
 MKF int mkf_surface_new(struct mkf_surface **ret, const char *kind, const char *name,
-                        const char *key, const char *value, uint64_t capacity, char *err);
+                        const char *key, const char *value, uint64_t capacity,
+                        uint32_t retain_commits, uint32_t retain_bytes, char *err);
 MKF void mkf_surface_free(struct mkf_surface *s);
 const struct mk_surface_spec *mkf_spec(const struct mkf_surface *s);
 /** A value of a named type as JSON text. */
@@ -105,11 +106,12 @@ const struct mk_type *mkf_type(const char *name); /* NULL: none of that name */
  */
 
 /** A member of a committee whose component is collections. acl: pc(AclComposition), or NULL: OPEN.
- */
+ * retention: as in a node's file ("7d, 512MiB"), or NULL: as declared. */
 MKF int mkf_component_add(struct mkf_agent *a, const char *label, const char *stable_id,
                           const char *deployment, const char *content, const char *const *addresses,
                           size_t n, struct mkf_surface *const *surfaces, size_t n_surfaces,
-                          const uint8_t *acl, size_t acl_n, bool found, char *err);
+                          const uint8_t *acl, size_t acl_n, const char *retention, bool found,
+                          char *err);
 
 /* --- collections
  * ------------------------------------------------------------------------------------ */
@@ -146,30 +148,49 @@ MKF int mkf_lookup(struct mkf_agent *a, struct mk_bond *b, const struct mkf_surf
 /* --- streams (streams.c)
  * ------------------------------------------------------------------------------ */
 
-/** from: 0 the oldest retained, 1 the newest. */
-MKF int mkf_feed_open(struct mk_bond *b, struct mk_feed **ret, const struct mkf_surface *s,
-                      int from, char *err);
-MKF void mkf_feed_close(struct mk_feed *f);
-MKF int mkf_feed_next(struct mkf_agent *a, struct mk_feed *f, uint32_t timeout_ms,
-                      uint64_t *ret_index, struct mkf_bytes *ret, char *err);
+/* A cursor is a text, to be kept and given as `after` in another process; "": nothing is known yet.
+ */
 
+/** from: 0 the oldest retained, 1 the newest, where `after` is NULL. */
+MKF int mkf_feed_open(struct mk_bond *b, struct mk_feed **ret, const struct mkf_surface *s,
+                      int from, const char *after, char *err);
+MKF void mkf_feed_close(struct mk_feed *f);
+/** *ret_lost: how many before it were not retained any more. *ret_anew: it is the first of another
+ * deployment than the one before it, or the cursor. */
+MKF int mkf_feed_next(struct mkf_agent *a, struct mk_feed *f, uint32_t timeout_ms,
+                      uint64_t *ret_index, uint64_t *ret_lost, bool *ret_anew,
+                      struct mkf_bytes *ret, char *err);
+MKF void mkf_feed_cursor(struct mkf_agent *a, const struct mk_feed *f, struct mkf_bytes *ret);
+
+/** As struct mk_producer_options has them, 0: the default. slow: "close" or "drop". */
+struct mkf_limits {
+    uint32_t retain_items, retain_bytes, retain_ms, subscribers_max, online_at;
+    const char *slow;
+};
 MKF int mkf_producer_open(struct mkf_agent *a, struct mk_producer **ret, const char *surface,
-                          const char *stable_id, const uint8_t *acl, size_t acl_n, char *err);
+                          const char *stable_id, const struct mkf_limits *limits,
+                          const uint8_t *acl, size_t acl_n, char *err);
 MKF void mkf_producer_close(struct mk_producer *p);
 MKF int mkf_producer_send(struct mk_producer *p, const uint8_t *item, size_t n,
                           uint64_t *ret_number);
 MKF unsigned mkf_producer_subscribers(const struct mk_producer *p);
+MKF bool mkf_producer_online(const struct mk_producer *p);
+/** Blocks until no subscriber is more than n items behind. MK_ETIMEDOUT. */
+MKF int mkf_producer_wait_within(struct mkf_agent *a, struct mk_producer *p, uint64_t n,
+                                 uint32_t timeout_ms, char *err);
 
 struct mkf_consumer;
 
 MKF int mkf_consumer_open(struct mkf_agent *a, struct mkf_consumer **ret, const char *surface,
                           const char *stable_id, const char *peer, const char *address,
-                          bool from_newest, const uint8_t *acl, size_t acl_n, char *err);
+                          bool from_newest, const char *after, const uint8_t *acl, size_t acl_n,
+                          char *err);
 MKF void mkf_consumer_close(struct mkf_consumer *c);
-/** The next item; *ret_lost: how many were lost before it. MK_ETIMEDOUT with why it is not
- * subscribed; MK_EREFUSED with the clause. */
+/** The next item; *ret_lost: how many were lost before it; *ret_anew: it is the first since the
+ * producer began anew. MK_ETIMEDOUT with why it is not subscribed; MK_EREFUSED with the clause. */
 MKF int mkf_consumer_next(struct mkf_consumer *c, uint32_t timeout_ms, uint64_t *ret_number,
-                          uint64_t *ret_lost, struct mkf_bytes *ret, char *err);
+                          uint64_t *ret_lost, bool *ret_anew, struct mkf_bytes *ret, char *err);
+MKF void mkf_consumer_cursor(const struct mkf_consumer *c, struct mkf_bytes *ret);
 
 /* --- conditions (when.c)
  * -------------------------------------------------------------------------------- */

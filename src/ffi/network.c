@@ -401,10 +401,14 @@ static int kind_of(enum mk_surface_kind *ret, const char *name)
 }
 
 int mkf_surface_new(struct mkf_surface **ret, const char *kind, const char *name, const char *key,
-                    const char *value, uint64_t capacity, char *err)
+                    const char *value, uint64_t capacity, uint32_t retain_commits,
+                    uint32_t retain_bytes, char *err)
 {
-    struct mk_surface_spec spec = {
-        .key = mkf_type(key), .value = mkf_type(value), .capacity = capacity};
+    struct mk_surface_spec spec = {.key = mkf_type(key),
+                                   .value = mkf_type(value),
+                                   .retain_commits = retain_commits,
+                                   .retain_bytes = retain_bytes,
+                                   .capacity = capacity};
     struct mkf_surface *s;
     bool keyed;
 

@@ -115,6 +115,8 @@ void *mk_follow_owner(const struct mk_follow *f);
 /** While a commit is delivered: its hash, and the one that it continues. */
 const struct mk_id *mk_follow_hash(const struct mk_follow *f);
 const struct mk_id *mk_follow_before(const struct mk_follow *f);
+/** Behind which commit the next one will be delivered; false: nothing is verified yet. */
+bool mk_follow_position(const struct mk_follow *f, uint64_t *ret_index, struct mk_id *ret_commit);
 /** Pauses delivery: credit is not given back, the member's queue for us stays bounded. */
 void mk_follow_pause(struct mk_follow *f, bool paused);
 /** The follower's own verified map; lent until the loop is entered again. */

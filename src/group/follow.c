@@ -629,6 +629,18 @@ const struct mk_id *mk_follow_before(const struct mk_follow *f)
     return &f->before;
 }
 
+bool mk_follow_position(const struct mk_follow *f, uint64_t *ret_index, struct mk_id *ret_commit)
+{
+    const struct mk_chain *c = &f->chain;
+    bool due = c->n_verified > 0;
+
+    if (!c->have)
+        return false;
+    *ret_index = due ? c->v[c->first].index - 1 : c->index;
+    *ret_commit = due ? c->v[c->first].before : c->commit;
+    return true;
+}
+
 void mk_follow_pause(struct mk_follow *f, bool paused)
 {
     if (f->paused == paused)

@@ -2,7 +2,12 @@
  *
  * With callbacks, items are passed on as they come. Without, they wait in a queue of
  * at most FEED_QUEUE_MAX items; above it the follower is paused, its credit runs out, and
- * the member keeps the rest in its history. */
+ * the member keeps the rest in its history.
+ *
+ * The cursor is that of the user, not of the link: it moves when an item is handed out. Before the
+ * first it is where the member began, once a certificate has shown that this is a place. What was
+ * lost is told with the next item, so a cursor saved before that is one before the loss, and
+ * whoever goes on there is told again. */
 #include "node/feed.h"
 
 #include <stdio.h>
@@ -12,7 +17,8 @@
 
 struct queued {
     struct mk_list node;
-    uint64_t index;
+    struct mk_feed_cursor here;
+    uint64_t lost;          /* right before it */
     uint64_t number, at_ns; /* which of those that came, and when */
     size_t n;
     uint8_t p[];
@@ -33,6 +39,11 @@ struct mk_feed {
     unsigned queued;
     uint64_t came; /* items, ever */
     bool full;     /* paused until some of the queue are taken */
+    bool paused;   /* by the user */
+    struct mk_feed_cursor cursor;
+    bool placed;   /* cursor means something */
+    uint64_t lost; /* not told yet; and before the last one taken: */
+    uint64_t lost_before;
     int ended;
     struct mk_fault why;
 };
@@ -51,11 +62,20 @@ static void feed_end(struct mk_feed *f, int status, const struct mk_fault *fault
         f->cbs.ended(f, status, fault);
 }
 
-static void enqueue(struct mk_feed *f, uint64_t index, struct mk_bytes item)
+/** Both reasons to wait. */
+static void set_pause(struct mk_feed *f)
+{
+    if (f->follow != NULL)
+        mk_follow_pause(f->follow, f->full || f->paused);
+}
+
+static void enqueue(struct mk_feed *f, const struct mk_feed_cursor *here, struct mk_bytes item)
 {
     struct queued *q = mk_alloc(sizeof *q + item.n);
 
-    q->index = index;
+    q->here = *here;
+    q->lost = f->lost;
+    f->lost = 0;
     q->number = f->came;
     q->at_ns = mk_now(f->env);
     q->n = item.n;
@@ -64,22 +84,37 @@ static void enqueue(struct mk_feed *f, uint64_t index, struct mk_bytes item)
     if (++f->queued < FEED_QUEUE_MAX)
         return;
     f->full = true;
-    mk_follow_pause(f->follow, true);
+    set_pause(f);
+}
+
+static struct mk_id surface_of(const struct mk_feed *f)
+{
+    return mk_surface_id(f->spec, &f->bond->reference.stable_id);
+}
+
+static void place(struct mk_feed *f, const struct mk_feed_cursor *at)
+{
+    f->cursor = *at;
+    f->placed = true;
 }
 
 static void follow_commit(struct mk_follow *fo, uint64_t index, struct mk_bytes payload,
                           bool marker)
 {
     struct mk_feed *f = mk_follow_owner(fo);
+    struct mk_feed_cursor here = {surface_of(f), f->bond->component.deployment, index,
+                                  *mk_follow_hash(fo)};
 
     if (marker)
         return;
     f->came++;
     mk_signal_raise(&f->signal, &payload);
-    if (f->blocking)
-        enqueue(f, index, payload);
-    else
-        f->cbs.item(f, index, payload);
+    if (f->blocking) {
+        enqueue(f, &here, payload);
+        return;
+    }
+    place(f, &here);
+    f->cbs.item(f, index, payload);
 }
 
 static void follow_snapshot(struct mk_follow *fo, uint64_t index)
@@ -91,15 +126,20 @@ static void follow_snapshot(struct mk_follow *fo, uint64_t index)
 static void follow_certified(struct mk_follow *fo, const struct mk_certificate *c)
 {
     struct mk_feed *f = mk_follow_owner(fo);
+    struct mk_feed_cursor begin = {.surface = surface_of(f),
+                                   .deployment = f->bond->component.deployment};
 
     (void)c;
     mk_bond_remember(f->bond, false);
+    if (!f->placed && mk_follow_position(fo, &begin.index, &begin.commit))
+        place(f, &begin);
 }
 
 static void follow_gap(struct mk_follow *fo, uint64_t from, uint64_t to)
 {
     struct mk_feed *f = mk_follow_owner(fo);
 
+    f->lost += to - from + 1;
     if (f->cbs.gap != NULL)
         f->cbs.gap(f, from, to);
 }
@@ -115,15 +155,21 @@ static const struct mk_follow_cbs follow_cbs = {.commit = follow_commit,
                                                 .gap = follow_gap,
                                                 .failed = follow_failed};
 
-static enum mk_from_tag from_tag(enum mk_feed_from from)
+/** A new deployment starts at index 1: nothing to resume after. */
+static enum mk_from_tag from_tag(const struct mk_feed *f)
 {
-    switch (from) {
+    if (f->follow != NULL)
+        return mk_from_Oldest;
+    switch (f->options.from) {
     case MK_FEED_OLDEST:
         return mk_from_Oldest;
     case MK_FEED_NEWEST:
         return mk_from_Newest;
     case MK_FEED_AFTER:
-        return mk_from_After;
+        return f->options.after.index > 0 &&
+                       mk_id_eq(&f->options.after.deployment, &f->bond->component.deployment)
+                   ? mk_from_After
+                   : mk_from_Oldest;
     }
     return mk_from_Newest;
 }
@@ -132,13 +178,11 @@ static void part_rebind(struct mk_bond_part *p)
 {
     struct mk_feed *f = mk_container_of(p, struct mk_feed, part);
     struct mk_bond *b = f->bond;
-    struct mk_follow_options o = {.surface = mk_surface_id(f->spec, &b->reference.stable_id),
+    struct mk_follow_options o = {.surface = surface_of(f),
                                   .kind = MK_SURFACE_STREAM,
                                   .schema = mk_surface_schema(f->spec),
-                                  /* A new deployment starts at index 1: nothing to resume after. */
-                                  .from = f->follow == NULL ? from_tag(f->options.from)
-                                                            : mk_from_Oldest,
-                                  .after = {f->options.after_index, f->options.after_commit}};
+                                  .from = from_tag(f),
+                                  .after = {f->options.after.index, f->options.after.commit}};
     int rv;
 
     if (f->ended != 0)
@@ -149,6 +193,8 @@ static void part_rebind(struct mk_bond_part *p)
                         &follow_cbs, f, &b->report);
     if (rv != 0)
         feed_end(f, rv, NULL);
+    else
+        set_pause(f);
 }
 
 static void part_end(struct mk_bond_part *p, int status, const struct mk_fault *fault)
@@ -162,15 +208,21 @@ static void part_end(struct mk_bond_part *p, int status, const struct mk_fault *
 int mk_feed_open(struct mk_bond *b, struct mk_feed **ret, const struct mk_surface_spec *spec,
                  const struct mk_feed_options *o, const struct mk_feed_cbs *cbs, void *owner)
 {
-    struct mk_feed *f = mk_alloc(sizeof *f);
+    struct mk_id surface = mk_surface_id(spec, &b->reference.stable_id);
+    struct mk_feed *f;
 
     MK_ASSERT(spec->kind == MK_SURFACE_STREAM);
+    if (o != NULL && o->from == MK_FEED_AFTER && !mk_id_eq(&o->after.surface, &surface))
+        return MK_EINVALID;
+    f = mk_alloc(sizeof *f);
     f->part = (struct mk_bond_part){.rebind = part_rebind, .end = part_end};
     f->bond = b;
     f->env = b->network->env;
     f->spec = spec;
     if (o != NULL)
         f->options = *o;
+    if (f->options.from == MK_FEED_AFTER)
+        place(f, &f->options.after);
     f->blocking = cbs == NULL;
     if (cbs != NULL)
         f->cbs = *cbs;
@@ -238,8 +290,20 @@ void *mk_feed_owner(const struct mk_feed *f)
 
 void mk_feed_pause(struct mk_feed *f, bool paused)
 {
-    if (f->follow != NULL)
-        mk_follow_pause(f->follow, paused);
+    f->paused = paused;
+    set_pause(f);
+}
+
+uint64_t mk_feed_lost(const struct mk_feed *f)
+{
+    return f->lost_before;
+}
+
+bool mk_feed_cursor(const struct mk_feed *f, struct mk_feed_cursor *ret)
+{
+    if (f->placed)
+        *ret = f->cursor;
+    return f->placed;
 }
 
 static bool has_item_or_ended(void *arg)
@@ -281,13 +345,15 @@ int mk_feed_next_wait(struct mk_feed *f, struct mk_bytes *ret, uint64_t *ret_ind
     if (n == NULL)
         return no_item(f, timeout_ms, reterr);
     q = mk_container_of(n, struct queued, node);
-    if (--f->queued == FEED_QUEUE_MAX / 2 && f->follow != NULL) {
+    if (--f->queued == FEED_QUEUE_MAX / 2) {
         f->full = false;
-        mk_follow_pause(f->follow, false);
+        set_pause(f);
     }
+    place(f, &q->here);
+    f->lost_before = q->lost;
     *ret = MK_BYTES(mk_arena_copy(arena, q->p, q->n), q->n);
     if (ret_index != NULL)
-        *ret_index = q->index;
+        *ret_index = q->here.index;
     mk_free(q);
     return 0;
 }

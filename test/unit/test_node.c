@@ -371,6 +371,116 @@ static void test_a_paused_feed(void **state)
     mk_feed_close(g);
 }
 
+/* A record by which the board is bound without its file. */
+static void deploy_board(struct bed *b, const struct mk_key *by)
+{
+    struct mk_id id = mk_id_of_text(MK_STR("board"));
+    struct mk_deployment d = {.stable_id = id,
+                              .deployment = id,
+                              .content_hash = id,
+                              .version = 1,
+                              .roster = {.deployment = id, .epoch = 1, .peers = {&b->key.peer, 1}},
+                              .operator= by->peer };
+    struct mk_buf message = {0}, record = {0};
+    struct mk_fault fault = {{0}};
+
+    mk_buf_put_str(&message, "mosaik.deployment.v1");
+    mk_encode(&message, &mk_deployment_type, &d);
+    message.n -= sizeof d.signature;
+    mk_sign(by, mk_buf_bytes(&message), &d.signature);
+    mk_encode(&record, &mk_deployment_type, &d);
+    if (mk_discovery_publish(b->net->discovery, mk_buf_bytes(&record), &fault) != 0)
+        fail_msg("%s", fault.text);
+    mk_buf_done(&message);
+    mk_buf_done(&record);
+}
+
+static void test_a_feed_that_was_paused_early(void **state)
+{
+    static const struct mk_feed_cbs cbs = {.item = feed_item, .ended = feed_ended};
+    static const uint8_t seed[32] = "an operator";
+    struct bed *b = *state;
+    struct mk_key by;
+    struct mk_str address = mk_str_of(b->address);
+    struct mk_reference r = {.label = MK_STR("board"),
+                             .stable_id = mk_id_of_text(MK_STR("board")),
+                             .addresses = &address,
+                             .n_addresses = 1};
+    uint64_t paused = 0, reads = 0;
+    struct mk_feed *f, *g;
+    struct mk_bond *bond;
+
+    mk_key_from_seed(&by, seed);
+    r.operator_ = (struct mk_opt_peer){true, by.peer};
+    assert_int_equal(mk_bond_open(b->net, &bond, &r, NULL), 0);
+    assert_int_equal(mk_feed_open(bond, &f, &board_surfaces[BOARD_LOG], NULL, &cbs, &paused), 0);
+    assert_int_equal(mk_feed_open(bond, &g, &board_surfaces[BOARD_LOG], NULL, &cbs, &reads), 0);
+    mk_feed_pause(f, true); /* nobody knows yet what runs */
+    deploy_board(b, &by);
+    assert_int_equal(mk_bond_wait(bond, WAIT_MS, NULL), 0);
+    for (unsigned i = 0; i < 6; i++)
+        put(b, "+x", NULL);
+    assert_true(mk_loop_run_until(b->loop, has_six, &reads, WAIT_MS));
+    assert_int_equal(paused, 0);
+    mk_feed_pause(f, false);
+    assert_true(mk_loop_run_until(b->loop, has_six, &paused, WAIT_MS));
+    mk_feed_close(f);
+    mk_feed_close(g);
+    mk_bond_close(bond);
+    mk_key_done(&by);
+}
+
+static void take(struct bed *b, struct mk_feed *f, uint64_t index)
+{
+    struct mk_fault fault = {{0}};
+    struct mk_feed_cursor at = {.index = 0};
+    struct mk_bytes item;
+    uint64_t got;
+
+    if (mk_feed_next_wait(f, &item, &got, WAIT_MS, &b->arena, &fault) != 0)
+        fail_msg("%s", fault.text);
+    assert_int_equal(got, index);
+    assert_true(mk_feed_cursor(f, &at));
+    assert_int_equal(at.index, index);
+    assert_int_equal(mk_feed_lost(f), 0);
+}
+
+static void test_a_feed_goes_on_at_a_cursor(void **state)
+{
+    static const struct mk_feed_cbs cbs = {.item = feed_item, .ended = feed_ended};
+    struct mk_feed_options o = {.from = MK_FEED_NEWEST}, after = {.from = MK_FEED_AFTER};
+    struct bed *b = *state;
+    struct mk_feed_cursor begin = {.index = 99};
+    uint64_t last = 4;
+    struct mk_feed *f;
+
+    put(b, "+x", NULL);
+    put(b, "+x", NULL);
+    assert_int_equal(mk_feed_open(b->bond, &f, &board_surfaces[BOARD_LOG], &o, NULL, NULL), 0);
+    assert_false(mk_feed_cursor(f, &begin)); /* nobody has served it */
+    assert_int_equal(begin.index, 99);
+    while (!mk_feed_cursor(f, &begin))
+        mk_loop_turn(b->loop, 10);
+    assert_int_equal(begin.index, 2); /* where it begins, before anything came */
+    mk_feed_close(f);
+    for (unsigned i = 0; i < 4; i++)
+        put(b, "+x", NULL);
+    after.after = begin;
+    assert_int_equal(mk_feed_open(b->bond, &f, &board_surfaces[BOARD_LOG], &after, NULL, NULL), 0);
+    take(b, f, 3);
+    take(b, f, 4);
+    assert_true(mk_feed_cursor(f, &after.after));
+    mk_feed_close(f);
+    assert_int_equal(mk_feed_open(b->bond, &f, &board_surfaces[BOARD_LOG], &after, &cbs, &last), 0);
+    assert_true(mk_loop_run_until(b->loop, has_six, &last, WAIT_MS));
+    assert_true(mk_feed_cursor(f, &begin));
+    assert_int_equal(begin.index, 6);
+    mk_feed_close(f);
+    after.after.surface.b[0] ^= 1;
+    assert_int_equal(mk_feed_open(b->bond, &f, &board_surfaces[BOARD_LOG], &after, NULL, NULL),
+                     MK_EINVALID);
+}
+
 static void test_status_is_asked(void **state)
 {
     struct bed *b = *state;
@@ -848,6 +958,8 @@ int main(void)
         ON_A_NODE(test_a_query_is_refused),
         ON_A_NODE(test_a_bond_is_watched),
         ON_A_NODE(test_a_paused_feed),
+        ON_A_NODE(test_a_feed_that_was_paused_early),
+        ON_A_NODE(test_a_feed_goes_on_at_a_cursor),
         ON_A_NODE(test_status_is_asked),
         ON_A_NODE(test_the_network_says_what_it_bound),
         ON_A_NODE(test_streams_are_measured),
