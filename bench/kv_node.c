@@ -43,7 +43,8 @@ static void failed_cb(void *arg, const char *why)
 static void log_line(void *arg, const struct mk_log_line *line)
 {
     (void)arg;
-    fprintf(stderr, "%s\n", line->text);
+    fprintf(stderr, "%.*s%s%s\n", (int)line->component.n, line->component.p,
+            line->component.n > 0 ? ": " : "", line->text);
 }
 
 static int fail(const struct mk_fault *f)

@@ -146,7 +146,9 @@ struct mk_machine {
     const struct mk_machine_ops *ops;
 };
 
-/** H over name, version and the surfaces' kinds, names and digests. */
+/** H over name, version and the surfaces' kinds, names and digests. Members of one component must
+ * all run machines of one signature, and go on running them: the log says which wrote it, and is
+ * refused to another. A build that means the same by every command keeps the version. */
 struct mk_id mk_machine_signature(const struct mk_machine_ops *ops);
 
 #endif /* MOSAIK_MACHINE_H */

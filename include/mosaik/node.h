@@ -124,7 +124,8 @@ struct mk_component_options {
                        * alike in all members' files (see MK_READ_LEASE) */
 };
 /** MK_EINVALID besides: roster, acl or machine is NULL, roster->deployment differs from deployment,
- * or a replica is asked for where the first roster has this node's own key. */
+ * or a replica is asked for where the first roster has this node's own key. MK_ENOTSUP: the log was
+ * written by another machine; reterr names both. Start the build that wrote it. */
 int mk_node_add(struct mk_node *n, const struct mk_component_options *o, struct mk_fault *reterr);
 /** One JSON object: peer, components with role, term, indices, members, what each waits for, bonds.
  * The same that `coalition status` prints; its keys are in docs/cli.md. */

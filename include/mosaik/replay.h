@@ -37,7 +37,7 @@ struct mk_replay_options {
 /** Opens the log below e's directory, read-only, and applies all of it. Blocks.
  *
  * 0; MK_ENOTFOUND: no such component here, or nothing founded; MK_ECORRUPT: the log is
- * damaged (where, in reterr). */
+ * damaged (where, in reterr); MK_ENOTSUP: another machine wrote it (both, in reterr). */
 int mk_replay_open(struct mk_env *e, struct mk_replay **ret, const struct mk_replay_options *o,
                    struct mk_fault *reterr);
 void mk_replay_close(struct mk_replay *r); /* NULL is fine */

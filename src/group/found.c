@@ -14,6 +14,7 @@
  * some have it: they found the group with a majority of it, and give it to the rest.
  * A member draws another id between its hello and the Founding: it has lost its disk. */
 #include "group/group_int.h"
+#include "group/written.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -181,6 +182,7 @@ static void store_founding(struct mk_group *g, const struct mk_founding *f)
     mk_store_append(g->disk, NULL,
                     &(struct mk_store_entry){2, 1, MK_ENTRY_COMMAND, mk_buf_bytes(&two)});
     mk_store_set_term(g->disk, NULL, 1, 0);
+    mk_written_put(g->disk, mk_state_machine(g->st)->ops);
     mk_store_put(g->disk, &lsn, FACT_FOUNDING, mk_buf_bytes(&pc));
     g->founding_wait.cb = founding_stored;
     mk_store_wait(g->store, &g->founding_wait, lsn);
@@ -303,6 +305,7 @@ static void join(struct mk_group *g, const struct mk_founding *f)
     g->founding_known = g->sign_wait = true;
     g->state = g->members[g->self]->in_roster ? MK_GROUP_LOST_DISK : MK_GROUP_OUTSIDE;
     mk_store_put(g->disk, NULL, FACT_JOINED, MK_BYTES(&yes, 1));
+    mk_written_put(g->disk, mk_state_machine(g->st)->ops);
     mk_store_put(g->disk, &lsn, FACT_FOUNDING, mk_buf_bytes(&pc));
     g->founding_wait.cb = join_stored;
     mk_store_wait(g->store, &g->founding_wait, lsn);

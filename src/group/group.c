@@ -11,6 +11,7 @@
  * conversations, tells who waits, and stays so until it is closed. The others go on. */
 #include "group/group_int.h"
 #include "group/serve.h"
+#include "group/written.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -395,6 +396,19 @@ static void scrubbed(void *arg, const char *why, bool in_log)
     mk_snap_again(g);
 }
 
+/* Is what is stored this machine's? */
+static int judge_written(struct mk_group *g, struct mk_fault *reterr)
+{
+    const struct mk_machine_ops *ops = mk_state_machine(g->st)->ops;
+    int rv = mk_written_check(g->disk, ops, reterr);
+
+    if (rv != MK_ENOTFOUND)
+        return rv;
+    g->adopted = true;
+    mk_written_put(g->disk, ops);
+    return 0;
+}
+
 static int group_start(struct mk_group *g, struct mk_fault *reterr)
 {
     int rv;
@@ -413,7 +427,9 @@ static int group_start(struct mk_group *g, struct mk_fault *reterr)
         g->state != MK_GROUP_DAMAGED)
         return mk_fault(reterr, MK_EINVALID, "this node's peer is not of the roster");
     if (g->founding_known) {
-        rv = recover(g, reterr);
+        rv = judge_written(g, reterr);
+        if (rv == 0)
+            rv = recover(g, reterr);
         if (rv != 0)
             return rv;
     }
@@ -449,6 +465,11 @@ int mk_group_open(struct mk_env *e, struct mk_net *net, struct mk_store *store,
     watch_witness(g, o->witness);
     *ret = g;
     return 0;
+}
+
+bool mk_group_adopted(const struct mk_group *g)
+{
+    return g->adopted;
 }
 
 bool mk_group_expects(const struct mk_group *g, const struct mk_peer *peer)

@@ -60,7 +60,8 @@ struct mk_group_options {
 };
 
 /** Opens a member on its store (its records are already recovered). The net must be open; protocols
- * are served at once. Never without a store. */
+ * are served at once. Never without a store. MK_ENOTSUP: what is stored was written by another
+ * machine, both named (written.h); MK_EINVALID, MK_EEXISTS. */
 int mk_group_open(struct mk_env *e, struct mk_net *net, struct mk_store *store,
                   struct mk_group **ret, const struct mk_group_options *o, struct mk_fault *reterr);
 /** Cancels what is in flight (MK_ECANCELED) and closes conversations. */
@@ -68,6 +69,10 @@ void mk_group_close(struct mk_group *g);
 /** Has that peer a place on a network of the members' own? One that knows too little of its
  * committee (blank, outside, joining) takes everybody: who is of it is judged when it speaks. */
 bool mk_group_expects(const struct mk_group *g, const struct mk_peer *peer);
+
+/** An earlier build wrote the log and named no machine in it: it was taken for this machine's, and
+ * says so from now on. */
+bool mk_group_adopted(const struct mk_group *g);
 
 enum mk_group_state {
     MK_GROUP_BLANK,

@@ -476,6 +476,7 @@ struct mk_group {
     /* found.c */
     bool named;          /* our Raft id is durable: it may be named on links */
     bool founding_known; /* durable here, or being made so */
+    bool adopted;        /* the log named no machine; ours stands there now (written.h) */
     struct mk_founding founding;
     struct mk_arena founding_mem;
     struct mk_store_wait founding_wait;

@@ -13,6 +13,7 @@
  * was lost, commands find their way anew. */
 #include "group/beat.h"
 #include "group/group_int.h"
+#include "group/written.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -50,32 +51,21 @@ static unsigned judge(struct mk_member *m)
     return v.pending ? MK_CLOSE_NOT_READY : MK_CLOSE_REFUSED;
 }
 
-/* What a stranger calls its machine, as part of a line. */
-static const char *name_of(struct mk_str s, char out[41])
-{
-    size_t n = s.n < 40 ? s.n : 40;
-
-    for (size_t i = 0; i < n; i++)
-        out[i] = s.p[i] > ' ' && s.p[i] <= '~' ? s.p[i] : '?';
-    out[n] = 0;
-    return out;
-}
-
 /* 0, or the close code that refuses it. */
 static unsigned check_hello(struct mk_member *m, const struct mk_member_hello *h, uint16_t newest,
                             char detail[MK_REASON_MAX])
 {
     struct mk_group *g = m->g;
-    char ours[MK_ID_HEX], theirs[MK_ID_HEX], us[MK_ID_HEX], them[MK_ID_HEX], name[41];
+    const struct mk_machine_ops *own = mk_state_machine(g->st)->ops;
+    char ours[MK_MACHINE_TEXT], theirs[MK_MACHINE_TEXT], us[MK_ID_HEX], them[MK_ID_HEX];
     unsigned close;
 
     if (!mk_id_eq(&h->machine, &g->machine_id)) {
-        snprintf(detail, MK_REASON_MAX,
-                 "node %.8s runs machine %s version %u (%.16s), node %.8s %s version %llu (%.16s)",
-                 mk_peer_hex(mk_net_self(g->net), us), mk_state_machine(g->st)->ops->name,
-                 mk_state_machine(g->st)->ops->version, mk_id_hex(&g->machine_id, ours),
-                 mk_peer_hex(&m->peer, them), name_of(h->machine_name, name),
-                 (unsigned long long)h->machine_version, mk_id_hex(&h->machine, theirs));
+        snprintf(detail, MK_REASON_MAX, "node %.8s runs machine %s, node %.8s %s",
+                 mk_peer_hex(mk_net_self(g->net), us),
+                 mk_machine_text(ours, mk_str_of(own->name), own->version, &g->machine_id),
+                 mk_peer_hex(&m->peer, them),
+                 mk_machine_text(theirs, h->machine_name, h->machine_version, &h->machine));
         close = MK_CLOSE_OTHER_VERSION;
     } else {
         close = mk_level_judge(m, h->level, newest, detail);

@@ -384,6 +384,11 @@ int mk_host_open(struct mk_node *n, const struct mk_component_options *o, struct
         rv = open_group(h, o, reterr);
     if (rv != 0)
         goto err_host;
+    if (mk_group_adopted(h->group))
+        mk_node_log(n, h, "adopted", /* warning= */ false,
+                    "an earlier build wrote the log and named no machine: taken for one of %s "
+                    "version %u",
+                    h->machine->ops->name, h->machine->ops->version);
     mk_list_add_tail(&n->hosts, &h->node);
     n->n_hosts++;
     want_members(h, o);

@@ -2,6 +2,7 @@
  *
  * Entries are committed or will be replaced; whatever is stored is applied in order. */
 #include "group/image.h"
+#include "group/written.h"
 #include "base/assert.h"
 #include "consensus/consensus.h"
 #include "env/env.h"
@@ -143,8 +144,10 @@ static int replay(struct mk_replay *r, struct mk_env *e, const struct mk_replay_
         return mk_fault(r->reterr, MK_ECORRUPT, "%s", mk_store_damage(r->group));
     if (r->group == NULL || (r->stored.last_index == 0 && r->stored.snapshot_index == 0))
         return mk_fault(r->reterr, MK_ENOTFOUND, "nothing of this component is stored here");
-    if (r->stored.snapshot_index > 0)
-        rv = begin_with_snapshot(r);
+    rv = mk_written_check(r->group, o->machine->ops, r->reterr);
+    if (rv != 0 && rv != MK_ENOTFOUND)
+        return rv;
+    rv = r->stored.snapshot_index > 0 ? begin_with_snapshot(r) : 0;
     if (rv == 0)
         note_made(r);
     return rv != 0 ? rv : mk_store_each_entry(r->group, apply_entry, r);

@@ -165,6 +165,19 @@ static void test_a_cut_log_begins_with_its_snapshot(void **state)
     cluster_free(c);
 }
 
+/* Another machine would make something else of it, and call that a divergence. */
+static void test_another_machines_log_is_not_replayed(void **state)
+{
+    struct cluster *c = written(&(struct cluster_options){.seed = 9}, 1);
+    struct mk_fault fault;
+    struct mk_replay *r;
+
+    (void)state;
+    assert_int_equal(open_with(c, 0, toy_new_version(2), &r, &fault), MK_ENOTSUP);
+    assert_non_null(strstr(fault.text, "the log was written by machine toy version 1 ("));
+    cluster_free(c);
+}
+
 static void test_what_is_not_there_is_said(void **state)
 {
     struct cluster *c = written(&(struct cluster_options){.seed = 8}, 1);
@@ -184,6 +197,7 @@ int main(void)
         cmocka_unit_test(test_the_first_divergence_is_named),
         cmocka_unit_test(test_a_hidden_divergence_is_named),
         cmocka_unit_test(test_a_cut_log_begins_with_its_snapshot),
+        cmocka_unit_test(test_another_machines_log_is_not_replayed),
         cmocka_unit_test(test_what_is_not_there_is_said),
     };
 

@@ -229,16 +229,94 @@ static void test_another_machine_is_refused_by_name(void **state)
     assert_int_equal(cluster_set(c, "a", "1", 5000), 0);
     ours.who = theirs.who = cluster_follower(c);
     c->foreign = 1u << ours.who;
-    world_kill(c->w, ours.who);
-    world_restart(c->w, ours.who);
+    world_crash(c->w, ours.who);
+    cluster_lose_disk(c, ours.who);
     assert_true(world_run_until(c->w, both_say, &ours, 10000));
     assert_true(world_run_until(c->w, both_say, &theirs, 10000));
     theirs.what = "toy version 1 (";
     assert_true(world_run_until(c->w, both_say, &theirs, 10000));
     assert_int_equal(cluster_set(c, "b", "2", 5000), 0);
     c->foreign = 0;
-    world_kill(c->w, ours.who);
+    world_crash(c->w, ours.who);
     world_restart(c->w, ours.who);
+    assert_true(cluster_until_settled(c, 30000));
+    end(c);
+}
+
+static void restart_all(struct cluster *c, unsigned foreign)
+{
+    c->may_fail = true;
+    c->excuse = "the log was written by machine";
+    c->foreign = foreign;
+    for (unsigned i = 0; i < c->n; i++)
+        world_crash(c->w, i);
+    for (unsigned i = 0; i < c->n; i++)
+        world_restart(c->w, i);
+    world_run(c->w, 100);
+}
+
+static void assert_refused_by_its_log(struct cluster *c, unsigned i)
+{
+    const char *says = cluster_process(c, i)->failed;
+
+    print_message("# it says: %s\n", says);
+    assert_null(cluster_group(c, i));
+    assert_non_null(strstr(says, "the log was written by machine toy version 1 ("));
+    assert_non_null(strstr(says, "), this build runs toy version 2 ("));
+}
+
+/* With all of them gone nobody is left to refuse at a hello: what is stored says whose it is, from
+ * the log and from a checkpoint alike. */
+static void come_back_with_another_machine(uint64_t seed, uint64_t snapshots)
+{
+    struct cluster *c = ready(seed, 0, snapshots);
+
+    for (unsigned i = 0; i < 30; i++)
+        assert_int_equal(cluster_set(c, "a", i % 2 != 0 ? "1" : "2", 5000), 0);
+    assert_true(cluster_until_equal(c, 10000));
+    restart_all(c, 7);
+    for (unsigned i = 0; i < c->n; i++)
+        assert_refused_by_its_log(c, i);
+    restart_all(c, 0); /* nothing was harmed */
+    assert_true(cluster_until_ready(c, 10000));
+    assert_int_equal(cluster_set(c, "b", "2", 5000), 0);
+    end(c);
+}
+
+static void test_a_log_is_refused_to_another_machine(void **state)
+{
+    (void)state;
+    come_back_with_another_machine(608, 1000);
+    come_back_with_another_machine(609, 8);
+}
+
+/* An earlier build noted no machine: its logs are taken for this build's, once. */
+static void test_a_log_without_a_machine_is_taken_over_once(void **state)
+{
+    struct cluster *c = ready(610, 0, 0);
+
+    (void)state;
+    assert_int_equal(cluster_set(c, "a", "1", 5000), 0);
+    for (unsigned i = 0; i < c->n; i++) {
+        struct process *p = cluster_process(c, i);
+
+        assert_false(mk_group_adopted(p->group));
+        assert_int_equal(
+            mk_store_put(mk_store_find(p->store, &c->deployment), NULL, "machine", MK_BYTES(NULL, 0)),
+            0);
+    }
+    world_run(c->w, 1000);
+    restart_all(c, 0);
+    for (unsigned i = 0; i < c->n; i++)
+        assert_true(mk_group_adopted(cluster_group(c, i)));
+    assert_true(cluster_until_ready(c, 10000));
+    restart_all(c, 7);
+    for (unsigned i = 0; i < c->n; i++)
+        assert_refused_by_its_log(c, i);
+    restart_all(c, 0);
+    assert_true(cluster_until_ready(c, 10000));
+    for (unsigned i = 0; i < c->n; i++)
+        assert_false(mk_group_adopted(cluster_group(c, i)));
     end(c);
 }
 
@@ -270,6 +348,8 @@ int main(void)
         cmocka_unit_test(test_no_way_back),
         cmocka_unit_test(test_a_stranger_to_the_level_is_refused_by_name),
         cmocka_unit_test(test_another_machine_is_refused_by_name),
+        cmocka_unit_test(test_a_log_is_refused_to_another_machine),
+        cmocka_unit_test(test_a_log_without_a_machine_is_taken_over_once),
         cmocka_unit_test(test_an_old_newcomer_is_no_peer),
     };
 
