@@ -208,6 +208,8 @@ static int read_checkpoint(struct recovery *r)
             rv = read_run(r, &left.runs[i]);
     }
     mk_free(left.runs);
+    if (r->tail->segment == 1) /* begin.c made it: of nothing */
+        slots = true;
     return rv == 0 && !slots ? damage(r, r->tail->file, 0, "a damaged checkpoint") : rv;
 }
 

@@ -85,10 +85,11 @@ int mk_store_open(struct mk_env *e, struct mk_store **ret, const struct mk_store
         return rv;
     }
     note_damages(s);
-    if (!s->read_only)
+    if (!s->read_only) {
         mk_append_opened(s);
-    if (!s->read_only)
+        mk_top_opened(s);
         mk_scrub_open(s);
+    }
     *ret = s;
     return 0;
 }

@@ -84,8 +84,7 @@ int mk_store_status(const struct mk_store *s);
 
 /* --- groups and what was recovered ---------------------------------------------------- */
 
-/** The group's part, made when it is new. The node's own facts are those of
- * MK_ZERO_ID. */
+/** The group's part, made when it is new. */
 struct mk_store_group *mk_store_group(struct mk_store *s, const struct mk_id *id);
 /** Only when it is there already; else NULL. */
 struct mk_store_group *mk_store_find(struct mk_store *s, const struct mk_id *id);

@@ -137,12 +137,17 @@ void mk_slot_tell_behind(struct mk_store *s);
 int mk_begin(struct mk_store *s, struct mk_fault *reterr);
 
 /* top.c */
+/** Whose the store's own facts are: no group's id, which are hashes. */
+extern const struct mk_id mk_top_own;
 /** 0 with *ret zero where there is no such file. MK_ECORRUPT; MK_EIO. */
 int mk_top_read(struct mk_store *s, struct mk_top *ret, struct mk_fault *reterr);
-/** MK_ECORRUPT when the segment that was found newest (s->segment) is older than that. */
-int mk_top_check(const struct mk_store *s, const struct mk_top *top, struct mk_fault *reterr);
+/** MK_ECORRUPT when the segment that was found newest (s->segment) is older than that, or there is no
+ * note where the log says that it had one. */
+int mk_top_check(struct mk_store *s, const struct mk_top *top, struct mk_fault *reterr);
 /** Notes the segment that this opening goes on with, which is durable; blocks. */
 int mk_top_open(struct mk_store *s);
+/** The log says from now on that there is a note. */
+void mk_top_opened(struct mk_store *s);
 /** Notes the current segment; cb when that is durable, or has failed. */
 void mk_top_write(struct mk_store *s, void (*cb)(struct mk_write_sync *w, int status));
 

@@ -12,9 +12,15 @@
  *
  * A crash in between leaves a record of the segment before, which is no contradiction: what is
  * found may be newer than what is noted, not older. At an opening the segment that it goes on with
- * is noted again, when it is durable itself. A log of a build that had no such file has none, and
- * gets it then. Odd segments have one record, even ones the other, so that a torn one leaves the
- * one before. */
+ * is noted again, when it is durable itself. Odd segments have one record, even ones the other, so
+ * that a torn one leaves the one before.
+ *
+ * The note itself may be gone, and the newest segment with it: then nothing here would say more than
+ * the segments before. So the log says that it has a note (a fact of the node's own, in the first
+ * frame with anything in it and in each checkpoint from then on), and without one it is refused. A
+ * log of a build that had no such file says nothing, gets the file when it is opened, and says so
+ * from its next frame on. What is left is a loss of all that: a whole directory put back from an old
+ * copy shows nothing by itself (docs/decisions.md). */
 #include "base/assert.h"
 #include "store/store_int.h"
 
@@ -27,6 +33,9 @@
 #define MAGIC "MKTOP001"
 #define SECTOR 512u
 #define RECORD 40u
+#define FACT_NOTED "noted"
+
+const struct mk_id mk_top_own = {"mosaik: the store's own facts"};
 
 static void record_make(const struct mk_store *s, uint8_t out[SECTOR], uint64_t segment,
                         uint32_t file)
@@ -82,10 +91,31 @@ int mk_top_read(struct mk_store *s, struct mk_top *ret, struct mk_fault *reterr)
     return 0;
 }
 
-int mk_top_check(const struct mk_store *s, const struct mk_top *top, struct mk_fault *reterr)
+static bool is_noted(struct mk_store *s)
+{
+    const struct mk_store_group *own = mk_store_find(s, &mk_top_own);
+    struct mk_bytes v;
+
+    return own != NULL && mk_store_get(own, &v, FACT_NOTED) == 0;
+}
+
+void mk_top_opened(struct mk_store *s)
+{
+    const uint8_t yes = 1;
+
+    if (!is_noted(s)) /* a store that is dead says so to all */
+        (void)mk_store_put(mk_store_group(s, &mk_top_own), NULL, FACT_NOTED, MK_BYTES(&yes, 1));
+}
+
+int mk_top_check(struct mk_store *s, const struct mk_top *top, struct mk_fault *reterr)
 {
     char path[32];
 
+    if (top->segment == 0 && is_noted(s))
+        return mk_fault(reterr, MK_ECORRUPT,
+                        PATH ": it is missing, and the log had one: segments after %" PRIu64
+                             ", the newest found, may be missing, too",
+                        s->segment);
     if (s->segment >= top->segment)
         return 0;
     mk_slot_path(path, top->file);
