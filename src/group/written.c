@@ -63,8 +63,8 @@ int mk_written_check(const struct mk_store_group *disk, const struct mk_machine_
         return 0;
     r = (struct mk_reader){v.p + 1 + sizeof signature.b, v.n - 1 - sizeof signature.b, false};
     version = mk_read_u64le(&r);
-    return mk_fault(reterr, MK_ENOTSUP, "the log was written by machine %s, this build runs %s",
-                    mk_machine_text(theirs, (struct mk_str){(const char *)r.p, r.n}, version,
-                                    &signature),
-                    mk_machine_text(ours, mk_str_of(ops->name), ops->version, &own));
+    return mk_fault(
+        reterr, MK_ENOTSUP, "the log was written by machine %s, this build runs %s",
+        mk_machine_text(theirs, (struct mk_str){(const char *)r.p, r.n}, version, &signature),
+        mk_machine_text(ours, mk_str_of(ops->name), ops->version, &own));
 }

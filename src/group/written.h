@@ -1,9 +1,9 @@
 /* written.h - which machine a stored log was written by.
  *
- * Entries mean what the machine that they were made for makes of them. Members tell each other which
- * machine they run (the hello), so one with another is refused; but when all of them are stopped
- * and come back with another, nobody is left to refuse. So it is a fact of the group's part of the
- * store, durable no later than its founding, and compared before anything is read. */
+ * Entries mean what the machine that they were made for makes of them. Members tell each other
+ * which machine they run (the hello), so one with another is refused; but when all of them are
+ * stopped and come back with another, nobody is left to refuse. So it is a fact of the group's part
+ * of the store, durable no later than its founding, and compared before anything is read. */
 #ifndef GROUP_WRITTEN_H
 #define GROUP_WRITTEN_H
 

@@ -141,8 +141,8 @@ int mk_begin(struct mk_store *s, struct mk_fault *reterr);
 extern const struct mk_id mk_top_own;
 /** 0 with *ret zero where there is no such file. MK_ECORRUPT; MK_EIO. */
 int mk_top_read(struct mk_store *s, struct mk_top *ret, struct mk_fault *reterr);
-/** MK_ECORRUPT when the segment that was found newest (s->segment) is older than that, or there is no
- * note where the log says that it had one. */
+/** MK_ECORRUPT when the segment that was found newest (s->segment) is older than that, or there is
+ * no note where the log says that it had one. */
 int mk_top_check(struct mk_store *s, const struct mk_top *top, struct mk_fault *reterr);
 /** Notes the segment that this opening goes on with, which is durable; blocks. */
 int mk_top_open(struct mk_store *s);

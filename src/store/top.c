@@ -15,12 +15,12 @@
  * is noted again, when it is durable itself. Odd segments have one record, even ones the other, so
  * that a torn one leaves the one before.
  *
- * The note itself may be gone, and the newest segment with it: then nothing here would say more than
- * the segments before. So the log says that it has a note (a fact of the node's own, in the first
- * frame with anything in it and in each checkpoint from then on), and without one it is refused. A
- * log of a build that had no such file says nothing, gets the file when it is opened, and says so
- * from its next frame on. What is left is a loss of all that: a whole directory put back from an old
- * copy shows nothing by itself (docs/decisions.md). */
+ * The note itself may be gone, and the newest segment with it: then nothing here would say more
+ * than the segments before. So the log says that it has a note (a fact of the node's own, in the
+ * first frame with anything in it and in each checkpoint from then on), and without one it is
+ * refused. A log of a build that had no such file says nothing, gets the file when it is opened,
+ * and says so from its next frame on. What is left is a loss of all that: a whole directory put
+ * back from an old copy shows nothing by itself (docs/decisions.md). */
 #include "base/assert.h"
 #include "store/store_int.h"
 

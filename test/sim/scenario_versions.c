@@ -301,9 +301,9 @@ static void test_a_log_without_a_machine_is_taken_over_once(void **state)
         struct process *p = cluster_process(c, i);
 
         assert_false(mk_group_adopted(p->group));
-        assert_int_equal(
-            mk_store_put(mk_store_find(p->store, &c->deployment), NULL, "machine", MK_BYTES(NULL, 0)),
-            0);
+        assert_int_equal(mk_store_put(mk_store_find(p->store, &c->deployment), NULL, "machine",
+                                      MK_BYTES(NULL, 0)),
+                         0);
     }
     world_run(c->w, 1000);
     restart_all(c, 0);
