@@ -1,10 +1,14 @@
 """A committee of real members in this process, each an agent in a thread of its own."""
 import os
 import queue
+import random
 import socket
 import threading
+import time
 
 import mosaik
+
+PATIENCE = 60  # seconds for what should take one or two; reached only by a failure
 
 SURFACES = {
     'words': ('map', mosaik.codec.STR, mosaik.codec.STR),
@@ -25,13 +29,36 @@ def surface(name):
 
 
 def free_ports(n):
-    sockets = [socket.socket() for _ in range(n)]
-    for s in sockets:
-        s.bind(('127.0.0.1', 0))
-    ports = [s.getsockname()[1] for s in sockets]
+    """Ports that nobody has; below those that the kernel gives to who connects, so nobody takes one
+    before its owner listens, or while it is restarted."""
+    sockets, ports = [], []
+    while len(ports) < n:
+        sockets.append(socket.socket())
+        try:
+            port = random.randrange(10000, 20000)
+            sockets[-1].bind(('127.0.0.1', port))
+            ports.append(port)
+        except OSError:
+            continue
     for s in sockets:
         s.close()
     return ports
+
+
+def until(condition, what, turn=lambda: threading.Event().wait(0.02), seconds=PATIENCE):
+    """Waits until condition() gives something true; that. A fact that is not there yet, or null, is none."""
+    deadline = time.monotonic() + seconds
+    while True:
+        why = None
+        try:
+            found = condition()
+            if found:
+                return found
+        except (LookupError, TypeError, AttributeError) as e:
+            why = e
+        if time.monotonic() >= deadline:
+            raise AssertionError(f'waited for {what}') from why
+        turn()
 
 
 class Thread(threading.Thread):
@@ -59,7 +86,7 @@ class Thread(threading.Thread):
             self.ready.set()
 
     def wait(self):
-        assert self.ready.wait(30)
+        assert self.ready.wait(PATIENCE)
         if self.error:
             raise self.error
         return self
@@ -68,11 +95,11 @@ class Thread(threading.Thread):
         """what(agent), there, and its result."""
         result = queue.Queue()
         self.asked.put(lambda agent: result.put(what(agent)))
-        return result.get(timeout=30)
+        return result.get(timeout=PATIENCE)
 
     def stop(self):
         self.over.set()
-        self.join(30)
+        self.join(PATIENCE)
         assert not self.is_alive()
 
 
@@ -104,7 +131,7 @@ class Committee:
             thread.wait()
 
     def bind(self, agent):
-        return agent.bind(self.name, **self.ids).wait(20)
+        return agent.bind(self.name, **self.ids).wait(PATIENCE)
 
     def stop(self):
         for thread in self.threads:

@@ -5,10 +5,9 @@ import os
 import signal
 import subprocess
 import tempfile
-import time
 import unittest
 
-from committee import Committee, surface
+from committee import PATIENCE, Committee, surface, until
 import mosaik
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -17,7 +16,7 @@ ENVIRONMENT = {k: v for k, v in os.environ.items() if k != 'LD_PRELOAD'}
 
 
 def coalition(*words, status=0):
-    ran = subprocess.run([PROGRAM, *words], capture_output=True, text=True, timeout=60, check=False,
+    ran = subprocess.run([PROGRAM, *words], capture_output=True, text=True, timeout=2 * PATIENCE, check=False,
                          env=ENVIRONMENT)
     assert ran.returncode == status, (words, ran.returncode, ran.stdout, ran.stderr)
     return ran.stdout if status == 0 else ran.stderr
@@ -73,14 +72,12 @@ class Command(unittest.TestCase):
 
     def gets(self, want, shape, name, *words):
         """In a moment at the latest: an answer is certified, perhaps an earlier one."""
-        deadline = time.monotonic() + 20
-        while self.facts_or_none('get', shape, name, *words) != want:
-            self.assertLess(time.monotonic(), deadline, want)
+        until(lambda: self.facts_or_none('get', shape, name, *words) == want, want)
 
     def facts_or_none(self, *words):
         """None: proven absent."""
         ran = subprocess.run([PROGRAM, 'collection', words[0], self.file, 'shelf', *words[1:], '--json'],
-                             capture_output=True, text=True, timeout=60, check=False, env=ENVIRONMENT)
+                             capture_output=True, text=True, timeout=2 * PATIENCE, check=False, env=ENVIRONMENT)
         self.assertIn(ran.returncode, (0, 1), ran.stderr)
         if ran.returncode == 1:
             self.assertIn('the committee proved it', ran.stderr)
@@ -151,7 +148,7 @@ class Command(unittest.TestCase):
         watch = subprocess.Popen(
             [PROGRAM, 'collection', 'watch', self.file, 'shelf', 'stream', 'events'],
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=ENVIRONMENT)
-        said = watch.communicate(timeout=30)[0]
+        said = watch.communicate(timeout=PATIENCE)[0]
         self.assertEqual(watch.returncode, 2)
         self.assertIn('stream tail', said)
         self.write('set', 'names', 'clear')
@@ -166,7 +163,7 @@ class Command(unittest.TestCase):
             second = json.loads(watch.stdout.readline())
         self.assertEqual(second, {'version': written['version'], 'entries': [{'value': 'seen'}]})
         watch.send_signal(signal.SIGINT)
-        self.assertEqual(watch.wait(30), 0)
+        self.assertEqual(watch.wait(PATIENCE), 0)
         watch.stdout.close()
 
     def test_trace(self):
@@ -176,7 +173,9 @@ class Command(unittest.TestCase):
         self.assertEqual({m['peer'] for m in written['trace']},
                          {m.split('@')[0] for m in self.committee.members})
         self.assertEqual(len([m for m in written['trace'] if m['leads']]), 1)
-        for member in written['trace']:
+        have = [m for m in written['trace'] if 'applied' in m['steps']]  # the last may be on its way
+        self.assertGreater(len(have), 1, written)
+        for member in have:
             steps = member['steps']
             self.assertGreater(member['index'], 0, member)
             self.assertLessEqual(steps['logged'], steps['durable'], member)
@@ -189,7 +188,7 @@ class Command(unittest.TestCase):
             with bond.trace() as course:
                 words.insert('traced', 'yes')
             self.assertEqual(len(course.members), 3)
-            self.assertTrue(all(m['steps']['applied'] for m in course.members))
+            self.assertGreater(len([m for m in course.members if m['steps'].get('applied')]), 1)
 
     def test_wrong_words(self):
         for said, *words in (
@@ -204,13 +203,16 @@ class Command(unittest.TestCase):
 
     def test_status(self):
         """what the coalition spans, and how far behind the last member is"""
-        o = json.loads(coalition('status', self.file, '--json'))
-        self.assertEqual([(s['component'], s['answered'], s['members'], s['why'])
-                          for s in o['spanned']], [('shelf', 3, 3, '')])
+        def spanned():
+            o.update(json.loads(coalition('status', self.file, '--json')))
+            return [(s['component'], s['answered'], s['members'], s['why'])
+                    for s in o['spanned']] == [('shelf', 3, 3, '')]
+        o = {}
+        until(spanned, 'all three to answer, and nothing to wait')
         self.assertLessEqual(o['spanned'][0]['lag'], o['spanned'][0]['commit'])
         self.assertEqual(len(o['nodes']), 3)
-        text = coalition('status', self.file)
-        self.assertIn('organism shelf        3 of 3 members answered', text)
+        until(lambda: 'organism shelf        3 of 3 members answered' in
+              coalition('status', self.file), 'all three to answer')
 
 
 if __name__ == '__main__':

@@ -9,16 +9,9 @@ import threading
 import time
 import unittest
 
-from committee import Committee, Thread, free_ports, surface
+from committee import PATIENCE, Committee, Thread, free_ports, surface, until
 import mosaik
 from mosaik import codec, when
-
-
-def until(agent, condition, what, seconds=30):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f'waited for {what}'
-        agent.run(0.02)
 
 
 class Members:
@@ -53,7 +46,7 @@ class Members:
         return c and c['leader']
 
     def bind(self, agent, name):
-        return agent.bind(name, **self.ids(name)).wait(30)
+        return agent.bind(name, **self.ids(name)).wait(PATIENCE)
 
     def stop(self, which=None):
         for i in which if which is not None else range(len(self.threads)):
@@ -105,12 +98,6 @@ class Tests(unittest.TestCase):
         self.addCleanup(lambda: [t.stop() for t in m.threads if t.is_alive()])
         return m
 
-    def until(self, condition, what, seconds=40):
-        deadline = time.monotonic() + seconds
-        while not condition():
-            self.assertLess(time.monotonic(), deadline, f'waited for {what}')
-            threading.Event().wait(0.02)
-
     def acl(self, *names):
         acl = mosaik.Acl()
         for name in names or ['issuer']:
@@ -133,8 +120,8 @@ class TestGroups(Tests):
         def wanted(i, name):
             return {m.peers[k] for k in groups[name] if k != i}
 
-        self.until(lambda: all(m.linked(i, name) == wanted(i, name)
-                               for name in groups for i in groups[name]), 'all bonds')
+        until(lambda: all(m.linked(i, name) == wanted(i, name)
+                          for name in groups for i in groups[name]), 'all bonds')
         for i in range(4):
             self.assertEqual({c['component'] for c in m.status[i]['components']},
                              {name for name in groups if i in groups[name]})
@@ -147,17 +134,18 @@ class TestGroups(Tests):
             leaders = {m.leader(i, 'g') for i in who}
             return leaders.pop() if len(leaders) == 1 and None not in leaders else None
 
-        self.until(lambda: agreed(range(3)), 'a leader')
-        first = agreed(range(3))
+        first = until(lambda: agreed(range(3)), 'a leader')
         dead = m.peers.index(first)
         m.stop([dead])
         rest = [i for i in range(3) if i != dead]
-        self.until(lambda: agreed(rest) not in (None, first), 'another leader')
-        leading = [i for i in rest if m.component(i, 'g')['state'] == 'leading']
-        self.assertEqual([m.peers[i] for i in leading], [agreed(rest)])
+        until(lambda: agreed(rest) not in (None, first), 'another leader')
+        until(lambda: [m.peers[i] for i in rest if m.component(i, 'g')['state'] == 'leading'] ==
+              [agreed(rest)], 'it to lead')
         m.threads[dead] = Live(m, dead, os.path.join(self.folder.name, str(dead))).wait()
-        self.until(lambda: agreed(range(3)), 'all to agree again')
-        self.assertEqual(m.component(dead, 'g')['state'], 'following')
+        until(lambda: agreed(range(3)), 'all to agree again')
+        until(lambda: m.component(dead, 'g')['state'] in ('following', 'leading') and sorted(
+            m.component(i, 'g')['state'] for i in range(3)) == ['following', 'following', 'leading'],
+              'it to follow')
 
     def test_no_catchup_weak_query(self):
         """Writes through a client and through members' own agents; a leader is killed in between;
@@ -167,15 +155,14 @@ class TestGroups(Tests):
             words = mosaik.Map(m.bind(agent, 'g'), surface('words'))
             versions = [words.insert('a', '1').version, words.insert('b', '2').version]
             self.assertEqual(versions, [versions[0], versions[0] + 1])
-            self.until(lambda: m.leader(0, 'g'), 'a leader')
-            m.stop([m.peers.index(m.leader(0, 'g'))])
+            m.stop([m.peers.index(until(lambda: m.leader(0, 'g'), 'a leader'))])
             last = words.extend({'c': '3', 'd': '4'}).version
             self.assertEqual(last, versions[1] + 1)
-            words.wait(last, 30)
+            words.wait(last, PATIENCE)
             self.assertEqual(dict(words.items()), {'a': '1', 'b': '2', 'c': '3', 'd': '4'})
             alive = [i for i, t in enumerate(m.threads) if t.is_alive()]
-            self.until(lambda: len({m.component(i, 'g')['applied'] for i in alive}) == 1,
-                       'the survivors to agree')
+            until(lambda: len({m.component(i, 'g')['applied'] for i in alive}) == 1,
+                  'the survivors to agree')
 
     def concurrent(self, m, n, each):
         """each(map, i) in n agents at once; the first error is raised."""
@@ -192,7 +179,7 @@ class TestGroups(Tests):
         for t in threads:
             t.start()
         for t in threads:
-            t.join(60)
+            t.join(2 * PATIENCE)
         if errors:
             raise errors[0]
 
@@ -204,11 +191,12 @@ class TestGroups(Tests):
 
     def test_execute_many_is_send_sync_via_joinset(self):
         """Four batches at once: each is whole."""
-        m = self.members(3, {'g': [0, 1, 2]})
-        self.concurrent(m, 4, lambda w, i: w.extend({f'{i}.{k}': 'x' for k in range(3)}))
+        m, versions = self.members(3, {'g': [0, 1, 2]}), []
+        self.concurrent(m, 4, lambda w, i: versions.append(
+            w.extend({f'{i}.{k}': 'x' for k in range(3)}).version))
         with mosaik.Agent() as agent:
             words = mosaik.Map(m.bind(agent, 'g'), surface('words'))
-            words.wait(0, 30)
+            words.wait(max(versions), PATIENCE)
             self.assertEqual(len(words), 12)
 
     def test_query_is_send_sync_via_joinset(self):
@@ -217,17 +205,17 @@ class TestGroups(Tests):
 
         def read(w, i):
             if i % 2:
-                seen.append(mosaik.lookup(w.bond, w.surface, 'k', timeout=30))
+                seen.append(mosaik.lookup(w.bond, w.surface, 'k', timeout=PATIENCE))
             else:
-                w.wait(0, 30)
+                w.wait(0, PATIENCE)
                 seen.append(w['k'])
 
         with mosaik.Agent() as agent:
             written = mosaik.Map(m.bind(agent, 'g'), surface('words')).insert('k', 'thirty')
         # else a member that is behind may serve the state before, certified too
-        self.until(lambda: all((s['certified_index'] or 0) >= written.version for i in range(3)
-                               for s in m.component(i, 'g')['surfaces'] if s['name'] == 'words'),
-                   'all members to have it')
+        until(lambda: all((s['certified_index'] or 0) >= written.version for i in range(3)
+                          for s in m.component(i, 'g')['surfaces'] if s['name'] == 'words'),
+              'all members to have it')
         self.concurrent(m, 12, read)
         self.assertEqual(seen, ['thirty'] * 12)
 
@@ -239,9 +227,9 @@ class TestGroups(Tests):
         tickets.update({0: 3600, 1: 3600, 2: -10})
         for i, seconds in tickets.items():
             m.shown[i] = [self.ticket(m.peers[i], 'g', seconds)]
-        self.until(lambda: m.linked(0, 'g') == {m.peers[1]} and m.linked(1, 'g') == {m.peers[0]},
-                   'the two to bond')
-        self.until(lambda: any('expired' in r['reason'] for r in self.refusals(m, 0)), 'the clause')
+        until(lambda: m.linked(0, 'g') == {m.peers[1]} and m.linked(1, 'g') == {m.peers[0]},
+              'the two to bond')
+        until(lambda: any('expired' in r['reason'] for r in self.refusals(m, 0)), 'the clause')
         self.assertEqual((m.linked(2, 'g'), m.linked(3, 'g')), (set(), set()))
         self.assertEqual({r['clause'] for r in self.refusals(m, 0)}, {0})
 
@@ -256,20 +244,20 @@ class TestGroups(Tests):
         good = [[self.ticket(p, 'g')] for p in m.peers]
         for i in range(3):
             m.shown[i] = good[i]
-        self.until(lambda: all(len(m.linked(i, 'g')) == 2 for i in range(3)), 'all bonds')
+        until(lambda: all(len(m.linked(i, 'g')) == 2 for i in range(3)), 'all bonds')
         m.shown[2] = []
-        self.until(lambda: m.linked(0, 'g') == {m.peers[1]} and m.linked(1, 'g') == {m.peers[0]},
-                   'it to be let go', 8)
+        until(lambda: m.linked(0, 'g') == {m.peers[1]} and m.linked(1, 'g') == {m.peers[0]},
+              'it to be let go')  # the ticket lasts an hour
         m.shown[2] = good[2]
-        self.until(lambda: all(len(m.linked(i, 'g')) == 2 for i in range(3)), 'it to be back')
+        until(lambda: all(len(m.linked(i, 'g')) == 2 for i in range(3)), 'it to be back')
 
     def test_multiple_ticket_validators(self):
         """Two clauses: only who has both tickets bonds."""
         m = self.members(3, {'g': [0, 1, 2]}, acl=self.acl('one', 'two'))
         for i, issuers in enumerate((('one', 'two'), ('one', 'two'), ('one',))):
             m.shown[i] = [self.ticket(m.peers[i], 'g', issuer=name) for name in issuers]
-        self.until(lambda: m.linked(0, 'g') == {m.peers[1]} and
-                   any('clause 1' in r['reason'] for r in self.refusals(m, 0)), 'the two to bond')
+        until(lambda: m.linked(0, 'g') == {m.peers[1]} and
+              any('clause 1' in r['reason'] for r in self.refusals(m, 0)), 'the two to bond')
         self.assertEqual(m.linked(2, 'g'), set())
 
     def test_catchup(self):
@@ -278,18 +266,18 @@ class TestGroups(Tests):
         with mosaik.Agent() as agent:
             words = mosaik.Map(m.bind(agent, 'g'), surface('words'))
             words.insert('first', 'x')
-            self.until(lambda: m.leader(0, 'g'), 'a leader')
-            away = next(i for i in range(3) if m.peers[i] != m.leader(0, 'g'))
+            leader = until(lambda: m.leader(0, 'g'), 'a leader')
+            away = next(i for i in range(3) if m.peers[i] != leader)
             m.stop([away])
             for i in range(200):
                 words.insert(str(i), 'x')
             m.threads[away] = Live(m, away, os.path.join(self.folder.name, str(away))).wait()
             words.insert('last', 'x')
-            self.until(lambda: len({m.component(i, 'g')['applied'] for i in range(3)
-                                    if m.component(i, 'g')}) == 1 and m.component(away, 'g'),
-                       'it to have caught up')
-            surfaces = [m.component(i, 'g')['surfaces'][0]['index'] for i in range(3)]
-            self.assertEqual(surfaces, [202] * 3)
+            until(lambda: len({m.component(i, 'g')['applied'] for i in range(3)
+                               if m.component(i, 'g')}) == 1 and m.component(away, 'g'),
+                  'it to have caught up')
+            until(lambda: [m.component(i, 'g')['surfaces'][0]['index'] for i in range(3)] ==
+                  [202] * 3, 'all to have all of it')
 
 
 class TestTickets(Tests):
@@ -340,52 +328,58 @@ class TestTickets(Tests):
     def test_stream_consumer(self):
         """A consumer's validator: the valid producer alone is subscribed to, and data flows."""
         good = self.consumer(self.stream(self.valid), acl=self.acl())
-        self.assertEqual([good.next(20).value for _ in range(3)], [0, 1, 2])
+        self.assertEqual([good.next(PATIENCE).value for _ in range(3)], [0, 1, 2])
         for tickets, said in ((self.expired, 'expired'), (self.none, 'shows no')):
             with self.assertRaisesRegex(mosaik.Refused, 'RequireJwt.*' + said):
-                self.consumer(self.stream(tickets), acl=self.acl()).next(20)
+                self.consumer(self.stream(tickets), acl=self.acl()).next(PATIENCE)
 
     def test_stream_producer(self):
         """And a producer's: who is refused is told the clause."""
         of = self.stream(self.none, acl=self.acl().readers())
         good = self.consumer(of, self.valid)
-        self.assertEqual([good.next(20).value for _ in range(3)], [0, 1, 2])
+        self.assertEqual([good.next(PATIENCE).value for _ in range(3)], [0, 1, 2])
         for tickets, said in ((self.expired, 'expired'), (self.none, 'shows no')):
             with self.assertRaisesRegex(mosaik.Refused, 'RequireJwt.*' + said):
-                self.consumer(of, tickets).next(20)
-        until(good.agent, lambda: of[2].get('refused'), 'the refusals to be counted')
-        self.assertEqual(of[2]['subscribed'], 1)
+                self.consumer(of, tickets).next(PATIENCE)
+        until(lambda: of[2]['refused'] and of[2]['subscribed'] == 1, 'the refusals to be counted',
+              lambda: good.agent.run(0.02))
 
-    def ends(self, consumer):
-        self.assertEqual(consumer.next(20).value, 0)
+    def ends(self, make):
+        """make(tickets) gives a consumer: it reads, and is let go when the ticket falls due."""
+        for seconds in (3, 9, 27):  # a busy machine may not come to read before
+            consumer = make(lambda peer, n=seconds: [self.ticket(peer, 'prices', n)])
+            try:
+                self.assertEqual(consumer.next(PATIENCE).value, 0)
+                break
+            except mosaik.Refused:
+                self.assertLess(seconds, 27)
         with self.assertRaisesRegex(mosaik.Refused, 'RequireJwt.*expired'):
             while True:
-                consumer.next(8)
+                consumer.next(PATIENCE)
 
     def test_stream_consumer_ticket_expiry(self):
         """Three seconds: the consumer lets go of the producer by itself, when it falls due."""
-        self.ends(self.consumer(self.stream(lambda peer: [self.ticket(peer, 'prices', 3)]),
-                                acl=self.acl()))
+        self.ends(lambda tickets: self.consumer(self.stream(tickets), acl=self.acl()))
 
     def test_stream_producer_ticket_expiry(self):
         of = self.stream(self.none, acl=self.acl().readers())
-        self.ends(self.consumer(of, lambda peer: [self.ticket(peer, 'prices', 3)]))
-        self.until(lambda: of[2]['subscribed'] == 0 and of[2]['expired'] == 1, 'it to be dropped')
+        self.ends(lambda tickets: self.consumer(of, tickets))
+        until(lambda: of[2]['subscribed'] == 0 and of[2]['expired'] >= 1, 'it to be dropped')
 
     def both(self, peer):
         return [self.ticket(peer, 'prices', issuer=name) for name in ('one', 'two')]
 
     def test_stream_consumer_multiple_validators(self):
         acl = self.acl('one', 'two')
-        self.assertEqual(self.consumer(self.stream(self.both), acl=acl).next(20).value, 0)
+        self.assertEqual(self.consumer(self.stream(self.both), acl=acl).next(PATIENCE).value, 0)
         with self.assertRaisesRegex(mosaik.Refused, 'clause 1 RequireJwt'):
-            self.consumer(self.stream(lambda p: self.both(p)[:1]), acl=acl).next(20)
+            self.consumer(self.stream(lambda p: self.both(p)[:1]), acl=acl).next(PATIENCE)
 
     def test_stream_producer_multiple_validators(self):
         of = self.stream(self.none, acl=self.acl('one', 'two').readers())
-        self.assertEqual(self.consumer(of, self.both).next(20).value, 0)
+        self.assertEqual(self.consumer(of, self.both).next(PATIENCE).value, 0)
         with self.assertRaisesRegex(mosaik.Refused, 'clause 0 RequireJwt'):
-            self.consumer(of, lambda p: self.both(p)[1:]).next(20)
+            self.consumer(of, lambda p: self.both(p)[1:]).next(PATIENCE)
 
     def test_hs256(self):
         """A shared secret is for a validator of one's own, never for an ACL, which is public."""

@@ -3,6 +3,7 @@
   python3 python/tests/run.py test_mosaik
 """
 import os
+import re
 import sys
 import tempfile
 import threading
@@ -13,7 +14,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [os.path.dirname(HERE), HERE]
 
 import mosaik  # noqa: E402
-from committee import Committee, Thread, free_ports, surface  # noqa: E402
+from committee import PATIENCE, Committee, Thread, free_ports, surface, until  # noqa: E402
 from mosaik import when  # noqa: E402
 
 
@@ -121,7 +122,7 @@ class Shelf(unittest.TestCase):
     def open(self, shape, name):
         c = shape(self.bond, surface(name))
         self.addCleanup(c.close)
-        c.wait(0, 30)
+        c.wait(0, PATIENCE)
         return c
 
     def test_map(self):
@@ -143,9 +144,9 @@ class Shelf(unittest.TestCase):
         self.assertEqual((words['a'], words.get('d')), ('9', None))
         with self.assertRaises(KeyError):
             words['d']
-        self.assertEqual(mosaik.lookup(self.bond, words.surface, 'b', timeout=20), '2')
+        self.assertEqual(mosaik.lookup(self.bond, words.surface, 'b', timeout=PATIENCE), '2')
         with self.assertRaises(mosaik.NotFound):
-            mosaik.lookup(self.bond, words.surface, 'nothing', timeout=20)
+            mosaik.lookup(self.bond, words.surface, 'nothing', timeout=PATIENCE)
         words.wait(words.remove('a', 'b', 'nothing').version)
         self.assertEqual(sorted(words), ['c'])
         words.wait(words.clear().version)
@@ -179,21 +180,21 @@ class Shelf(unittest.TestCase):
         names.wait(names.remove('y', 'z').version)
         self.assertTrue('x' in names and 'y' not in names and names.issubset(names))
         self.assertEqual(list(names), ['x'])
-        self.assertEqual(mosaik.lookup(self.bond, names.surface, 'x', timeout=20), 'x')
+        self.assertEqual(mosaik.lookup(self.bond, names.surface, 'x', timeout=PATIENCE), 'x')
         with self.assertRaises(mosaik.NotFound):
-            mosaik.lookup(self.bond, names.surface, 'y', timeout=20)
+            mosaik.lookup(self.bond, names.surface, 'y', timeout=PATIENCE)
         leader = self.open(mosaik.Cell, 'leader')
         leader.write(7)
         leader.wait(leader.compare_exchange(7, 8).version)
         self.assertEqual(leader.get(), 8)
-        self.assertEqual(mosaik.lookup(self.bond, leader.surface, timeout=20), 8)
+        self.assertEqual(mosaik.lookup(self.bond, leader.surface, timeout=PATIENCE), 8)
         with self.assertRaises(mosaik.Refused):
             leader.compare_exchange(None, 1)
         genesis = self.open(mosaik.Once, 'genesis')
         self.assertIsNone(genesis.get())
         self.assertTrue(genesis.write(b'first').changed)
         self.assertFalse(genesis.write(b'second').changed)
-        self.assertEqual(genesis.await_value(10), b'first')
+        self.assertEqual(genesis.await_value(PATIENCE), b'first')
         with self.assertRaises(TypeError):
             genesis.clear()
 
@@ -209,7 +210,7 @@ class Shelf(unittest.TestCase):
         queue.wait(queue.compare_exchange(4, 'four', None).version)
         self.assertEqual(list(queue), [(3, 9, 'NINE'), (5, 7, 'five')])
         self.assertEqual((queue.priority(9), queue.get(7), queue.priority(4)), (3, 'five', None))
-        self.assertEqual(mosaik.lookup(self.bond, queue.surface, 7, timeout=20), 'five')
+        self.assertEqual(mosaik.lookup(self.bond, queue.surface, 7, timeout=PATIENCE), 'five')
         queue.wait(queue.remove_range(end=5).version)
         self.assertTrue(7 in queue and 9 not in queue)
         queue.wait(queue.remove(7).version)
@@ -222,14 +223,14 @@ class Shelf(unittest.TestCase):
         with self.assertRaises(mosaik.MosaikError):
             mosaik.Feed(self.bond, surface('words'))
         big = when.appended(feed, lambda v: v > 10)
-        burst = when.window(feed, 30, 3, lambda v: v < 0)
+        burst = when.window(feed, 300, 3, lambda v: v < 0)
         mosaik.append(self.bond, events, 1, -1)
-        self.assertEqual(feed.next(20), mosaik.Item(1, 1))
-        self.assertEqual(feed.next(20).value, -1)
+        self.assertEqual(feed.next(PATIENCE), mosaik.Item(1, 1))
+        self.assertEqual(feed.next(PATIENCE).value, -1)
         with self.assertRaisesRegex(mosaik.TimedOut, 'an item comes that passes'):
             big.wait(0.2)
         mosaik.append(self.bond, events, 11, -2, -3)
-        burst.wait(20)
+        burst.wait(PATIENCE)
         self.assertIn('(3 did)', burst.explain())
         self.assertEqual([i.value for i in feed.items(1)], [11, -2, -3])
         feed.close()
@@ -243,21 +244,25 @@ class Shelf(unittest.TestCase):
         for i in range(0, 1600, 50):
             mosaik.append(self.bond, events, *range(i, i + 50))
         with mosaik.Feed(self.bond, events) as feed:
-            self.assertEqual(feed.next(20).value, 0)
-            when.all(when.appended(feed, lambda v: v == 900), when.window(feed, 60, 3)).wait(20)
-            with self.assertRaisesRegex(mosaik.TimedOut, r'; 10\d\d items wait on the feed to be taken'):
-                when.appended(feed, lambda v: v == 1599).wait(0.5)
+            self.assertEqual(feed.next(PATIENCE).value, 0)
+            when.all(when.appended(feed, lambda v: v == 900), when.window(feed, 300, 3)).wait(PATIENCE)
+            for _ in range(PATIENCE):  # those behind the 900th are on their way
+                with self.assertRaises(mosaik.TimedOut) as full:
+                    when.appended(feed, lambda v: v == 1599).wait(0.5)
+                if re.search('; 10[0-9][0-9] items', str(full.exception)):
+                    break
+            self.assertRegex(str(full.exception), r'; 10\d\d items wait on the feed to be taken')
             each = when.appended(feed)
             for _ in range(3):  # each waiting item once
                 each.wait(0)
             for _ in range(600):
-                feed.next(20)
-            when.appended(feed, lambda v: v == 1599).wait(20)
+                feed.next(PATIENCE)
+            when.appended(feed, lambda v: v == 1599).wait(PATIENCE)
 
     def test_a_producer_that_is_not_there(self):
         with mosaik.Consumer(self.agent, '07' * 32, 'aa' * 32, address='127.0.0.1:1') as consumer:
             with self.assertRaisesRegex(mosaik.TimedOut, 'no connection to 127.0.0.1:1'):
-                consumer.next(1)
+                consumer.next(3)
 
     def test_what_a_filter_raises(self):
         events = surface('raises')
@@ -266,22 +271,22 @@ class Shelf(unittest.TestCase):
             mosaik.append(self.bond, events, 5)
             began = time.monotonic()
             with self.assertRaises(ZeroDivisionError):
-                bad.wait(20)
-            self.assertLess(time.monotonic() - began, 10)
+                bad.wait(PATIENCE)
+            self.assertLess(time.monotonic() - began, PATIENCE / 2)  # it was not waited out
             mosaik.append(self.bond, events, 6)
-            bad.wait(20)
+            bad.wait(PATIENCE)
             with self.assertRaises(ZeroDivisionError):
-                when.window(feed, 60, 1, lambda v: 1 // 0 > 0).wait(20)
+                when.window(feed, 60, 1, lambda v: 1 // 0 > 0).wait(PATIENCE)
 
     def test_conditions_of_collections(self):
         other = mosaik.Agent()
         self.addCleanup(other.close)
         words = mosaik.Map(self.committee.bind(other), surface('words'))
         ready = when.online(words) & when.bound(words.bond)
-        ready.wait(20)
+        ready.wait(PATIENCE)
         self.assertTrue(ready)
         written = mosaik.Map(self.bond, surface('words')).insert('condition', str(time.time()))
-        when.all(when.reaches(words, written.version), when.online(words)).wait(20)
+        when.all(when.reaches(words, written.version), when.online(words)).wait(PATIENCE)
         self.assertIn('condition', words)
         self.assertFalse(~when.online(words))
         never = when.any(when.reaches(words, 10**9), when.tagged(other, 'no such id'))
@@ -305,13 +310,13 @@ class Tags(unittest.TestCase):
         self.addCleanup(over.set)
         with mosaik.Agent(tags=['cpu']) as agent:
             self.assertFalse(agent.tagged(peer, 'gpu'))
-            agent.sync(f'{peer}@{address}', 20)
-            when.tagged(agent, 'gpu').wait(10)
+            agent.sync(f'{peer}@{address}', PATIENCE)
+            when.tagged(agent, 'gpu').wait(PATIENCE)
             self.assertTrue(agent.tagged(peer, 'gpu'))
             self.assertFalse(agent.tagged(peer, 'cpu'))
             self.assertEqual(agent.peers, 1)
             with self.assertRaisesRegex(mosaik.MosaikError, 'another peer answered'):
-                agent.sync(f'{mosaik.peer_of(mosaik.new_key())}@{address}', 2)
+                agent.sync(f'{mosaik.peer_of(mosaik.new_key())}@{address}', 5)
 
 
 class Peers(unittest.TestCase):
@@ -332,8 +337,8 @@ class Peers(unittest.TestCase):
         peer, address = self.stream(None)
         with mosaik.Agent() as agent:
             consumer = mosaik.Consumer(agent, 'prices', peer, mosaik.codec.U64, address=address)
-            when.consuming(consumer).wait(20)
-            self.assertEqual([i.value for i in (consumer.next(20) for _ in range(5))],
+            when.consuming(consumer).wait(PATIENCE)
+            self.assertEqual([i.value for i in (consumer.next(PATIENCE) for _ in range(5))],
                              list(range(5)))
             with self.assertRaises(mosaik.TimedOut):
                 consumer.next(0.1)
@@ -343,9 +348,9 @@ class Peers(unittest.TestCase):
         with mosaik.Agent() as agent:
             consumer = mosaik.Consumer(agent, 'prices', peer, mosaik.codec.U64, address=address)
             with self.assertRaisesRegex(mosaik.Refused, 'clause 0 PeerList'):
-                consumer.next(20)
+                consumer.next(PATIENCE)
             told = agent.status()['consumers'][0]
-            self.assertEqual((told['subscribed'], told['refusals']), (False, 1))
+            self.assertEqual((told['subscribed'], told['refusals'] > 0), (False, True))
             self.assertIn('clause 0 PeerList', told['why'])
 
     def test_status_of_a_producer(self):
@@ -358,7 +363,7 @@ class Peers(unittest.TestCase):
             consumer = mosaik.Consumer(agent, 'prices', mosaik.peer_of(key), mosaik.codec.U64,
                                        address=address)
             with self.assertRaises(mosaik.Refused):
-                consumer.next(20)
+                consumer.next(PATIENCE)
             done.set()
 
         with mosaik.Agent(key=key, listen=address) as agent:
@@ -368,12 +373,13 @@ class Peers(unittest.TestCase):
                 a, 'prices', mosaik.peer_of(key), mosaik.codec.U64, address=address))
             for thread in (stranger, friend):
                 self.addCleanup(thread.stop)
-            when.subscribed(producer, 1).wait(20)
+            when.subscribed(producer, 1).wait(PATIENCE)
             while not done.is_set():
                 agent.run(0.02)
             stranger.wait()
             producer.send(1)
-            agent.run(0.2)
+            until(lambda: agent.status()['producers'][0]['subscribed'] == 1, 'the friend alone',
+                  lambda: agent.run(0.02))
             told = agent.status()['producers'][0]
             self.assertEqual((told['sent'], told['subscribed'], told['online']), (1, 1, True))
             self.assertEqual([s['peer'] for s in told['subscribers']], [mosaik.peer_of(mine)])
@@ -387,14 +393,14 @@ class Peers(unittest.TestCase):
         def consume(agent):
             consumer = mosaik.Consumer(agent, 'prices', mosaik.peer_of(key), mosaik.codec.U64,
                                        address=address)
-            seen.append(consumer.next(20).value)
+            seen.append(consumer.next(PATIENCE).value)
             stop.set()
 
         with mosaik.Agent(key=key, listen=address) as agent:
             producer = mosaik.Producer(agent, 'prices', mosaik.codec.U64)
             thread = Thread({}, consume)
             self.addCleanup(thread.stop)
-            when.subscribed(producer, 1).wait(20)
+            when.subscribed(producer, 1).wait(PATIENCE)
             self.assertEqual(producer.subscribers, 1)
             producer.send(42)
             while not stop.is_set():
@@ -421,7 +427,7 @@ class Admission(unittest.TestCase):
                 words.insert('a', '1')
         with mosaik.Agent(key=mine, tickets=[ticket]) as agent:
             words = mosaik.Map(committee.bind(agent), surface('words'))
-            words.wait(words.insert('a', '1').version, 20)
+            words.wait(words.insert('a', '1').version, PATIENCE)
             self.assertEqual(words['a'], '1')
             refused = agent.status()['bonds'][0]
             self.assertEqual((refused['state'], refused['linked']), ('ready', 1))
@@ -441,6 +447,23 @@ class Admission(unittest.TestCase):
                 'iss': 'the issuer', 'aud': committee.ids['stable_id'],
                 'sub': mosaik.peer_of(mine), 'exp': int(time.time()) + seconds}))
 
+        def renewed_in_time(agent, bond, seconds):
+            """What it follows with a ticket for so long, renewed by one for an hour, and the end of
+            the first; None: it ended first."""
+            first, ends = ticket(agent, seconds), int(time.time()) + seconds
+            agent.renew([first])
+            followed = mosaik.Map(bond, surface('words'))  # one that was refused has ended
+            try:
+                followed.wait(followed.insert('a', '1').version, PATIENCE)
+            except mosaik.Refused:
+                pass
+            agent.renew([ticket(agent, 3600)])
+            agent.run(0.1)
+            if time.time() < ends - 1 and when.online(followed):
+                return followed, ends
+            followed.close()
+            return None
+
         with mosaik.Agent(key=mine) as agent:
             bond = committee.bind(agent)
             words = mosaik.Map(bond, surface('words'))
@@ -448,44 +471,62 @@ class Admission(unittest.TestCase):
                 words.insert('a', '0')
             with self.assertRaisesRegex(mosaik.Malformed, 'ticket 0 is none'):
                 agent.renew([b'no ticket'])
-            first, ends = ticket(agent, 5), time.time() + 5
-            agent.renew([first])
-            followed = mosaik.Map(bond, surface('words'))  # one that was refused has ended
-            followed.wait(followed.insert('a', '1').version, 20)
-            agent.renew([ticket(agent, 3600)])
+            for seconds in (5, 15, 45):  # a busy machine needs longer
+                there = renewed_in_time(agent, bond, seconds)
+                if there:
+                    break
+            self.assertTrue(there, 'not renewed within 45 s')
+            followed, ends = there
             said = bond.said()
             while time.time() < ends + 3:
                 agent.run(0.2)
                 self.assertTrue(when.online(followed))
                 version = followed.insert('a', str(time.time())).version
-                followed.wait(version, 20)
+                followed.wait(version, PATIENCE)
             self.assertEqual(bond.said(), said, 'nobody ended anything in between')
             agent.renew([])
-            (~when.online(followed)).wait(20)
+            (~when.online(followed)).wait(PATIENCE)
             with self.assertRaisesRegex(mosaik.Refused, 'RequireJwt'):
                 followed.insert('a', '2')
 
     def test_a_subscription_over_the_end_of_a_ticket(self):
         """Both ends of a stream renew: the consumer's ticket to the producer, and back."""
+        for seconds in (5, 15, 45):  # a busy machine needs longer
+            told = self.over_the_end(seconds)
+            if told:
+                break
+        self.assertTrue(told, 'not renewed within 45 s')
+        produced, consumed, got = told
+        self.assertEqual(got, list(range(len(got))))
+        self.assertEqual((consumed['subscribed'], consumed['refusals'], consumed['lost']),
+                         (True, 0, 0))
+        self.assertEqual((produced['subscribed'], produced['expired'], produced['refused']),
+                         (1, 0, []))
+
+    def over_the_end(self, seconds):
+        """What the producer and the consumer say, and what came, when both renew tickets of so many
+        seconds; None: they did not come to it in time."""
         issuer, keys = mosaik.new_key(), (mosaik.new_key(), mosaik.new_key())
         acl = mosaik.Acl().jwt('the issuer', 'EdDSA', bytes.fromhex(mosaik.peer_of(issuer)))
-        address, over = f'127.0.0.1:{free_ports(1)[0]}', threading.Event()
+        address, over, renewed = f'127.0.0.1:{free_ports(1)[0]}', threading.Event(), []
         stable_id = mosaik.id_of('prices')
 
-        def ticket(agent, key, seconds):
+        def ticket(agent, key, lasts):
             return mosaik.jwt_ticket(agent, mosaik.issue_jwt(agent, issuer, {
                 'iss': 'the issuer', 'aud': stable_id, 'sub': mosaik.peer_of(key),
-                'exp': int(time.time()) + seconds}))
+                'exp': int(time.time()) + lasts}))
 
         with mosaik.Agent() as maker:
-            tickets = [[ticket(maker, key, s) for s in (5, 3600)] for key in keys]
-        ends, states = time.time() + 5, []
+            tickets = [[ticket(maker, key, s) for s in (seconds, 3600)] for key in keys]
+        ends, states = int(time.time()) + seconds, []
 
         def produce(agent):
             agent.renew([tickets[0][0]])
             producer = mosaik.Producer(agent, 'prices', mosaik.codec.U64, acl=acl.readers())
-            when.subscribed(producer, 1).wait(20)
+            until(lambda: producer.subscribers == 1 or time.time() > ends + 1, 'a subscriber',
+                  lambda: agent.run(0.02))
             agent.renew([tickets[0][1]])
+            renewed.append(time.time())
             n = 0
             while not over.is_set():
                 producer.send(n)
@@ -494,23 +535,27 @@ class Admission(unittest.TestCase):
             states.append(agent.status()['producers'][0])
 
         thread = Thread({'key': keys[0], 'listen': address}, produce)
-        self.addCleanup(thread.stop)
-        with mosaik.Agent(key=keys[1], tickets=[tickets[1][0]]) as agent:
-            consumer = mosaik.Consumer(agent, 'prices', mosaik.peer_of(keys[0]), mosaik.codec.U64,
-                                       address=address, acl=acl)
-            self.assertEqual(consumer.next(20).value, 0)
-            agent.renew([tickets[1][1]])
-            got = [0]
-            while time.time() < ends + 3:
-                got.append(consumer.next(20).value)
-            self.assertEqual(got, list(range(len(got))))
-            consumed = agent.status()['consumers'][0]
-            self.assertEqual((consumed['subscribed'], consumed['refusals'], consumed['lost']),
-                             (True, 0, 0))
+        try:
+            with mosaik.Agent(key=keys[1], tickets=[tickets[1][0]]) as agent:
+                consumer = mosaik.Consumer(agent, 'prices', mosaik.peer_of(keys[0]),
+                                           mosaik.codec.U64, address=address, acl=acl)
+                try:
+                    got = [consumer.next(PATIENCE).value]
+                except mosaik.Refused:
+                    return None
+                agent.renew([tickets[1][1]])
+                if max(renewed[0], time.time()) > ends - 1:
+                    return None
+                while time.time() < ends + 3:
+                    got.append(consumer.next(PATIENCE).value)
+                consumed = agent.status()['consumers'][0]
+                over.set()
+                thread.wait()
+                thread.join(PATIENCE)
+                return states[0], consumed, got
+        finally:
             over.set()
-            thread.wait()
-        self.assertEqual((states[0]['subscribed'], states[0]['expired'], states[0]['refused']),
-                         (1, 0, []))
+            thread.stop()
 
 
 if __name__ == '__main__':

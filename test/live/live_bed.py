@@ -11,30 +11,17 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 import traceback
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))),
+                                'wire'))
+from tap import PATIENCE, Unanswered, note, on_term, play, until  # noqa: E402
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 PROGRAM = os.path.abspath(sys.argv[1])
 FILE = os.path.join(ROOT, 'examples', 'superchain.toml')
 MEMBERS = 3
-PATIENCE = 60  # seconds for what should take one or two; reached only by a failure
-
-
-def note(text):
-    print('#', text, flush=True)
-
-
-def until(condition, what, seconds=PATIENCE):
-    """Polls condition() until it gives something true; that."""
-    deadline = time.monotonic() + seconds
-    while True:
-        found = condition()
-        if found:
-            return found
-        assert time.monotonic() < deadline, f'waited {seconds} s for {what}'
-        threading.Event().wait(0.05)
 
 
 def run(*args, timeout=PATIENCE):
@@ -45,10 +32,31 @@ def run(*args, timeout=PATIENCE):
     return p.returncode, p.stdout, p.stderr
 
 
-def ask(*args):
-    status, out, err = run(*args, '--json')
+def checked(*args):
+    """What it prints. Unanswered: nobody answered in time."""
+    status, out, err = run(*args)
+    if status == 3:
+        raise Unanswered((args, status, err))
     assert status == 0, (args, status, err)
-    return json.loads(out)
+    return out
+
+
+def ask(*args):
+    """The facts that it prints."""
+    return json.loads(checked(*args, '--json'))
+
+
+def answered(*args):
+    """run(), again while nobody answers in time."""
+    return until(lambda: (r := run(*args))[0] != 3 and r, f'an answer to {args}')
+
+
+def nodes(up, *more):
+    """What all say of themselves; waits until all do."""
+    def all_answer():
+        said = ask('status', up.file, *more)['nodes']
+        return not any('error' in n for n in said) and said
+    return until(all_answer, 'all nodes to answer')
 
 
 class Up:
@@ -209,7 +217,7 @@ class Load:
         assert not self.broken, self.broken[0]
         agree(self.up)
         for entry, (version, hint) in self.acknowledged.items():
-            card = ask('atlas', 'get', self.up.file, entry)
+            card = until(lambda e=entry: ask('atlas', 'get', self.up.file, e), 'a card')
             assert card['version'] >= version, (
                 f'{entry}: version {card["version"]}, {version} was acknowledged')
             if card['version'] == version and hint is not None:
@@ -217,15 +225,17 @@ class Load:
 
 
 def agree(up):
-    """Waits until all members have the same; the applied index."""
+    """Waits until all members have the same, and certified: whichever a reader asks serves it. The
+    applied index."""
     seen = []
 
     def same():
-        status, out, _ = run('status', up.file, '--json')
-        nodes = json.loads(out)['nodes'] if status == 0 else []
-        atlas = [c for n in nodes for c in n.get('components', []) if c['component'] == 'atlas']
-        seen[:] = [(c['state'], c['applied'], [s['index'] for s in c['surfaces']]) for c in atlas]
-        return len(atlas) == MEMBERS and all(s[1:] == seen[0][1:] for s in seen) and seen[0][1]
+        atlas = [c for n in ask('status', up.file)['nodes'] for c in n.get('components', [])
+                 if c['component'] == 'atlas']
+        seen[:] = [(c['state'], c['applied'], [s['index'] for s in c['surfaces']],
+                    [s['certified_index'] or 0 for s in c['surfaces']]) for c in atlas]
+        return len(atlas) == MEMBERS and all(
+            s[1:] == seen[0][1:] and s[2] == s[3] for s in seen) and seen[0][1]
     try:
         return until(same, 'all members to agree')
     except AssertionError as e:
@@ -238,36 +248,14 @@ def unharmed(up):
         assert not re.search(r'Sanitizer|runtime error:|assertion', log, re.I), (member, log[-4000:])
 
 
-def on_term(*_):
-    """A test runner lost its patience: unwinding goes through Up.stop."""
-    sys.exit(1)
-
-
-def play(cases, *args, after=lambda seconds: None):
-    """Prints each case's verdict; how many failed. One that fails is reported, the others go on."""
-    failed = 0
-    for number, case in enumerate(cases, 1):
-        began = time.monotonic()
-        try:
-            case(*args)
-            verdict = 'ok'
-        except Exception:
-            verdict, failed = 'not ok', failed + 1
-            for line in traceback.format_exc().splitlines():
-                note(line)
-        after(time.monotonic() - began)
-        print(f'{verdict} {number} - {case.__doc__}', flush=True)
-    return failed
-
-
 def play_on_up(cases, args=lambda up, folder: (up,), file=lambda folder: FILE):
     """A whole test: `up` with file(folder), the cases with args(up, folder), the members' logs."""
     signal.signal(signal.SIGTERM, on_term)
-    print(f'1..{len(cases)}', flush=True)
     with tempfile.TemporaryDirectory(prefix='coalition-live-') as folder:
         up = Up(folder, file(folder))
         try:
             up.wait(lambda: up.ready, '`up` to be ready')
+            agree(up)  # what is published is everywhere
             failed = play(cases, *args(up, folder))
             unharmed(up)
         finally:

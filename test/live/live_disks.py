@@ -17,14 +17,14 @@ import signal
 import struct
 import subprocess
 import sys
-import tempfile
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))),
                                 'wire'))
-from history_bed import History, linearizable  # noqa: E402
-from wire_bed import (PATIENCE, Committee, FaultDisk, Missing, free_ports, isolate,  # noqa: E402
-                      note, play, skip_all, tmpfs, until)
+import history_bed  # noqa: E402
+from history_bed import History  # noqa: E402
+from tap import PATIENCE, free_ports, note, until  # noqa: E402
+from wire_bed import Committee, FaultDisk, ended, play_scene, tmpfs  # noqa: E402
 
 MEMBERS = 3
 SEED = int(os.environ.get('LIVE_SEED') or random.SystemRandom().randrange(1 << 32))
@@ -32,10 +32,11 @@ EIO, HOUR_MS, NEAR_MS = 5, 3600 * 1000, 60 * 1000
 SLOW_US, TMPFS = 300000, 128 << 20
 
 
-class Scene:
+class Scene(history_bed.Scene):
     def __init__(self, programs, folder):
-        self.program, node, self.recorder, disk, clock, self.load = programs
-        self.folder, self.history, self.chance = folder, None, random.Random(SEED)
+        program, node, self.recorder, disk, clock, self.load = programs
+        super().__init__(program, folder)
+        self.chance = random.Random(SEED)
         dirs = [os.path.join(folder, f'm{i}') for i in range(MEMBERS)]
         self.disks = [FaultDisk(disk, d) for d in dirs]
         self.shifts = [os.path.join(folder, f'clock{i}') for i in range(MEMBERS)]
@@ -44,7 +45,7 @@ class Scene:
             self.shift(i, 0)
             env[i] = {'CLOCK_SHIFT': path, 'LD_PRELOAD': clock, 'ASAN_OPTIONS': ':'.join(
                 filter(None, (os.environ.get('ASAN_OPTIONS'), 'verify_asan_link_order=0')))}
-        self.committee = Committee(node, self.program, folder, MEMBERS, free_ports(MEMBERS),
+        self.committee = Committee(node, program, folder, MEMBERS, free_ports(MEMBERS),
                                    dirs=dirs, env=env)
 
     def shift(self, i, ms):
@@ -52,26 +53,12 @@ class Scene:
         with open(self.shifts[i], 'r+b' if os.path.exists(self.shifts[i]) else 'wb') as f:
             f.write(struct.pack('=q', ms * 1000000))
 
-    def others(self, i):
-        return [k for k in range(MEMBERS) if k != i]
-
     def ends_by_itself(self, i, said):
         """It stops with 1, and its last words name what happened."""
         status = until(lambda: (self.committee.members[i].poll(),)[0] is not None and
                        (self.committee.members[i].returncode,), f'member {i} to end')[0]
         assert status == 1, f'member {i} ended with {status}'
         assert said in self.committee.said().lower(), self.committee.said()[-2000:]
-
-    def well(self, answers=40):
-        self.history.more(answers)
-        until(self.agree, 'all members to agree')
-
-    def agree(self):
-        said = [self.committee.status(i) if self.committee.alive(i) else None
-                for i in range(MEMBERS)]
-        return all(said) and sorted(s['state'] for s in said) == (
-            ['following'] * (MEMBERS - 1) + ['leading']) and (
-                min(s['applied'] for s in said) >= max(s['commit'] for s in said) - 50) and said
 
     def between(self):
         """What a case left behind must not be the next one's."""
@@ -87,17 +74,12 @@ class Scene:
             self.well(0)
 
     def close(self):
-        if self.history:
-            self.history.close()
         for d in self.disks:
             try:
                 d.tell('set * delay=0 error=0 hang=0')
             except (AssertionError, OSError):
                 pass
-        for m in self.committee.members:
-            if m is not None and m.poll() is None:
-                m.kill()
-                m.wait()
+        super().close()
         for d in self.disks:
             d.close()
         subprocess.run(['umount', '--lazy', os.path.join(self.folder, 'small')],
@@ -113,7 +95,7 @@ def stands(scene):
 
 def slow_disks(scene):
     """0.3 s for each sync, of a follower, then of the leader: the others are not held up for long"""
-    for pick in (lambda leader: scene.others(leader)[0], lambda leader: leader):
+    for pick in (lambda leader: scene.committee.others(leader)[0], lambda leader: leader):
         who = pick(scene.committee.leader())
         scene.disks[who].tell(f'set sync delay={SLOW_US}')
         scene.history.more(100)
@@ -123,7 +105,7 @@ def slow_disks(scene):
 
 def hung_disks(scene):
     """a sync that never ends, of a follower, then of the leader: the others go on; it catches up"""
-    for pick in (lambda leader: scene.others(leader)[0], lambda leader: leader):
+    for pick in (lambda leader: scene.committee.others(leader)[0], lambda leader: leader):
         who, began = pick(scene.committee.leader()), time.monotonic()
         scene.disks[who].tell('set sync hang=1')
         scene.history.more(100)
@@ -135,7 +117,7 @@ def hung_disks(scene):
 
 def failing_disks(scene):
     """a sync or write that fails, at a follower, then the leader: it ends and says so, others go on"""
-    for op, pick in (('sync', lambda leader: scene.others(leader)[0]),
+    for op, pick in (('sync', lambda leader: scene.committee.others(leader)[0]),
                      ('write', lambda leader: leader), ('sync', lambda leader: leader)):
         who = pick(scene.committee.leader())
         scene.disks[who].tell(f'set {op} error={EIO}')
@@ -148,7 +130,7 @@ def failing_disks(scene):
 
 def unreadable_disk(scene):
     """a disk that cannot be read: the member refuses to start, and is whole once it can be"""
-    who = scene.others(scene.committee.leader())[0]
+    who = scene.committee.others(scene.committee.leader())[0]
     scene.committee.kill(who)
     scene.disks[who].tell(f'set read error={EIO}')
     scene.committee.start(who)
@@ -160,7 +142,7 @@ def unreadable_disk(scene):
 
 def full_disk(scene):
     """a tmpfs that is full: the member ends and says so; with room again it is back"""
-    who = scene.others(scene.committee.leader())[0]
+    who = scene.committee.others(scene.committee.leader())[0]
     scene.committee.kill(who)
     old, new = scene.committee.dirs[who], tmpfs(os.path.join(scene.folder, 'small'), TMPFS)
     copy(os.path.join(old, 'state'), os.path.join(new, 'state'))
@@ -227,7 +209,7 @@ def one_clock(scene):
     """a follower's wall clock jumps five hours ahead, the leader's five back: time goes on as it was"""
     leader = scene.committee.leader()
     before = clock_of(scene)
-    scene.shift(scene.others(leader)[0], 5 * HOUR_MS)
+    scene.shift(scene.committee.others(leader)[0], 5 * HOUR_MS)
     scene.shift(leader, -5 * HOUR_MS)
     scene.history.more(40)
     now = until(lambda: (t := clock_of(scene)) > before and t, 'the time to go on')
@@ -256,8 +238,7 @@ def all_clocks(scene):
 
 def clock_of(scene):
     """The committee's time, as the leader tells it."""
-    return until(lambda: (scene.committee.status(scene.committee.leader()) or {}).get('time_ms'),
-                 'the time')
+    return until(lambda: scene.committee.status(scene.committee.leader())['time_ms'], 'the time')
 
 
 def stopped(scene):
@@ -265,47 +246,21 @@ def stopped(scene):
     leader = scene.committee.leader()
     scene.committee.signal(leader, signal.SIGSTOP)
     try:
-        scene.committee.leader(among=scene.others(leader))
+        scene.committee.leader(among=scene.committee.others(leader))
         scene.history.more(40)
     finally:
         scene.committee.signal(leader, signal.SIGCONT)
     scene.well()
 
 
-def judged(scene):
-    """what they saw is linearizable; with one answer from the past it is not"""
-    scene.history.end()
-    linearizable(scene.program, scene.history.path, 900)
-
-
-def ended(scene):
-    """SIGTERM: all end cleanly, no sanitizer and no assertion had a word"""
-    scene.committee.stop()
-    scene.committee.unharmed()
-
-
 CASES = (stands, slow_disks, hung_disks, failing_disks, unreadable_disk, power_cuts, full_disk,
-         stopped, one_clock, all_clocks, judged, ended)
+         stopped, one_clock, all_clocks, history_bed.judged(900), ended)
 
 
-def main():
-    programs = list(map(os.path.abspath, sys.argv[1:7]))
-    try:
-        isolate()
-        with tempfile.TemporaryDirectory(prefix='coalition-disks-') as folder:
-            scene = Scene(programs, folder)
-            note(f'LIVE_SEED={SEED}')
-            try:
-                failed = play(CASES, scene, between=scene.between)
-            finally:
-                scene.close()
-            if failed:
-                for line in scene.committee.said().splitlines()[-60:]:
-                    note(line)
-    except Missing as e:
-        skip_all(CASES, e)
-    sys.exit(1 if failed else 0)
+def scene_in(folder):
+    note(f'LIVE_SEED={SEED}')
+    return Scene(list(map(os.path.abspath, sys.argv[1:7])), folder)
 
 
 if __name__ == '__main__':
-    main()
+    play_scene(CASES, 'coalition-disks-', scene_in, isolated=True)

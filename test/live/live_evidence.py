@@ -11,22 +11,16 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import threading
 
 sys.dont_write_bytecode = True
-from live_bed import PROGRAM, ask, note, on_term, play, run, until
+from live_bed import PROGRAM, ask, run
+from tap import PATIENCE, free_port, note, on_term, play, until
 
 FEEDS, MEMBERS = 3, 3
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(('127.0.0.1', 0))
-        return s.getsockname()[1]
 
 
 class Node:
@@ -59,7 +53,7 @@ class Node:
     def stop(self, signo=signal.SIGTERM):
         if self.process is not None and self.process.poll() is None:
             self.process.send_signal(signo)
-            self.process.wait(60)
+            self.process.wait(PATIENCE)
         self.process = None
 
 
@@ -125,7 +119,7 @@ class Bed:
         """Reads the oracle's ticks from the first on, for as long as the test runs."""
         self.ticks = []
         self.tail = subprocess.Popen([PROGRAM, 'stream', 'tail', self.file, 'oracle', 'EUR/USD',
-                                      '--oldest', '--json', '--timeout', '60'],
+                                      '--oldest', '--json', '--timeout', str(PATIENCE)],
                                      stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True)
         threading.Thread(target=self._read, daemon=True).start()
 
@@ -151,8 +145,8 @@ def medians(bed):
     until(lambda: bed.ticks and bed.ticks[-1]['source_count'] == 3, 'three sources')
     tick = bed.ticks[-1]
     assert tick['price'] == '1.08600' and not tick['stale'], tick
-    latest = ask('map', 'list', bed.file, 'oracle', 'latest')
-    assert len(latest['entries']) == 3, latest
+    until(lambda: len(ask('map', 'list', bed.file, 'oracle', 'latest')['entries']) == 3,
+          'the latest of all three')
 
 
 def killed(bed):
@@ -168,13 +162,15 @@ def killed(bed):
 
 def followed(bed):
     """replay follows every pointer into the logs of the feeds"""
+    def pointers():
+        return [ask('replay', m.dir)['evidence']['pointers'] for m in bed.members]
+    until(lambda: len(set(pointers())) == 1, 'all members to have the last tick')
     r = ask('replay', bed.dir)
     e = r['evidence']
     assert r['ok'] and e['unresolved'] is None, r
     assert e['pointers'] >= 5 and e['in_logs'] == e['pointers'] - e['refused'], e
     beside = [w for f in bed.feeds for w in ('--with', f.dir)]
-    furthest = next(m.dir for m in bed.members
-                    if ask('replay', m.dir)['evidence']['pointers'] == e['pointers'])
+    furthest = bed.members[pointers().index(e['pointers'])].dir
     e = ask('replay', furthest, *beside)['evidence']
     assert e['in_logs'] == e['pointers'] - e['refused'] > 0 and e['not_followed'] == 0, e
     e = ask('replay', furthest)['evidence']
@@ -225,14 +221,15 @@ def another_history(bed):
 def retention(bed):
     """what a node promises to keep is honoured by its status"""
     feed = bed.feeds[0]
-    s = ask('status', '--node', feed.contact)['nodes'][0]['components'][0]['surfaces'][0]
+    s = until(lambda: ask('status', '--node', feed.contact)['nodes'][0]['components'][0]['surfaces'][0],
+              'its status')
     assert s['retention'] == {'commits': 100000, 'ms': 7 * 86400000, 'bytes': 16 << 20,
                               'cut': False}, s
     assert s['oldest'] == 1 and s['index'] >= 1, s
     status, out, _ = run('status', '--node', feed.contact)
     assert status == 0 and 'kept from commit 1 on; promised: the newest 100000' in out, out
-    bound = next(c for f in ask('bind', bed.file)['coalitions'] for c in f['components']
-                 if c['component'] == 'feed-0')
+    bound = until(lambda: next(c for f in ask('bind', bed.file, '--timeout', '30')['coalitions']
+                               for c in f['components'] if c['component'] == 'feed-0'), 'the feed')
     assert bound['surfaces'][0]['retention'] == {
         'oldest': 1, 'commits': 100000, 'ms': 7 * 86400000, 'bytes': 16 << 20, 'members': 1}, bound
     bad = os.path.join(feed.dir, 'bad.toml')
@@ -246,10 +243,12 @@ def retention(bed):
 
 def private(bed):
     """the oracle's members speak on a network of their own; a node that is none of them is told why"""
-    components = [ask('status', '--node', m.contact)['nodes'][0]['components'][0]
-                  for m in bed.members]
-    assert all(c['private'] and all(x['linked'] for x in c['members'] if x['peer'] != m.peer)
-               for c, m in zip(components, bed.members)), components
+    def linked():
+        components = [ask('status', '--node', m.contact)['nodes'][0]['components'][0]
+                      for m in bed.members]
+        return all(c['private'] and all(x['linked'] for x in c['members'] if x['peer'] != m.peer)
+                   for c, m in zip(components, bed.members))
+    until(linked, 'all to be linked on their network')
     stranger = Node(bed.dir, 'stranger')
     stranger.configure('file = "../oracle.toml", deployment = "../oracle.deployment", private = true',
                        [f.contact for f in bed.feeds])
@@ -265,7 +264,6 @@ def private(bed):
 
 def with_logs(bed, cases):
     """The cases; of the nodes' logs the ends, where one failed."""
-    print(f'1..{len(cases)}', flush=True)
     failed = play(cases, bed)
     if failed:
         for node in bed.feeds + bed.members:

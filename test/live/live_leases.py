@@ -22,14 +22,15 @@ import random
 import signal
 import struct
 import sys
-import tempfile
 import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))),
                                 'wire'))
-from history_bed import History, judge, linearizable  # noqa: E402
-from wire_bed import Committee, Missing, Wire, isolate, note, play, skip_all, until  # noqa: E402
+import history_bed  # noqa: E402
+from history_bed import History, judge  # noqa: E402
+from tap import note, until  # noqa: E402
+from wire_bed import Committee, Wire, ended, play_scene  # noqa: E402
 
 MEMBERS, CLIENTS, BASE = 3, 3, 7700  # members are nodes 0 to 2, the clients are node 3
 SEED = int(os.environ.get('LIVE_SEED') or random.SystemRandom().randrange(1 << 32))
@@ -38,10 +39,11 @@ HOUR_MS, PAUSE_MS = 3600 * 1000, '4'
 USUAL, SLOW, FAST = 1000000, 953000, 1047000  # millionths; a tenth between slow and fast
 
 
-class Scene:
+class Scene(history_bed.Scene):
     def __init__(self, programs, folder, rates):
-        self.programs, self.folder, self.history = programs, folder, None
-        self.program, node, _, wire, clock = programs
+        self.programs = programs
+        program, node, _, wire, clock = programs
+        super().__init__(program, folder)
         os.makedirs(folder, exist_ok=True)
         self.chance = random.Random(SEED)
         self.wire = Wire(wire, MEMBERS + 1, SEED)
@@ -53,7 +55,7 @@ class Scene:
             env[i] = {'CLOCK_SHIFT': path, 'LD_PRELOAD': clock, 'KV_LEASES': '1',
                       'ASAN_OPTIONS': ':'.join(filter(None, (os.environ.get('ASAN_OPTIONS'),
                                                              'verify_asan_link_order=0')))}
-        self.committee = Committee(node, self.program, folder, MEMBERS, BASE, wire=self.wire, env=env)
+        self.committee = Committee(node, program, folder, MEMBERS, BASE, wire=self.wire, env=env)
 
     def set_clock(self, i, number, value):
         """Of member i, from now on; the numbers are those of clock_shift.c."""
@@ -76,37 +78,13 @@ class Scene:
                                env=self.committee.environment(), more=(PAUSE_MS, 'leases'))
         self.history.more(50)
 
-    def shift(self, i, ms):
-        """The wall clock of member i is that much ahead, from now on."""
-        with open(self.shifts[i], 'r+b' if os.path.exists(self.shifts[i]) else 'wb') as f:
-            f.write(struct.pack('=q', ms * 1000000))
-
-    def others(self, i):
-        return [k for k in range(MEMBERS) if k != i]
-
     def heal(self):
         for i in range(MEMBERS):
-            for k in self.others(i):
+            for k in self.committee.others(i):
                 self.wire.tell(f'set {i} {k} cut=0')
 
-    def well(self, answers=60):
-        self.heal()
-        self.history.more(answers)
-        until(self.agree, 'all members to agree')
-
-    def agree(self):
-        said = [self.committee.status(i) if self.committee.alive(i) else None
-                for i in range(MEMBERS)]
-        return all(said) and sorted(s['state'] for s in said) == (
-            ['following'] * (MEMBERS - 1) + ['leading'])
-
     def close(self):
-        if self.history:
-            self.history.close()
-        for m in self.committee.members:
-            if m is not None and m.poll() is None:
-                m.kill()
-                m.wait()
+        super().close()
         if self.wire.process.poll() is None:
             self.wire.close()
 
@@ -115,30 +93,30 @@ class Scene:
 
 def cut_off(scene, leader):
     """It hears no other member and is heard by none; clients reach it."""
-    scene.wire.part([leader], scene.others(leader))
-    scene.committee.leader(among=scene.others(leader))
+    scene.wire.part([leader], scene.committee.others(leader))
+    scene.committee.leader(among=scene.committee.others(leader))
     scene.history.more(60)
 
 
 def cut_off_and_back(scene, leader):
     """The same, for about as long as a lease."""
-    scene.wire.part([leader], scene.others(leader))
+    scene.wire.part([leader], scene.committee.others(leader))
     threading.Event().wait(scene.chance.uniform(0.05, 0.5))
 
 
 def dumb(scene, leader):
     """It is heard by no other member."""
-    for i in scene.others(leader):
+    for i in scene.committee.others(leader):
         scene.wire.tell(f'set {leader} {i} cut=1')
-    scene.committee.leader(among=scene.others(leader))
+    scene.committee.leader(among=scene.committee.others(leader))
     scene.history.more(60)
 
 
 def deaf(scene, leader):
     """It hears no other member."""
-    for i in scene.others(leader):
+    for i in scene.committee.others(leader):
         scene.wire.tell(f'set {i} {leader} cut=1')
-    scene.committee.leader(among=scene.others(leader))
+    scene.committee.leader(among=scene.committee.others(leader))
     scene.history.more(60)
 
 
@@ -146,7 +124,7 @@ def stopped(scene, leader):
     """Until another one leads; then it goes on with reads in its hands."""
     scene.committee.signal(leader, signal.SIGSTOP)
     try:
-        scene.committee.leader(among=scene.others(leader))
+        scene.committee.leader(among=scene.committee.others(leader))
         scene.history.more(60)
     finally:
         scene.committee.signal(leader, signal.SIGCONT)
@@ -157,7 +135,7 @@ def stopped_briefly(scene, leader):
     for _ in range(5):
         scene.committee.signal(leader, signal.SIGSTOP)
         if scene.chance.random() < 0.5:
-            scene.wire.part([leader], scene.others(leader))
+            scene.wire.part([leader], scene.committee.others(leader))
         threading.Event().wait(scene.chance.uniform(0.05, 0.6))
         scene.committee.signal(leader, signal.SIGCONT)
         threading.Event().wait(scene.chance.uniform(0, 0.3))
@@ -171,7 +149,7 @@ def restarted(scene, leader):
 
 def killed(scene, leader):
     """It, or one that promised; back at once."""
-    which = scene.chance.choice([leader, *scene.others(leader)])
+    which = scene.chance.choice([leader, *scene.committee.others(leader)])
     scene.committee.kill(which)
     threading.Event().wait(scene.chance.uniform(0, 0.4))
     scene.committee.start(which)
@@ -179,11 +157,11 @@ def killed(scene, leader):
 
 def promised_and_back(scene, leader):
     """Cut off, and those who promised are killed and start again: they must keep their word."""
-    scene.wire.part([leader], scene.others(leader))
-    scene.committee.kill(*scene.others(leader))
-    for i in scene.others(leader):
+    scene.wire.part([leader], scene.committee.others(leader))
+    scene.committee.kill(*scene.committee.others(leader))
+    for i in scene.committee.others(leader):
         scene.committee.start(i)
-    scene.committee.leader(among=scene.others(leader))
+    scene.committee.leader(among=scene.committee.others(leader))
     scene.history.more(60)
 
 
@@ -205,7 +183,7 @@ def disturb(scene, fault):
 
 def leased(scene):
     """Reads under a lease, of all who ever led."""
-    return sum((scene.committee.status(i) or {}).get('leased', 0) for i in range(MEMBERS))
+    return sum(scene.committee.ask(i)['leased'] for i in range(MEMBERS))
 
 
 def stands(scene):
@@ -227,17 +205,10 @@ def disturbed(scene):
         disturb(scene, FAULTS[n] if n < len(FAULTS) else scene.chance.choice(FAULTS))
 
 
-def judged(scene):
-    """what they saw is linearizable; with one answer from the past it is not"""
-    scene.history.end()
-    linearizable(scene.program, scene.history.path, 800 + 60 * ROUNDS)
-
-
-def ended(scene):
+def ended_here(scene):
     """SIGTERM: all end cleanly, no sanitizer and no assertion had a word"""
-    scene.committee.stop()
-    scene.committee.unharmed()
-    scene.close()
+    ended(scene)
+    scene.close()  # the next one has a wire of its own
 
 
 def stood_still(scene):
@@ -248,8 +219,8 @@ def stood_still(scene):
         leader = bad.committee.leader()
         bad.history.more(100)
         bad.stand_still(leader)
-        bad.wire.part([leader], bad.others(leader))
-        bad.committee.leader(among=bad.others(leader))
+        bad.wire.part([leader], bad.committee.others(leader))
+        bad.committee.leader(among=bad.committee.others(leader))
         status, fact = until(lambda: (x := judge(bad.program, bad.history.so_far()))[0] and x,
                              'a read of what was')
         note(f'{fact["operations"]} operations: {fact["verdict"]}')
@@ -258,29 +229,15 @@ def stood_still(scene):
         bad.close()
 
 
-CASES = (stands, disturbed, judged, ended, stood_still)
+CASES = (stands, disturbed, history_bed.judged(800 + 60 * ROUNDS), ended_here, stood_still)
 
 
-def main():
-    programs = list(map(os.path.abspath, sys.argv[1:6]))
-    try:
-        isolate()
-        with tempfile.TemporaryDirectory(prefix='coalition-leases-') as folder:
-            rates = [SLOW, FAST, FAST]
-            random.Random(SEED).shuffle(rates)
-            scene = Scene(programs, folder, rates)
-            note(f'LIVE_SEED={SEED} LEASE_ROUNDS={ROUNDS}')
-            try:
-                failed = play(CASES, scene)
-            finally:
-                scene.close()
-            if failed:
-                for line in scene.committee.said().splitlines()[-60:]:
-                    note(line)
-    except Missing as e:
-        skip_all(CASES, e)
-    sys.exit(1 if failed else 0)
+def scene_in(folder):
+    rates = [SLOW, FAST, FAST]
+    random.Random(SEED).shuffle(rates)
+    note(f'LIVE_SEED={SEED} LEASE_ROUNDS={ROUNDS}')
+    return Scene(list(map(os.path.abspath, sys.argv[1:6])), folder, rates)
 
 
 if __name__ == '__main__':
-    main()
+    play_scene(CASES, 'coalition-leases-', scene_in, isolated=True)

@@ -20,15 +20,14 @@ import os
 import random
 import re
 import sys
-import tempfile
 import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))),
                                 'wire'))
 from ledger_bed import Clients  # noqa: E402
-from wire_bed import (PATIENCE, Committee, FaultDisk, Missing, free_ports, isolate,  # noqa: E402
-                      note, play, until)
+from tap import PATIENCE, Missing, free_ports, note, until  # noqa: E402
+from wire_bed import Committee, FaultDisk, ended, isolate, play_scene  # noqa: E402
 
 MEMBERS, ACCOUNTS = 3, 256
 LIED = 60  # syncs of each disk that did nothing, and more writes than that
@@ -84,10 +83,7 @@ class Scene:
     def close(self):
         if self.clients.process.poll() is None:
             self.clients.process.kill()
-        for m in self.committee.members:
-            if m is not None and m.poll() is None:
-                m.kill()
-                m.wait()
+        self.committee.kill_all()
         for d in self.disks:
             d.close()
 
@@ -114,12 +110,6 @@ def none_lost(scene):
          f'{time.monotonic() - began:.0f} s: {scene.counts}')
     note(f'the longest waits for 50 writes: {sorted(waited, reverse=True)[:5]}')
     note(f'what was not durable when power failed: {scene.lost}')
-
-
-def ended(scene):
-    """SIGTERM: all end cleanly, no sanitizer and no assertion had a word"""
-    scene.committee.stop()
-    scene.committee.unharmed()
 
 
 def lie(scene, name, seed, found):
@@ -191,17 +181,11 @@ def main():
         isolate()
     except Missing as e:
         missing = str(e)
-    with tempfile.TemporaryDirectory(prefix='coalition-ledger-') as folder:
-        scene = Scene(programs, folder, missing)
+
+    def scene_in(folder):
         note(f'LIVE_SEED={SEED} LEDGER_WRITES={WRITES}')
-        try:
-            failed = play((none_lost, ended, lies_found, torn_lies_found), scene)
-        finally:
-            scene.close()
-        if failed:
-            for line in scene.committee.said().splitlines()[-60:]:
-                note(line)
-    sys.exit(1 if failed else 0)
+        return Scene(programs, folder, missing)
+    play_scene((none_lost, ended, lies_found, torn_lies_found), 'coalition-ledger-', scene_in)
 
 
 if __name__ == '__main__':

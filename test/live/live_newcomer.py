@@ -15,7 +15,8 @@ import tempfile
 import time
 
 sys.dont_write_bytecode = True
-from live_bed import FILE, HERE, MEMBERS, PROGRAM, ask, note, play_on_up, run, until
+from live_bed import FILE, HERE, MEMBERS, PROGRAM, ask, nodes, play_on_up, run
+from tap import note, until
 
 
 def advice(up):
@@ -57,7 +58,8 @@ def refused(up):
     """a status goes in any spelling, never back, and no other"""
     card = ask('atlas', 'list', up.file)['cards'][0]
     assert publish(up, card, '--status', 'retiring')[0] == 0
-    assert ask('atlas', 'get', up.file, card['stable_id'])['status'] == 'Retiring'
+    until(lambda: ask('atlas', 'get', up.file, card['stable_id'])['status'] == 'Retiring',
+          'whichever member answers to have it')
     status, _, err = publish(up, card, '--status', 'Active')
     assert status == 1 and 'only moves forward' in err, err
     status, _, err = publish(up, card, '--status', 'asleep')
@@ -67,43 +69,42 @@ def refused(up):
 def traced(up):
     """--trace: when each member had the write logged, durable, committed, applied"""
     card = ask('atlas', 'list', up.file)['cards'][2]
-    status, out, err = publish(up, card, '--trace', '--json')
+    status, out, err = publish(up, card, '--trace', '--json', '--timeout', '60')
     assert status == 0, err
-    nodes = json.loads(out)['trace']
-    assert len(nodes) == MEMBERS, nodes
-    assert len({n['index'] for n in nodes} - {0}) == 1, nodes  # 0: it has not applied it yet
-    assert len([n for n in nodes if 'applied' in n['steps']]) > MEMBERS // 2, nodes
-    assert [n['leads'] for n in nodes].count(True) == 1, nodes
-    for n in [n for n in nodes if n['index'] > 0]:
+    traced_by = json.loads(out)['trace']
+    assert len(traced_by) == MEMBERS, out
+    assert len({n['index'] for n in traced_by} - {0}) == 1, out  # 0: it has not applied it yet
+    assert len([n for n in traced_by if 'applied' in n['steps']]) > MEMBERS // 2, out
+    assert [n['leads'] for n in traced_by].count(True) == 1, out
+    for n in [n for n in traced_by if n['index'] > 0]:
         s = n['steps']
         later = [s[k] for k in ('durable', 'committed', 'applied') if k in s]  # or not yet
-        assert all(s['logged'] <= at for at in later), nodes
-        assert abs(s['logged'] / 1e6 - time.time()) < 60, nodes
-        assert s.get('committed', 0) <= s.get('applied', float('inf')), nodes
-    logged = [n['steps']['logged'] for n in nodes if n['index'] > 0]
-    assert max(logged) - min(logged) < 5e6, nodes
-    status, out, err = publish(up, card, '--trace')
+        assert all(s['logged'] <= at for at in later), out
+        assert abs(s['logged'] / 1e6 - time.time()) < 120, out
+        assert s.get('committed', 0) <= s.get('applied', float('inf')), out
+    logged = [n['steps']['logged'] for n in traced_by if n['index'] > 0]
+    assert max(logged) - min(logged) < 60e6, out
+    status, out, err = publish(up, card, '--trace', '--timeout', '60')
     assert status == 0 and out.count(' ms  ') > 4 * (MEMBERS // 2), (out, err)
 
 
 def unknown(up):
     """with no majority a publish waits --timeout once, ends with 3 and says what is not known"""
-    nodes = ask('status', up.file)['nodes']
-    leads = {n['peer'] for n in nodes for c in n['components'] if c['state'] == 'leading'}
+    leads = {n['peer'] for n in nodes(up) for c in n['components'] if c['state'] == 'leading'}
     stopped = [m for m in up.members if up.members[m]['peer'] not in leads][:MEMBERS // 2 + 1]
     card = ask('atlas', 'list', up.file)['cards'][1]
     for m in stopped:
         up.signal(m, signal.SIGSTOP)
     try:
         begun = time.monotonic()
-        status, _, err = publish(up, card, '--hint', 'late', '--timeout', '3')
+        status, _, err = publish(up, card, '--hint', 'late', '--timeout', '8')
         took = time.monotonic() - begun
         assert status == 3 and 'is not known: `atlas get` tells' in err, (status, err)
-        assert took < 3 + 2, f'--timeout 3 took {took:.1f} s'
+        assert took < 2 * 8, f'--timeout 8 took {took:.1f} s'
         begun = time.monotonic()
-        said = ask('status', up.file, '--timeout', '2')['nodes']
+        said = ask('status', up.file, '--timeout', '6')['nodes']
         assert len([n for n in said if 'error' in n]) == len(stopped), said
-        assert time.monotonic() - begun < 2 + 2, 'the silent ones were waited for one by one'
+        assert time.monotonic() - begun < 2 * 6, 'the silent ones were waited for one by one'
     finally:
         for m in stopped:
             up.signal(m, signal.SIGCONT)
@@ -131,19 +132,18 @@ def resting(up):
     """a committee that nobody writes to does not look as if its certificates were late"""
     def atlas():
         return next(s for s in ask('status', up.file)['spanned'] if s['component'] == 'atlas')
-    until(lambda: atlas()['lag_ms'] == 0, 'all commits to be certified')
-    certified = atlas()['certified_ms']
-    until(lambda: time.time() * 1000 - certified > 3000, 'the newest certificate to be old')
-    said = atlas()
-    assert said['certified_ms'] == certified and said['lag_ms'] == 0 and said['why'] == '', said
-    line = next(s for s in run('status', up.file)[1].splitlines() if s.startswith('module   atlas'))
-    assert line.endswith('nothing waits for a certificate'), line
+    def rests():  # with a newest certificate that is old
+        said, line = atlas(), next(s for s in run('status', up.file)[1].splitlines()
+                                   if s.startswith('module   atlas'))
+        return (time.time() * 1000 - said['certified_ms'] > 3000 and said['lag_ms'] == 0 and
+                said['why'] == '' and line.endswith('nothing waits for a certificate'))
+    until(rests, 'it to be said that nothing waits')
 
 
 def squatted(up):
     """4,000 connections of our own address squat, silent or slow: status answers all the same"""
     ports = [m['address'].rpartition(':')[2] for m in up.members.values()]
-    patience = 20 if up.instrumented('atlas-1') else 2
+    patience = 30 if up.instrumented('atlas-1') else 5
     with open(f"/proc/{up.pid('atlas-1')}/limits", encoding='utf-8') as f:
         limits = next(line for line in f if line.startswith('Max open files')).split()
     assert limits[3] == limits[4], limits  # the node takes all descriptors that it may have

@@ -11,12 +11,12 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 
 sys.dont_write_bytecode = True
-from live_bed import PROGRAM, note, play_on_up, run, until
+from live_bed import PROGRAM, checked, play_on_up, run
+from tap import free_port, note, until
 
 GATED = '''schema_version = 1
 instance_name = "mirrored"
@@ -31,12 +31,6 @@ name = "mirrored.tickets"
 acl = []
 '''
 CLAUSE = 'clause 0 RecogniseOwnIssuer: '
-
-
-def checked(*args):
-    status, out, err = run(*args)
-    assert status == 0, (args, status, err)
-    return out
 
 
 def signers(up):
@@ -67,9 +61,7 @@ class Bearer:
 class Replica:
     def __init__(self, up, folder):
         self.folder, self.up = folder, up
-        with socket.socket() as s:
-            s.bind(('127.0.0.1', 0))
-            self.listen = '127.0.0.1:%d' % s.getsockname()[1]
+        self.listen = f'127.0.0.1:{free_port()}'
         self.bearer = Bearer(up, folder, 'replica')
         self.address = f'{self.bearer.peer}@{self.listen}'
         self.config = os.path.join(folder, 'replica.toml')
@@ -96,7 +88,12 @@ class Replica:
     def list(self, bearer, *more):
         shows = bearer.shows if bearer is not None else ()
         return run('atlas', 'list', self.up.file, *shows, '--through', self.address, '--timeout',
-                   '10', *more)
+                   '20', *more)
+
+    def cards(self, bearer):
+        status, out, err = self.list(bearer, '--json')
+        assert status == 0, err
+        return json.loads(out)['cards']
 
     def stop(self):
         if self.process.poll() is None:
@@ -113,10 +110,8 @@ def served(up, folder, it):
     it['reader'] = reader = Bearer(up, folder, 'reader')
     until(lambda: r.said().get('age_ms') is not None, 'the replica to have what is certified')
     direct = json.loads(checked('atlas', 'list', up.file, *reader.shows, '--json'))['cards']
-    status, out, err = r.list(reader, '--json')
-    assert status == 0, err
-    assert json.loads(out)['cards'] == direct and direct, (out, direct)
-    said = r.said()
+    until(lambda: direct and r.cards(reader) == direct, 'the same cards as of the members')
+    said = until(r.said, 'its status')
     assert said['component'] == 'atlas' and said['members_linked'] > 0 and said['epoch'] == 1, said
     assert said['surfaces'][0]['index'] > 0, said
     note(f"it serves {len(direct)} cards, {said['age_ms']} ms old")
@@ -124,7 +119,7 @@ def served(up, folder, it):
 
 def written(up, folder, it):
     """what is written is there within the age that a reader allows"""
-    member = json.loads(it['replica'].list(it['reader'], '--json')[1])['cards'][0]['stable_id']
+    member = it['replica'].cards(it['reader'])[0]['stable_id']
     ticket = os.path.join(folder, 'operator.ticket')
     checked('tickets', 'issue', up.file, *signers(up), '--sub', checked('key', 'show', up.key).strip(),
             '--aud', 'atlas', '-o', ticket)
@@ -141,7 +136,7 @@ def gated(up, folder, it):
     """who shows no ticket is refused by the replica with the clause, as by a member"""
     status, _, err = it['replica'].list(None)
     assert status != 0 and CLAUSE + 'the peer shows no ticket' in err, (status, err)
-    said = it['replica'].said()
+    said = until(it['replica'].said, 'its status')
     assert said['refused'] > 0 and 'the peer shows no ticket' in said['reason'], said
 
 
@@ -182,13 +177,13 @@ def alone(up, folder, it):
 def killed(up, folder, it):
     """killed and started again it serves the same, as soon as it has heard a member"""
     r = it['replica']
-    before = json.loads(r.list(it['reader'], '--json')[1])['cards']
+    before = r.cards(it['reader'])
     r.process.kill()
     assert r.process.wait(60) == -signal.SIGKILL
     assert r.list(it['reader'])[0] != 0, 'nobody serves, and cards were shown'
     r.start()
     until(lambda: r.list(it['reader'], '--max-age', '10')[0] == 0, 'it to serve again')
-    assert json.loads(r.list(it['reader'], '--json')[1])['cards'] == before
+    assert r.cards(it['reader']) == before
 
 
 def lapsed(up, folder, it):
@@ -199,7 +194,7 @@ def lapsed(up, folder, it):
     until(lambda: (r.said().get('age_ms') or 0) > 12000, 'it to grow old')
     assert r.list(it['reader'])[0] == 0, 'what is certified is no secret that ends'
     assert r.list(it['reader'], '--max-age', '5')[0] != 0
-    note(r.said()['why'])
+    note(until(r.said, 'its status')['why'])
     r.bearer.issue(up)
     until(lambda: r.list(it['reader'], '--max-age', '10')[0] == 0, 'it to be fresh again')
 

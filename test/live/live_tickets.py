@@ -14,7 +14,8 @@ import sys
 import time
 
 sys.dont_write_bytecode = True
-from live_bed import MEMBERS, PROGRAM, note, play_on_up, run, until
+from live_bed import MEMBERS, PROGRAM, checked, nodes, play_on_up, run
+from tap import note, until
 
 GATED = '''schema_version = 1
 instance_name = "gated"
@@ -43,13 +44,7 @@ class Bearer:
 
     def list(self, *more):
         return run('atlas', 'list', self.up.file, '--key', self.key, '--ticket', self.ticket,
-                   '--timeout', '3', *more)
-
-
-def checked(*args):
-    status, out, err = run(*args)
-    assert status == 0, (args, status, err)
-    return out
+                   '--timeout', '30', *more)
 
 
 def signers(up, n=2):
@@ -57,23 +52,18 @@ def signers(up, n=2):
     return [word for key in keys for word in ('--key', key)]
 
 
-def nodes(up):
-    return json.loads(checked('status', up.file, '--json'))['nodes']
-
-
 def admitted(up, folder):
     """a ticket admits; none is refused by the clause"""
     assert Bearer(up, folder, 'a').list()[0] == 0
-    status, _, err = run('atlas', 'list', up.file, '--timeout', '3')
+    status, _, err = run('atlas', 'list', up.file, '--timeout', '30')
     assert status != 0 and CLAUSE + 'the peer shows no ticket' in err, (status, err)
+    until(lambda: whole(up), 'all bonds of members')
     for node in nodes(up):
         assert [i['fresh'] for i in node['issuers']] == [False], node['issuers']
         assert len(node['tickets']) == 1 and node['tickets'][0]['expires_ms'] > node['unix_ms']
-        assert all(c['bonds']['members'] == MEMBERS - 1 for c in node['components'])
-    text = checked('status', up.file)
-    assert text.count('no fresh revocation list') == MEMBERS, text
+    text = until(lambda: (t := checked('status', up.file)).count(
+        'no fresh revocation list') == MEMBERS and t, 'all to answer')
     assert 'refused (' in text and 'the peer shows no ticket' in text, text
-
 
 
 def told(up, folder):
@@ -87,9 +77,10 @@ def told(up, folder):
 def bound(up, bearer):
     """What `bind` says of the cards; the cards are Atlas's one surface."""
     _, out, _ = run('bind', up.file, '--write', '--key', bearer.key, '--ticket', bearer.ticket,
-                      '--json')
+                    '--timeout', '30', '--json')
     components = json.loads(out)['coalitions'][0]['components']
     return next(c['surfaces'][0] for c in components if c['component'] == 'atlas')
+
 
 def revoked(up, folder):
     """a revocation ends the reader that runs, at every member, and names the clause"""
@@ -133,8 +124,8 @@ def grows(up, folder):
 def outlives(up, folder):
     """all members killed at once: the list is there when they are back"""
     up.kill(list(up.members))
-    until(lambda: all('error' not in n and n['issuers'] and n['issuers'][0]['fresh'] and
-                      n['issuers'][0]['revoked'] == 2 for n in nodes(up)),
+    until(lambda: all(n['issuers'][0]['fresh'] and n['issuers'][0]['revoked'] == 2
+                      for n in nodes(up)),
           'every node to know the list again')
     until(lambda: Bearer(up, folder, f'e{time.monotonic_ns()}').list()[0] == 0,
           'the committee to go on')
@@ -159,10 +150,13 @@ def whole(up):
 def renewed(up, folder):
     """members' tickets are renewed while they run: no bond ends, no process is started again"""
     starts = {m: e['starts'] for m, e in up.members.items()}
+    began = time.monotonic()
     bearer = Bearer(up, folder, 'f')
+    assert bearer.list()[0] == 0 and whole(up)
+    short = int(10 + 8 * (time.monotonic() - began))  # what follows must be done before they end
     for member in up.members:
-        member_ticket(up, member, 12)
-    until(lambda: all(ends_in(n) < 12000 for n in nodes(up)), 'the short tickets to be shown')
+        member_ticket(up, member, short)
+    until(lambda: all(ends_in(n) < short * 1000 for n in nodes(up)), 'the short tickets to be shown')
     first = min(n['unix_ms'] + ends_in(n) for n in nodes(up))
     for member in up.members:
         member_ticket(up, member, 3600)

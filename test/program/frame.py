@@ -1,6 +1,8 @@
 """What the tests of the program share: running it, TAP, and a reader of the datum encoding."""
 import json
 import os
+import random
+import socket
 import subprocess
 import sys
 import tempfile
@@ -14,7 +16,7 @@ sys.dont_write_bytecode = True
 
 def run(*args, cwd=None):
     """(status, standard output, lines of standard error without the warnings)."""
-    p = subprocess.run([PROGRAM, *map(str, args)], capture_output=True, cwd=cwd, timeout=60)
+    p = subprocess.run([PROGRAM, *map(str, args)], capture_output=True, cwd=cwd, timeout=120)
     lines = [s for s in p.stderr.decode().splitlines() if not s.startswith('warning: ')]
     return p.returncode, p.stdout.decode(), lines
 
@@ -31,6 +33,17 @@ def refused(status, part, *args, cwd=None):
     got, out, lines = run(*args, cwd=cwd)
     assert (got, out, len(lines)) == (status, '', 1), (args, got, out, lines)
     assert part in lines[0], (part, lines)
+
+
+def free_port():
+    """One that nobody has; below those that the kernel gives to who connects."""
+    while True:
+        with socket.socket() as s:
+            try:
+                s.bind(('127.0.0.1', random.randrange(10000, 20000)))
+            except OSError:
+                continue
+            return s.getsockname()[1]
 
 
 def write(folder, name, text, mode=0o644):

@@ -93,7 +93,7 @@ def deadline(folder):
     begun = time.monotonic()
     status, out, lines = run('status', local, '--timeout', '1')
     assert status == 3 and lines == ['no node answered'] and out.count('node ') == 15, (out, lines)
-    assert time.monotonic() - begun < 8, 'they were asked one after another'
+    assert time.monotonic() - begun < 14, 'they were asked one after another'  # 15 s
     for more in ([], ['--json']):
         status, out, _ = run('bind', local, '--timeout', '300ms', *more)
         assert status == 3 and 'not reachable within 300 ms' in out, (status, out)

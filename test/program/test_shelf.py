@@ -8,11 +8,10 @@ Speaks TAP.
 import contextlib
 import os
 import re
-import socket
 import subprocess
 import sys
 
-from frame import ROOT, facts, main, write
+from frame import ROOT, facts, free_port, main, write
 
 SHELF = os.path.abspath(sys.argv[2])
 ACL = 'acl = [{ require = "peers", peers = ["%s"] }]\n\n[[surface]]' % ('5a' * 32)
@@ -28,9 +27,7 @@ def shelf(folder, *words):
 def serving(folder, change=lambda text: text):
     """One member of the sample files, on a port of its own."""
     peer = facts('key', 'new', os.path.join(folder, 'shelf-1.key'))['peer']
-    with socket.socket() as s:
-        s.bind(('127.0.0.1', 0))
-        port = str(s.getsockname()[1])
+    port = str(free_port())
     for name in 'shelf.toml', 'shelf-1.toml':
         with open(os.path.join(ROOT, 'examples', name), encoding='utf-8') as f:
             text = f.read().replace('PEER-1@', peer + '@').replace('7810', port)

@@ -6,9 +6,8 @@
 Speaks TAP.
 """
 import subprocess
-import sys
 
-TICKS = sys.argv[1]
+from frame import PROGRAM as TICKS, main
 
 
 def producer():
@@ -22,7 +21,7 @@ def consume(address, count):
     return p.stdout.splitlines()
 
 
-def one_producer():
+def one_producer(folder):
     """ticks in order, from the first that is retained"""
     p, address = producer()
     try:
@@ -35,21 +34,10 @@ def one_producer():
         p.wait()
 
 
-def nobody_there():
+def nobody_there(folder):
     """a contact that is none is said"""
     p = subprocess.run([TICKS, 'consume', 'nonsense', '1'], capture_output=True, text=True, timeout=60)
     assert p.returncode == 1 and 'nonsense' in p.stderr, p.stderr
 
 
-CASES = [one_producer, nobody_there]
-print(f'1..{len(CASES)}')
-failed = 0
-for number, case in enumerate(CASES, 1):
-    try:
-        case()
-        print(f'ok {number} - {case.__name__}')
-    except (AssertionError, subprocess.TimeoutExpired) as e:
-        failed += 1
-        print(f'not ok {number} - {case.__name__}')
-        print('# ' + str(e).replace('\n', '\n# '))
-sys.exit(1 if failed else 0)
+main(one_producer, nobody_there)

@@ -29,7 +29,7 @@ struct fixture {
 static inline bool fixture_run_until(struct fixture *f, bool (*cond)(void *arg), void *arg)
 {
     return f->w != NULL ? world_run_until(f->w, cond, arg, 20000)
-                        : mk_loop_run_until(f->a, cond, arg, 20000);
+                        : mk_loop_run_until(f->a, cond, arg, 60000);
 }
 
 static inline int fixture_open_real(void **state)

@@ -1,6 +1,8 @@
 /* net_bed.c - see net_bed.h. */
 #include "net_bed.h"
 
+#define LIVE_PATIENCE_MS 60000u /* reached by a failure only, on a slow machine too */
+
 /* --- the worlds ---------------------------------------------------------------------- */
 
 struct bed *bed_new(enum bed_kind kind)
@@ -42,7 +44,7 @@ bool bed_until(struct bed *b, bool (*cond)(void *arg), void *arg, uint32_t ms)
 {
     if (b->w != NULL)
         return world_run_until(b->w, cond, arg, ms);
-    return mk_loop_run_until(b->live, cond, arg, ms);
+    return mk_loop_run_until(b->live, cond, arg, ms > LIVE_PATIENCE_MS ? ms : LIVE_PATIENCE_MS);
 }
 
 static bool never(void *arg)
@@ -53,7 +55,10 @@ static bool never(void *arg)
 
 void bed_run(struct bed *b, uint32_t ms)
 {
-    bed_until(b, never, NULL, ms);
+    if (b->w != NULL)
+        world_run_until(b->w, never, NULL, ms);
+    else
+        mk_loop_run_until(b->live, never, NULL, ms);
 }
 
 /* --- conversations ------------------------------------------------------------------- */

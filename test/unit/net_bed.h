@@ -72,8 +72,10 @@ struct mk_env *bed_stranger_env(struct bed *b, unsigned i);
 struct bed_peer *bed_open_as(struct bed *b, unsigned i, uint8_t key, struct mk_id network);
 struct bed_peer *bed_open(struct bed *b, unsigned i);
 void bed_close(struct bed_peer *p);
-/** Turns until cond; fails the test after 30 s (virtual ones in the simulation). */
+/** Turns until cond; false: not within ms, which are virtual in the simulation; on loopback a
+ * minute at least. */
 bool bed_until(struct bed *b, bool (*cond)(void *arg), void *arg, uint32_t ms);
+/** Turns for so long. */
 void bed_run(struct bed *b, uint32_t ms);
 /** Opens a conversation from p to the peer of l; the slot in p->convs. */
 struct bed_conv *bed_talk(struct bed_peer *p, struct mk_link *l, const char *proto,

@@ -104,7 +104,7 @@ static void timer_restart_moves_it(void **state)
     mk_timer_start(f->a, &m.past, 0);
     assert_true(fixture_run_until(f, moved_fired, &m));
     assert_int_equal(m.fired, 1);
-    assert_in_range(m.at - now, 3 * MK_MS, 2000 * MK_MS);
+    assert_in_range(m.at - now, 3 * MK_MS, 600 * MK_S); /* a busy machine is late, not by an hour */
     mk_timer_stop(&m.past);
 }
 
@@ -501,21 +501,33 @@ static bool echo_answered(void *arg)
     return ((struct echo *)arg)->status != 1;
 }
 
+/* A socket on a port of this machine where nobody listens, nor can until it is closed. */
+static int deaf_port(uint16_t *ret_port)
+{
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    socklen_t n = sizeof(a);
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+    assert_int_equal(bind(fd, (struct sockaddr *)&a, n), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&a, &n), 0);
+    *ret_port = ntohs(a.sin_port);
+    return fd;
+}
+
 static void connect_to_nobody(void **state)
 {
     struct fixture *f = *state;
     struct echo x = {.f = f, .status = 1, .connect = {.cb = echo_connected}};
+    uint16_t port = 7;
+    int fd = f->w == NULL ? deaf_port(&port) : -1;
     char address[64];
 
-    /* a port that was free a moment ago */
-    x.listener.accept = echo_accept;
-    snprintf(address, sizeof(address), "%s:0", f->b_host);
-    assert_int_equal(mk_listen(f->b, &x.listener, address, NULL), 0);
-    snprintf(address, sizeof(address), "%s:%u", f->b_host, mk_listener_port(&x.listener));
-    mk_listener_close(&x.listener);
+    snprintf(address, sizeof(address), "%s:%u", f->b_host, port);
     assert_int_equal(mk_connect(f->a, &x.connect, address), 0);
     assert_true(fixture_run_until(f, echo_answered, &x));
     assert_int_equal(x.status, MK_EUNREACHABLE);
+    if (fd >= 0)
+        close(fd);
 
     x.status = 1;
     assert_int_equal(mk_connect(f->a, &x.connect, "no.such.name.invalid:1"), 0);
@@ -1014,7 +1026,7 @@ static void real_timer_at_once(void **state)
         uint64_t begun = mk_now(f->a);
 
         mk_timer_start(f->a, &t, begun);
-        assert_true(mk_loop_run_until(f->a, at_once_fired, &t, 1000));
+        assert_true(mk_loop_run_until(f->a, at_once_fired, &t, 20000));
         took = mk_now(f->a) - begun;
         least = took < least ? took : least;
     }

@@ -19,7 +19,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define WAIT_MS 30000u
+#define WAIT_MS 60000u
 
 /* --- a machine: a map, a stream ------------------------------------------------------------- */
 
@@ -495,7 +495,7 @@ static void test_status_is_asked(void **state)
     mk_buf_clear(&json);
     memset(hex, 'a', 64);
     snprintf(gone, sizeof gone, "%.64s@127.0.0.1:%u", hex, mk_node_port(b->node));
-    assert_int_equal(mk_node_ask_status(b->net, mk_str_of(gone), 2000, &json, &fault),
+    assert_int_equal(mk_node_ask_status(b->net, mk_str_of(gone), 4000, &json, &fault),
                      MK_EUNREACHABLE);
     assert_non_null(strstr(fault.text, "another peer answered"));
     assert_int_equal(json.n, 0);
@@ -749,7 +749,7 @@ static void test_nobody_answers(void **state)
     struct mk_bond *bond;
 
     assert_int_equal(mk_bond_open(b->net, &bond, &r, &fault), 0); /* at once */
-    assert_int_equal(mk_bond_wait(bond, 300, &fault), MK_EUNREACHABLE);
+    assert_int_equal(mk_bond_wait(bond, 1000, &fault), MK_EUNREACHABLE);
     assert_non_null(strstr(fault.text, "07000000"));
     assert_non_null(strstr(fault.text, "nobody answered"));
     mk_bond_close(bond);
@@ -804,7 +804,7 @@ static void test_a_member_of_another_deployment(void **state)
     struct mk_bond *bond;
 
     assert_int_equal(mk_bond_open(b->net, &bond, &r, &fault), 0);
-    assert_int_equal(mk_bond_wait(bond, 1500, &fault), MK_EUNREACHABLE);
+    assert_int_equal(mk_bond_wait(bond, 4000, &fault), MK_EUNREACHABLE);
     assert_non_null(strstr(fault.text, "the peer runs another deployment"));
     mk_bond_status(bond, &st);
     assert_int_equal(st.state, MK_BOND_CONNECTING);

@@ -19,7 +19,7 @@ static struct bed *setup_one(void **state, struct bed_peer **p)
     return bed;
 }
 
-#define SHORT_MS 700u
+#define SHORT_MS 2000u
 
 /* The same with a net that does not wait for long: what waits for it in real time is soon over. */
 static struct bed *setup_short(void **state, struct bed_peer **p)
@@ -387,7 +387,7 @@ static void test_silence_before_the_hello(void **state)
     assert_true(bed_until(bed, rogue_is_over, mute, 7000));
     assert_true(bed_until(bed, rogue_is_over, begun, 7000));
     rogue_expect(half, MK_CLOSE_BAD_HANDSHAKE);
-    assert_string_equal(half->text, "no hello within 700 ms");
+    assert_string_equal(half->text, "no hello within 2000 ms");
     mk_net_stats(p->net, &s);
     assert_int_equal(s.refused_by[MK_CLOSE_BAD_HANDSHAKE], 3);
     assert_int_equal(s.handshakes, 0);
@@ -641,6 +641,22 @@ static struct rogue *rogue_wanted(struct bed *bed, struct bed_peer *p, struct mk
 }
 
 #define SILENT 40u
+#define FLOOD_NS (5 * MK_S) /* of the ten: the other five are for what comes then */
+
+/* So many that more are too many. False: it took so long that they will be forgotten soon. */
+static bool flood(struct bed *bed, struct bed_peer *p)
+{
+    uint64_t begun = mk_now(p->env);
+
+    for (unsigned i = 0; i < MK_NET_LINKS_SOURCE_MAX; i++) {
+        struct rogue *r = rogue_connected(bed, p, /* raw= */ true);
+
+        rogue_send_raw(r, "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", 10);
+        bed_run(bed, 2);
+        rogue_free(r);
+    }
+    return mk_now(p->env) - begun < FLOOD_NS;
+}
 
 /* More connections from one address in ten seconds than are tolerable, one after the other: then
  * few of its handshakes go on at once. Who says who he is comes in by them, flood or no flood. */
@@ -652,12 +668,8 @@ static void test_flood_from_one_address(void **state)
     struct mk_dial d = {0};
     struct mk_net_stats s;
 
-    for (unsigned i = 0; i < MK_NET_LINKS_SOURCE_MAX; i++) {
-        r = rogue_connected(bed, p, /* raw= */ true);
-        rogue_send_raw(r, "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", 10);
-        bed_run(bed, 2);
-        rogue_free(r);
-    }
+    while (!flood(bed, p))
+        bed_run(bed, 10000); /* on a busy machine: until they are forgotten, then again */
     for (unsigned i = 0; i < SILENT; i++) { /* the beginning of a record, and no more */
         silent[i] = rogue_connected(bed, p, /* raw= */ true);
         rogue_send_raw(silent[i], "\x16", 1);

@@ -6,7 +6,8 @@ import subprocess
 import threading
 import time
 
-from wire_bed import PATIENCE, dies_with_us, note
+from tap import PATIENCE, note, until
+from wire_bed import dies_with_us
 
 
 class History:
@@ -60,11 +61,15 @@ def judge(program, path):
 
 
 def linearizable(program, path, at_least):
-    """The history is, and would not be with one answer from the past."""
+    """So many operations or more, and all of them as if one after the other."""
     status, fact = judge(program, path)
     note(f'{fact["operations"]} operations judged in {fact["seconds"]:.3f} s: {fact["verdict"]}')
     assert (status, fact['verdict']) == (0, 'ok'), fact
     assert fact['operations'] >= at_least, fact
+
+
+def refused_when_changed(program, path):
+    """The last answer of key 0 is the first one's: the judge must refuse that."""
     with open(path, encoding='utf-8') as f:
         lines = [x for x in f.read().splitlines() if ':key "0"' in x]  # each key is judged alone
     read = re.compile(r'(.*:type :ok, :f :get, :key "0", :value )"(\d+)"}')
@@ -77,3 +82,35 @@ def linearizable(program, path, at_least):
         f.write('\n'.join(lines) + '\n')
     status, fact = judge(program, changed)
     assert (status, fact['verdict']) == (1, 'refused'), fact
+
+
+class Scene:
+    """A committee and clients of it whose history is judged."""
+
+    def __init__(self, program, folder):
+        self.program, self.folder = program, folder
+        self.committee = self.history = None
+
+    def heal(self):
+        """What makes the world well again."""
+
+    def well(self, answers=60):
+        """The world heals; answers come, one member leads, all have what is committed."""
+        self.heal()
+        self.history.more(answers)
+        until(self.committee.agrees, 'all members to agree')
+
+    def close(self):
+        if self.history:
+            self.history.close()
+        self.committee.kill_all()
+
+
+def judged(at_least):
+    def case(scene):
+        """what they saw is linearizable; with one answer from the past it is not"""
+        scene.history.end()
+        linearizable(scene.program, scene.history.path, at_least)
+        refused_when_changed(scene.program, scene.history.path)
+    case.__name__ = 'judged'
+    return case

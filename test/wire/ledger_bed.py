@@ -4,7 +4,8 @@ import struct
 import subprocess
 import threading
 
-from wire_bed import PATIENCE, dies_with_us, until
+from tap import PATIENCE, until
+from wire_bed import dies_with_us
 
 PROMISE = struct.Struct('<Q32sQ')  # struct promise of ledger_clients.c
 

@@ -12,7 +12,8 @@ import sys
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from wire_bed import Missing, Wire, isolate, play, skip_all, until  # noqa: E402
+from tap import Missing, play, skip_all, until  # noqa: E402
+from wire_bed import Wire, isolate  # noqa: E402
 
 PORT, MANY, MS = 4000, 400, 1000
 

@@ -9,39 +9,18 @@ import ctypes
 import fcntl
 import json
 import os
-import random
 import re
 import signal
 import socket
 import struct
 import subprocess
 import sys
-import threading
-import time
-import traceback
+import tempfile
 
-PATIENCE = 60  # seconds for what should take one or two; reached only by a failure
+from tap import PATIENCE, Missing, note, play, skip_all, until
+
 CLONE_NEWNET, PR_SET_PDEATHSIG = 0x40000000, 1
 SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 1
-
-
-class Missing(Exception):
-    """Something that this machine has not: the test says skipped, and why."""
-
-
-def note(text):
-    print('#', text, flush=True)
-
-
-def until(condition, what, seconds=PATIENCE):
-    """Polls condition() until it gives something true; that."""
-    deadline = time.monotonic() + seconds
-    while True:
-        found = condition()
-        if found:
-            return found
-        assert time.monotonic() < deadline, f'waited {seconds} s for {what}'
-        threading.Event().wait(0.05)
 
 
 def isolate():
@@ -158,25 +137,6 @@ def tmpfs(folder, size):
     return folder
 
 
-def free_ports(n):
-    """The first of n ports in a row that nobody has."""
-    for _ in range(200):
-        base = random.randrange(20000, 32000)
-        socks = []
-        try:
-            for i in range(n):
-                s = socket.socket()
-                socks.append(s)
-                s.bind(('127.0.0.1', base + i))
-            return base
-        except OSError:
-            continue
-        finally:
-            for s in socks:
-                s.close()
-    raise RuntimeError('no free ports')
-
-
 def memory_of(pid):
     """Bytes that are resident."""
     with open(f'/proc/{pid}/status', encoding='utf-8') as f:
@@ -232,12 +192,21 @@ class Committee:
     def signal(self, i, signo):
         self.members[i].send_signal(signo)
 
-    def kill(self, *which):
+    def kill(self, *which, full=False):
+        """full: one that found no room on its disk may have ended by itself."""
         for i in which:
             self.members[i].kill()
         for i in which:
             status = self.members[i].wait(PATIENCE)
-            assert status == -signal.SIGKILL, f'member {i} ended with {status}, not by us'
+            assert status == -signal.SIGKILL or (full and status == 1), (
+                f'member {i} ended with {status}, not by us: {self.said()[-2000:]}')
+
+    def kill_all(self):
+        """Those that still run, at the end of a test."""
+        for m in self.members:
+            if m is not None and m.poll() is None:
+                m.kill()
+                m.wait()
 
     def restart(self, i):
         """As an operator does: once it is up it hands over, ends, and is started again."""
@@ -259,6 +228,10 @@ class Committee:
         nodes = json.loads(p.stdout).get('nodes', []) if p.stdout else []
         return nodes[0]['components'][0] if nodes and nodes[0].get('components') else None
 
+    def ask(self, i):
+        """The same; waits until it says something."""
+        return until(lambda: self.alive(i) and self.status(i), f'member {i} to answer')
+
     @property
     def peers(self):
         """Peer ids by number, as the members' own certificates have them."""
@@ -278,6 +251,18 @@ class Committee:
             return None
         return until(who, 'a leader')[0]
 
+    def others(self, i):
+        return [k for k in range(self.n) if k != i]
+
+    def agrees(self):
+        """What all say, when one leads, the others follow, and all have what is committed but the last
+        entries, which under load are on their way; else None."""
+        said = [self.status(i) if self.alive(i) else None for i in range(self.n)]
+        if not all(said) or sorted(s['state'] for s in said) != (
+                ['following'] * (self.n - 1) + ['leading']):
+            return None
+        return said if min(s['applied'] for s in said) >= max(s['commit'] for s in said) - 50 else None
+
     def stop(self):
         """All end, cleanly; none is left whatever comes."""
         running = [m for m in self.members if m is not None and m.poll() is None]
@@ -288,10 +273,7 @@ class Committee:
             for m in running:
                 assert m.wait(PATIENCE) == 0, f'a member ended with {m.returncode}'
         finally:
-            for m in running:
-                if m.poll() is None:
-                    m.kill()
-                    m.wait()
+            self.kill_all()
             self.log.close()
 
     def said(self):
@@ -304,37 +286,29 @@ class Committee:
         assert not bad, self.said()[max(0, bad.start() - 500):bad.end() + 3000]
 
 
-def play(cases, *args, between=lambda: None):
-    """TAP of the cases; how many failed. Missing skips one; the others go on.
-
-    CASES in the environment (names, blanks between) are the only ones that run, besides the first."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # a runner lost its patience: unwind
-    failed, only = 0, os.environ.get('CASES', '').split()
-    cases = [c for i, c in enumerate(cases) if not only or i == 0 or c.__name__ in only]
-    print(f'1..{len(cases)}', flush=True)
-    for number, case in enumerate(cases, 1):
-        began = time.monotonic()
-        try:
-            case(*args)
-            verdict = f'ok {number} - {case.__doc__}'
-        except Missing as e:
-            verdict = f'ok {number} - {case.__doc__} # SKIP {e}'
-        except Exception:  # reported, and the others go on
-            failed += 1
-            for line in traceback.format_exc().splitlines():
-                note(line)
-            verdict = f'not ok {number} - {case.__doc__}'
-        try:
-            between()
-        except Exception:
-            note('what follows may fail for that: ' + traceback.format_exc(limit=0))
-        note(f'{time.monotonic() - began:.1f} s')
-        print(verdict, flush=True)
-    return failed
+def ended(scene):
+    """SIGTERM: all end cleanly, no sanitizer and no assertion had a word"""
+    scene.committee.stop()
+    scene.committee.unharmed()
 
 
-def skip_all(cases, why):
-    print(f'1..{len(cases)}')
-    for number, case in enumerate(cases, 1):
-        print(f'ok {number} - {case.__doc__} # SKIP {why}')
-    sys.exit(0)
+def play_scene(cases, prefix, make, isolated=False):
+    """A whole test: make(folder) gives a scene with a committee and close(), the cases play on it.
+
+    isolated: in namespaces of its own, skipped where there are none. A scene's between() is called
+    after each case. Where one failed, the last words of the members are shown."""
+    try:
+        if isolated:
+            isolate()
+        with tempfile.TemporaryDirectory(prefix=prefix) as folder:
+            scene = make(folder)
+            try:
+                failed = play(cases, scene, between=getattr(scene, 'between', lambda: None))
+            finally:
+                scene.close()
+            if failed:
+                for line in scene.committee.said().splitlines()[-60:]:
+                    note(line)
+    except Missing as e:
+        skip_all(cases, e)
+    sys.exit(1 if failed else 0)
