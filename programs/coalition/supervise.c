@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -27,7 +28,9 @@
 #define SAME_MS_MAX 60000u /* of one that ends for ever for one reason */
 #define SAME_MIN 3u        /* so often is for ever */
 #define SOON_MS 10000u     /* who ran longer did not end for what it was started with */
-#define TAIL_BYTES 4096u   /* of a log are read for the reason */
+#define PORT_MIN 10240u    /* of those that a member listens at */
+#define EPHEMERAL_USUAL 32768u
+#define TAIL_BYTES 4096u /* of a log are read for the reason */
 
 uint64_t monotonic_ms(void)
 {
@@ -236,18 +239,46 @@ void children_free(struct children *c)
     *c = (struct children){0};
 }
 
-uint16_t free_port(void)
+static bool is_free(uint16_t port)
 {
-    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t len = sizeof a;
+    struct sockaddr_in a = {
+        .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons(port)};
     int s = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    uint16_t port = 0;
+    bool bound = s >= 0 && bind(s, (struct sockaddr *)&a, sizeof a) == 0;
 
-    if (s < 0)
+    if (s >= 0)
+        close(s);
+    return bound;
+}
+
+/** The least port that the kernel gives to a connection. */
+static unsigned first_ephemeral(void)
+{
+    FILE *f = fopen("/proc/sys/net/ipv4/ip_local_port_range", "re");
+    unsigned long first = 0;
+    char line[64];
+
+    if (f != NULL && fgets(line, sizeof line, f) != NULL)
+        first = strtoul(line, NULL, 10);
+    if (f != NULL)
+        fclose(f);
+    return first > PORT_MIN && first <= UINT16_MAX ? (unsigned)first : EPHEMERAL_USUAL;
+}
+
+uint16_t free_port(uint16_t before)
+{
+    unsigned end = first_ephemeral(), n = end - PORT_MIN;
+    uint16_t at = 0;
+
+    if (before != 0)
+        at = (uint16_t)(before + 1 - PORT_MIN);
+    else if (getrandom(&at, sizeof at, 0) != (ssize_t)sizeof at)
         return 0;
-    if (bind(s, (struct sockaddr *)&a, sizeof a) == 0 &&
-        getsockname(s, (struct sockaddr *)&a, &len) == 0)
-        port = ntohs(a.sin_port);
-    close(s);
-    return port;
+    for (unsigned i = 0; i < n; i++) {
+        uint16_t port = (uint16_t)(PORT_MIN + (at + i) % n);
+
+        if (port != before && is_free(port))
+            return port;
+    }
+    return 0;
 }

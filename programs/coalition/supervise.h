@@ -46,7 +46,9 @@ void children_stop(struct children *c, unsigned grace_ms);
 /** How long until it is started again. */
 uint64_t child_pause_ms(const struct child *c);
 void children_free(struct children *c);
-/** A TCP port on loopback that is free now. 0: none. */
-uint16_t free_port(void);
+/** A TCP port on loopback that is free now, and not `before`, which was given last (0: none was).
+ * Where there is one it lies below those that the kernel gives to connections, so that none of
+ * these takes it before its owner listens, or while that is started again. 0: none. */
+uint16_t free_port(uint16_t before);
 
 #endif

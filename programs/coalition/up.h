@@ -52,6 +52,7 @@ struct up {
     char operator_hex[MK_ID_HEX];
     struct children children;
     bool fresh;
+    uint16_t port;           /* that was given last; 0: none */
     char emulator[PATH_MAX]; /* absolute; "" without */
     uint64_t started_ms, first_card_ms;
     struct mk_arena arena;

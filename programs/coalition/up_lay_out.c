@@ -57,7 +57,7 @@ static int lay_out_members(struct up *u, struct part *p)
     for (unsigned i = 0; rv == 0 && i < p->n; i++) {
         struct mk_key key = {0};
         struct mk_buf path = {0}, b = {0};
-        uint16_t port = free_port();
+        uint16_t port = u->port = free_port(u->port);
 
         up_member_name(name, p, i);
         rv = up_make_dir(up_below(u, name));

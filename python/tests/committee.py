@@ -9,6 +9,7 @@ import time
 import mosaik
 
 PATIENCE = 60  # seconds for what should take one or two; reached only by a failure
+GIVEN = set()  # ports
 
 SURFACES = {
     'words': ('map', mosaik.codec.STR, mosaik.codec.STR),
@@ -31,17 +32,17 @@ def surface(name):
 def free_ports(n):
     """Ports that nobody has; below those that the kernel gives to who connects, so nobody takes one
     before its owner listens, or while it is restarted."""
-    sockets, ports = [], []
+    ports = []
     while len(ports) < n:
-        sockets.append(socket.socket())
-        try:
-            port = random.randrange(10000, 20000)
-            sockets[-1].bind(('127.0.0.1', port))
+        port = random.randrange(10000, 20000)
+        with socket.socket() as s:
+            try:
+                s.bind(('127.0.0.1', port))
+            except OSError:
+                continue
+        if port not in GIVEN:
+            GIVEN.add(port)
             ports.append(port)
-        except OSError:
-            continue
-    for s in sockets:
-        s.close()
     return ports
 
 

@@ -12,6 +12,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 PROGRAM = os.path.abspath(sys.argv[1])
 sys.dont_write_bytecode = True
+GIVEN = set()  # ports
 
 
 def run(*args, cwd=None):
@@ -38,12 +39,15 @@ def refused(status, part, *args, cwd=None):
 def free_port():
     """One that nobody has; below those that the kernel gives to who connects."""
     while True:
+        port = random.randrange(10000, 20000)
         with socket.socket() as s:
             try:
-                s.bind(('127.0.0.1', random.randrange(10000, 20000)))
+                s.bind(('127.0.0.1', port))
             except OSError:
                 continue
-            return s.getsockname()[1]
+        if port not in GIVEN:
+            GIVEN.add(port)
+            return port
 
 
 def write(folder, name, text, mode=0o644):

@@ -78,6 +78,24 @@ def reasons(folder):
             'up', up.file, '--dir', up.dir)
 
 
+def ports(folder):
+    """members listen where the kernel sends no client: nobody takes a port while its member restarts"""
+    up = Up(folder)
+    try:
+        up.wait(lambda e: e['event'] == 'ready')
+    finally:
+        status = up.stop()
+    assert status == 0, status
+    with open('/proc/sys/net/ipv4/ip_local_port_range', encoding='ascii') as f:
+        first = int(f.read().split()[0])
+    members = [m for m in os.listdir(up.dir) if m.startswith('atlas-') and '.' not in m]
+    found = []
+    for member in members:
+        with open(os.path.join(up.dir, member, 'node.toml'), encoding='utf-8') as f:
+            found.append(int(re.search(r'listen = "127\.0\.0\.1:(\d+)"', f.read()).group(1)))
+    assert len(set(found)) == len(members) == 3 and max(found) < first, (found, first)
+
+
 def bare(folder, state):
     """Makes a state directory as that of a node without components."""
     facts('key', 'new', os.path.join(folder, 'k'))
@@ -172,4 +190,4 @@ def bit(folder):
     assert re.match(r'0 entries are stored here, and \d+ in ', found['unread'][0]['reason']), found
 
 
-frame.main(reasons, bit)
+frame.main(reasons, ports, bit)

@@ -13,6 +13,7 @@ import time
 import traceback
 
 PATIENCE = 60  # seconds for what should take one or two; reached only by a failure
+GIVEN = set()  # ports
 
 
 class Missing(Exception):
@@ -50,12 +51,15 @@ def free_ports(n):
     connects, so nobody takes one before its owner listens, or while it is restarted."""
     for _ in range(200):
         base = random.randrange(20000, 32000)
-        socks = []
+        ports, socks = range(base, base + n), []
+        if not GIVEN.isdisjoint(ports):
+            continue
         try:
-            for i in range(n):
+            for port in ports:
                 s = socket.socket()
                 socks.append(s)
-                s.bind(('127.0.0.1', base + i))
+                s.bind(('127.0.0.1', port))
+            GIVEN.update(ports)
             return base
         except OSError:
             continue
