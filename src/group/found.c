@@ -211,6 +211,8 @@ static bool may_found(const struct mk_group *g)
 {
     if (!g->found || !g->named || g->founding_known || g->self != 0 || g->state != MK_GROUP_BLANK)
         return false;
+    if (g->ahead.epoch > g->roster.epoch) /* it was founded long ago */
+        return false;
     for (unsigned i = 0; i < g->n_members; i++)
         if (i != g->self &&
             (!g->members[i]->up || g->members[i]->founded || g->members[i]->raft_id == 0))
@@ -271,9 +273,12 @@ static bool as_planned(const struct mk_group *g, const struct mk_founding *f)
     return same && f->raft_ids.n == f->roster.peers.n && distinct(f->raft_ids.v, f->raft_ids.n);
 }
 
-/* Has it our present id for us? */
+/* Has it our present id for us? Where later rosters are proven the group was founded long ago, and
+ * nothing that we are told begins a log of our own: it comes from the others. */
 static bool is_seated(const struct mk_group *g, const struct mk_founding *f)
 {
+    if (g->ahead.epoch > g->roster.epoch)
+        return false;
     for (size_t i = 0; i < f->roster.peers.n; i++)
         if (mk_peer_eq(&f->roster.peers.v[i], mk_net_self(g->net)))
             return f->raft_ids.v[i] == g->raft_id;

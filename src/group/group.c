@@ -64,6 +64,7 @@ static void stop(struct mk_group *g)
     g->stopped = true;
     for (unsigned i = 0; i < g->n_members; i++)
         mk_member_drop(g->members[i], MK_CLOSE_NOT_READY, g->failure);
+    mk_lineage_close(g);
     mk_pending_fail(g);
     mk_query_close(g);
     mk_exec_close(g);
@@ -113,6 +114,7 @@ static void rearm(struct mk_group *g)
 
     at = least(at, least(mk_pending_deadline(g), mk_query_deadline(g)));
     at = least(at, mk_mend_deadline(g));
+    at = least(at, mk_lineage_deadline(g));
     if (g->raft != NULL)
         at = least(at, founded_deadline(g));
     if (at == g->timer_ns && g->timer.armed)
@@ -151,6 +153,7 @@ static void turn_cb(struct mk_task *t)
 
     if (g->state != MK_GROUP_FAILED) {
         mk_exec_turn(g);
+        mk_lineage_turn(g);
         mk_peers_turn(g);
         mk_found_turn(g);
         mk_mend_turn(g);
@@ -290,7 +293,8 @@ static void init_lists(struct mk_group *g)
 {
     struct mk_list *heads[] = {&g->of_hub,  &g->watches, &g->held,         &g->persists,
                                &g->pending, &g->queue,   &g->extras,       &g->clients,
-                               &g->proving, &g->queries, &g->dead_clients, &g->net_watch.node};
+                               &g->proving, &g->queries, &g->dead_clients, &g->net_watch.node,
+                               &g->showings};
 
     for (size_t i = 0; i < sizeof heads / sizeof heads[0]; i++)
         mk_list_init(heads[i]);
@@ -298,7 +302,11 @@ static void init_lists(struct mk_group *g)
 
 static void link_up(struct mk_net_watch *w, struct mk_link *l)
 {
-    mk_peers_link_changed(mk_container_of(w, struct mk_group, net_watch), mk_link_peer(l));
+    struct mk_group *g = mk_container_of(w, struct mk_group, net_watch);
+
+    mk_peers_link_changed(g, mk_link_peer(l));
+    if (mk_member_of_peer(g, mk_link_peer(l)) == NULL)
+        mk_lineage_meet(g, l);
 }
 
 static void link_refused(struct mk_net_watch *w, const struct mk_peer *peer, unsigned close,
@@ -476,6 +484,8 @@ bool mk_group_expects(const struct mk_group *g, const struct mk_peer *peer)
 {
     if (g->state != MK_GROUP_FOLLOWING && g->state != MK_GROUP_LEADING)
         return true;
+    if (g->leader == 0) /* its committee may have gone on without it */
+        return true;
     for (unsigned i = 0; i < g->n_members; i++)
         if (g->members[i]->used && mk_peer_eq(&g->members[i]->peer, peer))
             return true;
@@ -503,6 +513,7 @@ void mk_group_close(struct mk_group *g)
     mk_serve_close(g->serve);
     mk_snap_take_stop(g);
     mk_snap_fetch_stop(g);
+    mk_lineage_close(g);
     mk_peers_close(g);
     mk_reseat_close(g);
     mk_found_close(g);

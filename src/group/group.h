@@ -67,7 +67,8 @@ int mk_group_open(struct mk_env *e, struct mk_net *net, struct mk_store *store,
 /** Cancels what is in flight (MK_ECANCELED) and closes conversations. */
 void mk_group_close(struct mk_group *g);
 /** Has that peer a place on a network of the members' own? One that knows too little of its
- * committee (blank, outside, joining) takes everybody: who is of it is judged when it speaks. */
+ * committee (blank, outside, joining, without a leader) takes everybody: who is of it is judged
+ * when it speaks. */
 bool mk_group_expects(const struct mk_group *g, const struct mk_peer *peer);
 
 /** An earlier build wrote the log and named no machine in it: it was taken for this machine's, and

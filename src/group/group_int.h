@@ -11,6 +11,7 @@
  *   marks.c   which entries are signed at
  *   operate.c what operators ask for          quiet.c   groups at rest (beat.c: processes)
  *   level.c   protocols, checks               mend.c    bits that turned on the disk
+ *   lineage.c the chain of rosters, for who knows an old one
  *   candidacy.c  who stands for election when many would
  *
  * Everything that comes from outside (a message, a timer, a durable write) changes its
@@ -37,6 +38,7 @@
 #define MK_SIGNATURES_KEPT 8u     /* newest signatures kept of each member, a surface */
 #define MK_MEMBERS_MAX (2 * MK_ROSTER_MAX + 1) /* slots: a roster, the one before, ourselves */
 #define MK_PROVING_MAX 65536u                  /* clients that wait for certificates */
+#define MK_SHOWINGS_MAX 16u /* peers, known or not, who show this group their rosters at once */
 
 /* --- sending ---------------------------------------------------------------------- */
 
@@ -72,6 +74,10 @@ struct mk_member {
     bool estranged;     /* it was refused, or refused us, for its version */
     bool given;         /* it was given the Founding on this conversation */
     bool refused;       /* by a clause: ours or its */
+    bool turned_away;   /* it refused us when we greeted it last */
+    bool shown;         /* on this link: it and we know the same roster */
+    uint32_t show_ms;   /* doubles */
+    uint64_t show_ns;   /* when it is shown the rosters, unless it is up */
     bool rejudge;       /* what is known of its quote changed */
     uint64_t raft_id;   /* that it named on the link; 0: not known */
     uint64_t highest_signed;
@@ -310,8 +316,11 @@ void mk_reseat_applied(struct mk_group *g);
 void mk_reseat_say(struct mk_group *g);
 void mk_reseat_greet(struct mk_group *g, struct mk_member *m);
 void mk_reseat_received(struct mk_group *g, struct mk_member *m, uint64_t index);
-/** A later epoch, from a member: checked, and its peers may be linked with. */
-void mk_reseat_learn(struct mk_group *g, const struct mk_roster_change *c);
+/** A later epoch, from anybody: checked, and its peers may be linked with. 0; MK_ESIGNATURE,
+ * MK_EMALFORMED: not the next one, or not signed by both majorities; MK_ELIMIT. */
+int mk_reseat_learn(struct mk_group *g, const struct mk_roster_change *c, struct mk_fault *reterr);
+/** The newest roster that is known here, applied or not; lent until another one is. */
+const struct mk_roster *mk_reseat_newest(const struct mk_group *g);
 /** What we are (voter, joining, outside); as leader, the next step. Part of the turn. */
 void mk_reseat_turn(struct mk_group *g);
 /** Something that steps depend on is another: links, ids, the role. */
@@ -323,6 +332,19 @@ void mk_reseat_certified(struct mk_group *g);
 uint64_t mk_reseat_epoch(const struct mk_group *g); /* the newest that is known here */
 /** Up, but not with the Raft id of its seat. */
 bool mk_reseat_lost_disk(const struct mk_group *g, const struct mk_member *m);
+
+/** Somebody shows what it knows; takes c when it is 0. */
+unsigned mk_lineage_accept(struct mk_group *g, struct mk_conv *c, const struct mk_roster_known *k,
+                           char detail[MK_REASON_MAX]);
+void mk_lineage_link(struct mk_member *m); /* its link came up or went */
+/** A link came up, of a peer without a slot. */
+void mk_lineage_meet(struct mk_group *g, struct mk_link *l);
+/** Shows a member what we know of rosters, when it is time; part of its turn. */
+void mk_lineage_offer(struct mk_member *m);
+uint64_t mk_lineage_due(const struct mk_member *m); /* when that is; UINT64_MAX: not */
+void mk_lineage_turn(struct mk_group *g);
+uint64_t mk_lineage_deadline(const struct mk_group *g);
+void mk_lineage_close(struct mk_group *g);
 
 void mk_epoch_turn(struct mk_group *g);
 /** A change is under way, and a majority of the roster before it has signed it. */
@@ -483,11 +505,17 @@ struct mk_group {
     /* reseat.c */
     bool join;              /* may be of no roster yet */
     struct mk_roster ahead; /* the newest that is known, while it is newer than what is applied */
+    struct mk_arena ahead_mem;
     bool sign_wait;         /* we came with an empty disk: nothing is signed */
     uint64_t notable, said; /* entries that others wait for: applied, told */
     struct mk_store_wait notable_wait;
     bool notable_waiting;
     uint64_t seat_ns, step_ns; /* when the last seat was proposed; when to look again */
+
+    /* lineage.c */
+    struct mk_list showings;
+    unsigned n_showings[2]; /* theirs, ours */
+    char disowned[200];     /* rosters that were refused last: by whom, and why */
 
     /* epoch.c */
     uint64_t vouched; /* epoch of the change that we signed */

@@ -1,4 +1,4 @@
-/* The three protocols of groups are served once a net; accept finds the group by the
+/* The protocols of groups are served once a net; accept finds the group by the
  * deployment in the first message. A first message that is malformed, or names a
  * deployment that is not here, is refused by name, so that a misconfigured peer sees
  * what differs. */
@@ -88,7 +88,7 @@ static bool is_outside(const struct mk_group *g, char detail[MK_REASON_MAX])
     if (g->state != MK_GROUP_OUTSIDE)
         return false;
     snprintf(detail, MK_REASON_MAX, "this member is not of the roster of epoch %llu",
-             (unsigned long long)g->roster.epoch);
+             (unsigned long long)mk_reseat_epoch(g));
     return true;
 }
 
@@ -118,6 +118,30 @@ static unsigned accept_group(struct mk_service *s, struct mk_conv *c, struct mk_
         close = no_such(&m.u.hello.deployment, detail);
     else
         close = mk_peers_accept(g, c, &m.u.hello, detail);
+    mk_arena_done(&arena);
+    return close;
+}
+
+static unsigned accept_roster(struct mk_service *s, struct mk_conv *c, struct mk_bytes first,
+                              char detail[MK_REASON_MAX])
+{
+    struct mk_hub *h = mk_container_of(s, struct mk_hub, roster);
+    struct mk_arena arena = {0};
+    struct mk_roster_message m;
+    struct mk_fault f = {{0}};
+    struct mk_group *g;
+    unsigned close;
+
+    if (mk_decode(&m, &mk_roster_message_type, first, &arena, &f) != 0)
+        close = malformed(&f, detail);
+    else if (m.tag != mk_roster_message_Known)
+        close = MK_CLOSE_MALFORMED;
+    else if ((g = hub_find_door(h, &m.u.known.deployment)) != NULL)
+        close = not_here(g, detail);
+    else if ((g = mk_hub_find(h, &m.u.known.deployment)) == NULL)
+        close = no_such(&m.u.known.deployment, detail);
+    else
+        close = mk_lineage_accept(g, c, &m.u.known, detail);
     mk_arena_done(&arena);
     return close;
 }
@@ -180,9 +204,11 @@ static struct mk_hub *hub_new(struct mk_env *env, struct mk_net *net)
     mk_list_init(&h->doors);
     mk_list_init(&h->candidacies);
     h->group = (struct mk_service){.proto = "group", .accept = accept_group};
+    h->roster = (struct mk_service){.proto = "roster", .accept = accept_roster};
     h->exec = (struct mk_service){.proto = "exec", .accept = accept_exec};
     h->surface = (struct mk_service){.proto = "surface", .accept = accept_surface};
     MK_ASSERT(mk_net_serve(net, &h->group) == 0);
+    MK_ASSERT(mk_net_serve(net, &h->roster) == 0);
     MK_ASSERT(mk_net_serve(net, &h->exec) == 0);
     MK_ASSERT(mk_net_serve(net, &h->surface) == 0);
     mk_beats_open(h);
@@ -235,6 +261,7 @@ static void hub_end(struct mk_hub *h)
     if (!mk_list_empty(&h->groups) || !mk_list_empty(&h->readers) || !mk_list_empty(&h->doors))
         return;
     mk_net_unserve(&h->group);
+    mk_net_unserve(&h->roster);
     mk_net_unserve(&h->exec);
     mk_net_unserve(&h->surface);
     mk_beats_close(h);

@@ -11,7 +11,7 @@ struct mk_hub {
     struct mk_net *net;
     struct mk_list groups, readers, doors;
     struct mk_table by_deployment; /* struct mk_group, of_table */
-    struct mk_service group, exec, surface;
+    struct mk_service group, roster, exec, surface;
     /* candidacy.c */
     unsigned n_candidates;
     struct mk_list candidacies; /* who waits in line */

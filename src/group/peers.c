@@ -105,6 +105,7 @@ static void member_up(struct mk_member *m)
     struct mk_group *g = m->g;
 
     m->up = true;
+    m->turned_away = false;
     m->given = false;
     m->retry_ms = 0;
     m->estranged = false;
@@ -260,7 +261,7 @@ static void dispatch(struct mk_member *m, const struct mk_member_message *msg)
         mk_epoch_received(g, m, &msg->u.vouch);
         break;
     case mk_member_message_Changed:
-        mk_reseat_learn(g, &msg->u.changed);
+        mk_reseat_learn(g, &msg->u.changed, NULL); /* or known already, or not the next one */
         break;
     case mk_member_message_Propose:
         mk_group_propose(g, &msg->u.propose, NULL); /* who asked sees what becomes of it */
@@ -309,6 +310,7 @@ static void conv_closed(struct mk_conv *c, unsigned close, const char *detail)
     if (m->conv != c)
         return;
     m->refused = close == MK_CLOSE_REFUSED || close == MK_CLOSE_EXPIRED;
+    m->turned_away = close == MK_CLOSE_REFUSED;
     if (m->refused)
         m->clause = UINT32_MAX; /* theirs to name: it is in the text */
     snprintf(m->detail, sizeof m->detail, "%s%s%.200s", mk_close_text(close),
@@ -363,7 +365,7 @@ unsigned mk_peers_accept(struct mk_group *g, struct mk_conv *c, const struct mk_
 
     if (m == NULL) {
         snprintf(detail, MK_REASON_MAX, "not a peer of the roster of epoch %llu",
-                 (unsigned long long)g->roster.epoch);
+                 (unsigned long long)mk_reseat_epoch(g));
         return MK_CLOSE_REFUSED;
     }
     if (g->state == MK_GROUP_FAILED || !speaks(g)) {
@@ -520,6 +522,7 @@ static void member_turn(struct mk_group *g, struct mk_member *m)
         mk_member_drop(m, MK_CLOSE_EXPIRED, m->detail);
         return;
     }
+    mk_lineage_offer(m);
     if (m->conv != NULL || !m->used || !speaks(g) || mk_peer_cmp(mk_net_self(g->net), &m->peer) > 0)
         return;
     if (m->retry_ns > mk_now(g->env) || g->state == MK_GROUP_FAILED)
@@ -560,6 +563,7 @@ void mk_peers_link_changed(struct mk_group *g, const struct mk_peer *peer)
     if (m == NULL)
         return;
     m->retry_ns = 0;
+    mk_lineage_link(m);
     mk_group_wake(g);
 }
 
@@ -585,6 +589,8 @@ uint64_t mk_peers_deadline(const struct mk_group *g)
         else if (m->conv == NULL && mk_net_link(g->net, &m->peer) != NULL &&
                  mk_peer_cmp(mk_net_self(g->net), &m->peer) < 0 && speaks(g))
             t = m->retry_ns;
+        at = t < at ? t : at;
+        t = mk_lineage_due(m);
         at = t < at ? t : at;
         if (m->late_ns != 0 && m->late_ns < at)
             at = m->late_ns;
@@ -640,6 +646,7 @@ static void slot_free(struct mk_member *m)
     mk_heads_slot_free(g, m->i);
     mk_snap_give_stop(m);
     m->used = m->remembered = m->refused = m->founded = m->reported = false;
+    m->turned_away = m->shown = false;
     m->raft_id = m->applied = m->vouch_epoch = 0;
     m->detail[0] = 0;
 }

@@ -19,6 +19,7 @@
  *
  * A member that is behind, or blank, is given the chain of epochs by whoever it links with:
  * it checks it as a reader does, and then links with peers that its own log does not know yet.
+ * Where nobody is left whom it knows, lineage.c does the same among strangers.
  *
  * What a member knows of rosters is a fact of its store before it says that it applied it:
  * after a crash of all it must know whom to link with before it knows what is committed.
@@ -56,8 +57,8 @@ void mk_reseat_open(struct mk_group *g)
     }
     if (mk_store_get(g->disk, &pc, FACT_ROSTER) != 0)
         return;
-    pc.p = mk_arena_copy(&g->mem, pc.p, pc.n);
-    if (mk_decode(&g->ahead, &mk_roster_type, pc, &g->mem, NULL) != 0)
+    pc.p = mk_arena_copy(&g->ahead_mem, pc.p, pc.n);
+    if (mk_decode(&g->ahead, &mk_roster_type, pc, &g->ahead_mem, NULL) != 0)
         memset(&g->ahead, 0, sizeof g->ahead);
     mk_peers_roster(g);
 }
@@ -104,35 +105,43 @@ void mk_reseat_certified(struct mk_group *g)
     mk_reseat_look(g);
 }
 
-static const struct mk_roster *newest_roster(const struct mk_group *g)
+const struct mk_roster *mk_reseat_newest(const struct mk_group *g)
 {
     return g->ahead.epoch > g->roster.epoch ? &g->ahead : &g->roster;
 }
 
 uint64_t mk_reseat_epoch(const struct mk_group *g)
 {
-    return newest_roster(g)->epoch;
+    return mk_reseat_newest(g)->epoch;
 }
 
-void mk_reseat_learn(struct mk_group *g, const struct mk_roster_change *c)
+int mk_reseat_learn(struct mk_group *g, const struct mk_roster_change *c, struct mk_fault *reterr)
 {
     struct mk_buf pc = {0};
     const void *copy;
+    int rv = mk_roster_change_check(c, mk_reseat_newest(g), reterr);
 
-    if (mk_roster_change_check(c, newest_roster(g), NULL) != 0)
-        return; /* known already, or not the next one */
+    if (rv != 0)
+        return rv;
+    if (c->roster.epoch - g->plan.roster.epoch >= MK_READER_EPOCHS_MAX)
+        return mk_fault(reterr, MK_ELIMIT, "more than %u epochs", MK_READER_EPOCHS_MAX);
     mk_encode(&pc, &mk_roster_type, &c->roster);
-    copy = mk_arena_copy(&g->mem, pc.p, pc.n);
-    MK_ASSERT(mk_decode(&g->ahead, &mk_roster_type, MK_BYTES(copy, pc.n), &g->mem, NULL) == 0);
+    mk_arena_done(&g->ahead_mem); /* of the one before */
+    memset(&g->ahead_mem, 0, sizeof g->ahead_mem);
+    copy = mk_arena_copy(&g->ahead_mem, pc.p, pc.n);
+    rv = mk_decode(&g->ahead, &mk_roster_type, MK_BYTES(copy, pc.n), &g->ahead_mem, NULL);
+    MK_ASSERT(rv == 0);
     mk_buf_done(&pc);
     store_roster(g, &g->ahead, NULL);
     mk_peers_roster(g);
     mk_group_changed(g);
+    return 0;
 }
 
 void mk_reseat_close(struct mk_group *g)
 {
     mk_store_wait_cancel(&g->notable_wait);
+    mk_arena_done(&g->ahead_mem);
 }
 
 static void say_to(struct mk_group *g, struct mk_member *m)
@@ -255,7 +264,7 @@ static enum mk_group_state present_state(const struct mk_group *g)
 
     if (g->role == MK_ROLE_LEADER)
         return MK_GROUP_LEADING;
-    if (!g->members[g->self]->in_roster)
+    if (!g->members[g->self]->in_roster || !mk_roster_has(mk_reseat_newest(g), mk_net_self(g->net)))
         return MK_GROUP_OUTSIDE; /* though it may vote until it is removed */
     if (is_voter(c, g->raft_id))
         return MK_GROUP_FOLLOWING;

@@ -130,7 +130,7 @@ void mk_group_why(const struct mk_group *g, char out[256])
     }
     if (g->state == MK_GROUP_OUTSIDE) {
         snprintf(out, 256, "this member is not of the roster of epoch %llu; it has no vote",
-                 (unsigned long long)g->roster.epoch);
+                 (unsigned long long)mk_reseat_epoch(g));
         return;
     }
     if (g->state == MK_GROUP_JOINING) {

@@ -47,6 +47,9 @@ MK_STRUCT_DEFINE(mk_commit_proof, "CommitProof", MK_COMMIT_PROOF_TABLE)
 MK_SEQ_DEFINE(mk_commit_proofs, mk_commit_proof, MK_WIRE_BATCH_MAX, 0)
 MK_STRUCT_DEFINE(mk_exec_answer, "ExecAnswer", MK_EXEC_ANSWER_TABLE)
 
+MK_STRUCT_DEFINE(mk_roster_known, "RosterKnown", MK_ROSTER_KNOWN_TABLE)
+MK_ENUM_DEFINE(mk_roster_message, "RosterMessage", MK_ROSTER_MESSAGE_TABLE)
+
 MK_STRUCT_DEFINE(mk_beat_hello, "BeatHello", MK_BEAT_HELLO_TABLE)
 MK_STRUCT_DEFINE(mk_beat, "Beat", MK_BEAT_TABLE)
 MK_STRUCT_DEFINE(mk_beat_interest, "BeatInterest", MK_BEAT_INTEREST_TABLE)

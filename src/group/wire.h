@@ -1,6 +1,7 @@
 /* wire.h - the messages of the three protocols of a group, each a datum.
  *
  *   "group"    member <-> member: hello, founding, raft, signatures, snapshots, forwarded commands
+ *   "roster"   whoever knows a newer roster -> who knows an older one: the changes between
  *   "exec"     client -> member: execute and query, answered one by one
  *   "surface"  reader -> member: a surface's snapshot, commits, certificates, proofs
  *
@@ -208,6 +209,21 @@ MK_STRUCT_DECLARE(mk_exec_answer, MK_EXEC_ANSWER_TABLE)
     F(S, Changed, 14, mk_roster_change, changed)        \
     F(S, Check, 15, mk_check, check)
 MK_ENUM_DECLARE(mk_member_message, MK_MEMBER_MESSAGE_TABLE)
+
+/* ---- "roster": the chain of rosters, one change a message (lineage.c) ---------------------------
+ */
+
+/* What the sender knows: the epoch and the id (mk_roster_id()) of the newest roster. First message,
+ * and the answer to each change. */
+#define MK_ROSTER_KNOWN_TABLE(F, S) \
+    F(S, mk_id, deployment)         \
+    F(S, mk_u64, epoch)             \
+    F(S, mk_id, roster)
+MK_STRUCT_DECLARE(mk_roster_known, MK_ROSTER_KNOWN_TABLE)
+#define MK_ROSTER_MESSAGE_TABLE(F, S)      \
+    F(S, Known, 0, mk_roster_known, known) \
+    F(S, Change, 1, mk_roster_change, change)
+MK_ENUM_DECLARE(mk_roster_message, MK_ROSTER_MESSAGE_TABLE)
 
 /* ---- "beat": between processes that share groups ----------------------------------------------
  */
