@@ -391,6 +391,8 @@ uint64_t mk_drive_now_ms(const struct mk_group *g);
 /** These entries are proposed, n > 0 of them, some marked already: marks those that are due. */
 void mk_marks_set(struct mk_group *g, struct mk_blob **batch, unsigned n);
 void mk_marks_leads(struct mk_group *g); /* we lead from now on */
+/** What was marked last was not proposed after all; so many entries were without a mark before. */
+void mk_marks_refused(struct mk_group *g, unsigned unmarked);
 void mk_marks_interest(struct mk_group *g, int more);
 void mk_marks_turn(struct mk_group *g);
 uint64_t mk_marks_deadline(const struct mk_group *g);
@@ -552,9 +554,11 @@ struct mk_group {
     uint64_t quiet_ns; /* when to ask whether all are idle */
     bool quiet;
     /* marks.c */
-    unsigned unmarked; /* entries proposed since the last mark */
-    uint64_t mark_ns;  /* they get one then */
-    unsigned interest; /* who waits here for certificates of any surface */
+    unsigned unmarked;      /* entries proposed since the last mark */
+    uint64_t mark_ns;       /* they get one then */
+    bool mark_queued;       /* an entry that is nothing but a mark waits to be proposed */
+    uint64_t mark_again_ns; /* one was refused: not before */
+    unsigned interest;      /* who waits here for certificates of any surface */
     uint64_t interest_ns;
     bool interest_told; /* the others know that somebody does, or did a moment ago */
 

@@ -23,8 +23,9 @@
  *
  * Failure modes: a roster of the same epoch that is another one, or a change that does not continue
  * ours: somebody's history was forked or rolled back; the conversation ends, and both name it. A
- * bad signature ends it at the first. One who says nothing is dropped after SHOW_LIFE_NS; more
- * strangers than MK_SHOWINGS_MAX at once are told to come again. A peer of a build that does not
+ * bad signature ends it at the first. One who says nothing is dropped after SHOW_LIFE_NS; of more
+ * than MK_SHOWINGS_MAX at once the oldest that showed nothing for SHOW_WAIT_NS makes room, else the
+ * next is told to come again. A peer of a build that does not
  * serve the protocol refuses it: nothing is lost, it is asked again seldom. */
 #include "group/group_int.h"
 
@@ -32,6 +33,7 @@
 #include <string.h>
 
 #define SHOW_LIFE_NS (5 * MK_S) /* without a new roster, a conversation lives so long */
+#define SHOW_WAIT_NS MK_S       /* ... and so long where others wait */
 #define SHOW_AFTER_MS 300u      /* a linked peer that is not up after it is shown what we know */
 #define SHOW_AGAIN_MS 2000u     /* and again, doubling up to */
 #define FORMER_EPOCHS 256u      /* so many newest rosters are searched for a former peer */
@@ -295,6 +297,24 @@ static void open_with(struct mk_group *g, struct mk_link *l)
     mk_buf_done(&first);
 }
 
+/* false: all that are heard now showed something just now. */
+static bool make_room(struct mk_group *g)
+{
+    struct mk_showing *oldest = NULL;
+
+    mk_list_each(at, &g->showings)
+    {
+        struct mk_showing *s = mk_container_of(at, struct mk_showing, node);
+
+        if (!s->ours && (oldest == NULL || s->until_ns < oldest->until_ns))
+            oldest = s;
+    }
+    if (oldest == NULL || mk_now(g->env) + SHOW_LIFE_NS < oldest->until_ns + SHOW_WAIT_NS)
+        return false;
+    finish(oldest, MK_CLOSE_BUSY, "others wait");
+    return true;
+}
+
 unsigned mk_lineage_accept(struct mk_group *g, struct mk_conv *c, const struct mk_roster_known *k,
                            char detail[MK_REASON_MAX])
 {
@@ -310,7 +330,7 @@ unsigned mk_lineage_accept(struct mk_group *g, struct mk_conv *c, const struct m
     }
     if (is_shown(g, peer, false))
         return MK_CLOSE_DUPLICATE;
-    if (g->n_showings[false] >= MK_SHOWINGS_MAX) {
+    if (g->n_showings[false] >= MK_SHOWINGS_MAX && !make_room(g)) {
         snprintf(detail, MK_REASON_MAX, "%u others show rosters now", MK_SHOWINGS_MAX);
         return MK_CLOSE_BUSY;
     }

@@ -9,12 +9,16 @@
  *   entries without a mark --MARK_NS, or somebody waits--> the next batch's last entry is
  *   marked, or, when none comes, an entry that is nothing but a mark
  *
+ * Consensus may refuse that entry (the log is full, or leadership is being handed over): then it
+ * comes again a moment later, as long as we lead.
+ *
  * A new leader looks at what it inherited: a tail without a mark gets one. */
 #include "group/beat.h"
 
 #define MARK_NS (100 * MK_MS)
 #define MARK_EVERY 256u
-#define INTEREST_NS MK_S /* nobody waits any more, for that long: the others are told */
+#define AGAIN_NS (20 * MK_MS) /* a mark that was refused is tried again */
+#define INTEREST_NS MK_S      /* nobody waits any more, for that long: the others are told */
 
 static bool all_would_say(const struct mk_group *g)
 {
@@ -50,6 +54,7 @@ void mk_marks_set(struct mk_group *g, struct mk_blob **batch, unsigned n)
 {
     bool first = g->unmarked == 0;
 
+    g->mark_queued = false;
     for (unsigned i = 0; i < n; i++) {
         if (++g->unmarked == MARK_EVERY)
             batch[i]->p[0] |= MK_ENTRY_MARK;
@@ -62,13 +67,26 @@ void mk_marks_set(struct mk_group *g, struct mk_blob **batch, unsigned n)
     g->unmarked = 0;
 }
 
-/* An entry of no command: every member refuses it, and signs at it. */
+/* An entry of no command: every member refuses it, and signs at it. What it is for counts as
+ * unmarked until it is in the log. */
 static void propose_mark(struct mk_group *g)
 {
     const uint8_t mark = MK_ENTRY_MARK;
 
-    g->unmarked = 0;
+    g->mark_queued = true;
     mk_pending_extra(g, mk_blob_new(&mark, 1));
+}
+
+void mk_marks_refused(struct mk_group *g, unsigned unmarked)
+{
+    g->unmarked = unmarked;
+    g->mark_queued = false;
+    g->mark_again_ns = mk_now(g->env) + AGAIN_NS;
+}
+
+static bool may_propose(const struct mk_group *g)
+{
+    return g->unmarked > 0 && !g->mark_queued && mk_group_leads(g);
 }
 
 void mk_marks_leads(struct mk_group *g)
@@ -77,6 +95,7 @@ void mk_marks_leads(struct mk_group *g)
     const struct mk_entry *e = mk_consensus_entry(g->raft, i);
 
     g->unmarked = 0;
+    g->mark_queued = false;
     for (; e != NULL && g->unmarked < MARK_EVERY - 1; e = mk_consensus_entry(g->raft, --i)) {
         if (e->type != MK_ENTRY_COMMAND)
             continue;
@@ -103,11 +122,14 @@ void mk_marks_turn(struct mk_group *g)
         g->interest_told = false;
         mk_beats_interest(g, false);
     }
-    if (g->unmarked > 0 && mk_group_leads(g) && (mk_now(g->env) >= g->mark_ns || somebody_waits(g)))
+    if (may_propose(g) && mk_now(g->env) >= g->mark_again_ns &&
+        (mk_now(g->env) >= g->mark_ns || somebody_waits(g)))
         propose_mark(g);
 }
 
 uint64_t mk_marks_deadline(const struct mk_group *g)
 {
-    return g->unmarked > 0 && mk_group_leads(g) ? g->mark_ns : UINT64_MAX;
+    if (!may_propose(g))
+        return UINT64_MAX;
+    return g->mark_again_ns > mk_now(g->env) ? g->mark_again_ns : g->mark_ns;
 }

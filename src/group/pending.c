@@ -402,7 +402,8 @@ static unsigned gather(struct mk_group *g, struct mk_blob **blobs)
 
 /* Not taken (the log is full, or leadership is being handed over): what was gathered goes
  * back into the queue, all of it in order of arrival, until the next turn that consensus
- * or a client causes. Asking for one here would spin. */
+ * or a client causes. Asking for one here would spin. Entries of the group's own are dropped:
+ * whoever made them sees that they did not come, and makes them again. */
 static void put_back(struct mk_group *g, struct mk_blob **blobs, unsigned n)
 {
     for (unsigned i = 0; i < n; i++)
@@ -428,7 +429,7 @@ static void propose(struct mk_group *g)
     mk_marks_set(g, blobs, n);
     if (mk_consensus_submit(g->raft, &first, blobs, n, mk_drive_now_ms(g)) != 0) {
         put_back(g, blobs, n);
-        g->unmarked = unmarked;
+        mk_marks_refused(g, unmarked);
         g->queue_full = true;
         return;
     }

@@ -48,6 +48,11 @@ static void why_blank(const struct mk_group *g, char *out, size_t n)
     char peer[9];
     size_t at;
 
+    if (g->ahead.epoch > g->roster.epoch) {
+        snprintf(out, n, "waits for the founding from any member of the roster of epoch %llu",
+                 (unsigned long long)g->ahead.epoch);
+        return;
+    }
     if (!g->found || g->self != 0) {
         short_hex(&g->roster.peers.v[0], peer);
         snprintf(out, n, "waits for the founding from %s (the founder) or any member", peer);
@@ -109,7 +114,7 @@ static void why_no_majority(const struct mk_group *g, char *out, size_t n, unsig
                  (unsigned)g->roster.peers.n);
 }
 
-void mk_group_why(const struct mk_group *g, char out[256])
+static void why_not(const struct mk_group *g, char out[256])
 {
     unsigned reachable = 1;
 
@@ -148,6 +153,17 @@ void mk_group_why(const struct mk_group *g, char out[256])
         why_no_majority(g, out, 256, reachable);
     else if (g->leader == 0)
         snprintf(out, 256, "an election is under way");
+}
+
+/* What stands still may stand still for that. */
+void mk_group_why(const struct mk_group *g, char out[256])
+{
+    size_t n;
+
+    why_not(g, out);
+    n = strlen(out);
+    if (n > 0 && g->disowned[0] != 0 && g->state != MK_GROUP_FAILED)
+        snprintf(out + n, 256 - n, "; %s", g->disowned);
 }
 
 static unsigned count_refused(const struct mk_group *g)

@@ -590,6 +590,43 @@ static unsigned longest_unmarked(struct mk_group *g, unsigned *ret_marks)
     return longest;
 }
 
+static bool tail_is_marked(struct mk_group *g)
+{
+    const struct mk_entry *e = NULL;
+
+    for (uint64_t i = mk_consensus_last(g->raft); e == NULL || e->type != MK_ENTRY_COMMAND; i--) {
+        e = mk_consensus_entry(g->raft, i);
+        assert_non_null(e);
+    }
+    return (e->blob->p[0] & MK_ENTRY_MARK) != 0;
+}
+
+/* The entry that is nothing but a mark comes while leadership is being handed over to one who does
+ * not hear of it, and is refused. Nobody writes again, or asks: it comes by itself. */
+static void a_mark_that_was_refused_comes_again(void **state)
+{
+    struct many *m = quiet(12, 2);
+    unsigned l = (unsigned)leader_of(m, 0), to = (l + 1) % NODES, answered = 0;
+    struct mk_group *g = shop_of(m, l)->groups[0];
+    struct asked a = {.answered = &answered};
+    uint64_t term = term_of(m, 0);
+
+    (void)state;
+    ask(m, l, 0, &a, "set key 1");
+    for (unsigned ms = 0; answered == 0 && ms < 1000; ms++)
+        world_run(m->w, 1);
+    assert_int_equal(answered, 1);
+    assert_false(tail_is_marked(g));
+    world_isolate(m->w, to);
+    assert_int_equal(mk_group_transfer(g, &m->peers[to]), 0);
+    world_run(m->w, 200);
+    assert_false(tail_is_marked(g)); /* it was due after 100 ms */
+    world_run(m->w, 3000);
+    assert_int_equal(term_of(m, 0), term); /* it leads on */
+    assert_true(tail_is_marked(g));
+    many_free(m);
+}
+
 /* In the midst of a burst whose leader goes, too, one in 256 is marked, and hardly more. */
 static void one_in_256_is_marked_in_a_burst(void **state)
 {
@@ -717,6 +754,7 @@ int main(void)
         cmocka_unit_test(marks_are_rare_where_nobody_waits),
         cmocka_unit_test(a_rest_does_not_look_uncertified),
         cmocka_unit_test(a_head_that_an_epoch_lost_is_signed_again),
+        cmocka_unit_test(a_mark_that_was_refused_comes_again),
         cmocka_unit_test(one_in_256_is_marked_in_a_burst),
         cmocka_unit_test(who_rests_does_not_hold_the_log),
         cmocka_unit_test(all_are_elected_in_turn),
