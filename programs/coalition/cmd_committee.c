@@ -265,6 +265,15 @@ static bool done(const struct view *v, uint64_t epoch, const struct input *in)
            json_is_true(json_object_get(v->component, "settled"));
 }
 
+/* A turn of the loop ends with whatever comes; members are not asked all the time. */
+static void pause_before_asking(struct agent *a)
+{
+    uint64_t until = deadline_in(AGAIN_MS);
+
+    while (left_until(until) > 1)
+        mk_loop_turn(a->loop, left_until(until));
+}
+
 static int wait_done(struct agent *a, const struct component *c, struct view *v,
                      const struct input *in, uint64_t epoch, uint64_t deadline)
 {
@@ -272,7 +281,7 @@ static int wait_done(struct agent *a, const struct component *c, struct view *v,
         if (left_until(deadline) <= 1)
             return complain(STATUS_TIMEOUT, "it is on its way, but not done within %u ms: %s",
                             in->timeout_ms, text_of(v->component, "why"));
-        mk_loop_turn(a->loop, AGAIN_MS);
+        pause_before_asking(a);
     }
     return v->component != NULL ? 0 : complain(STATUS_TIMEOUT, "no member answers any more");
 }
@@ -306,7 +315,7 @@ static int ask_for_it(struct agent *a, struct mk_network *asker, const struct co
                                  &fault);
         }
         if (is_passing(rv)) {
-            mk_loop_turn(a->loop, AGAIN_MS);
+            pause_before_asking(a);
             look(a, c, v, left_until(deadline));
         }
     } while (is_passing(rv) && left_until(deadline) > 1 && v->component != NULL);

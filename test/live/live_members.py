@@ -24,14 +24,22 @@ def committee(up, *more):
     return ask('committee', up.file, '--component', 'atlas', *more)
 
 
-def state_of(up, member):
+def state_at(address):
     """What the member says of itself; '' while it does not answer."""
+<<<<<<< HEAD
     address = f"{up.members[member]['peer']}@{up.members[member]['address']}"
     status, out, _ = run('status', '--node', address, '--timeout', '5', '--json')
+=======
+    status, out, _ = run('status', '--node', address, '--timeout', '2', '--json')
+>>>>>>> a858c17 (docs, live: members that know an old roster alone; the committee command asks ten times a second at most)
     if status != 0:
         return ''
     components = json.loads(out)['nodes'][0].get('components', [])
     return components[0]['state'] if components else ''
+
+
+def state_of(up, member):
+    return state_at(f"{up.members[member]['peer']}@{up.members[member]['address']}")
 
 
 def is_whole(up):
@@ -154,21 +162,32 @@ def rolling(up, load):
 class Newcomer:
     """A node of its own, which no file names."""
 
-    def __init__(self, up):
-        self.dir = os.path.join(up.dir, 'newcomer')
+    def __init__(self, up, name='newcomer'):
+        self.dir = os.path.join(up.dir, name)
         os.makedirs(os.path.join(self.dir, 'state'))
         key = os.path.join(self.dir, 'node.key')
         self.peer = ask('key', 'new', key)['peer']
-        config = os.path.join(self.dir, 'node.toml')
-        with open(config, 'w', encoding='utf-8') as f:
-            f.write(f'key = "node.key"\nlisten = "127.0.0.1:{free_port()}"\ndir = "state"\n'
+        self.config = os.path.join(self.dir, 'node.toml')
+        self.address = f'127.0.0.1:{free_port()}'
+        with open(self.config, 'w', encoding='utf-8') as f:
+            f.write(f'key = "node.key"\nlisten = "{self.address}"\ndir = "state"\n'
                     'components = [{ file = "../local.toml", component = "atlas", '
                     'deployment = "../atlas.deployment" }]\n')
-        status, _, err = run('node', config)
+        status, _, err = run('node', self.config)
         assert status != 0 and 'not of the roster' in err, (status, err)  # without --join
         self.log = open(os.path.join(self.dir, 'log'), 'w', encoding='utf-8')
-        self.process = subprocess.Popen([PROGRAM, 'node', config, '--join'], stderr=self.log,
+        self.start()
+
+    def start(self):
+        self.process = subprocess.Popen([PROGRAM, 'node', self.config, '--join'], stderr=self.log,
                                         stdin=subprocess.DEVNULL)
+
+    def wipe(self):
+        self.process.kill()
+        self.process.wait(60)
+        shutil.rmtree(os.path.join(self.dir, 'state'))
+        os.makedirs(os.path.join(self.dir, 'state'))
+        self.start()
 
     def stop(self):
         self.process.terminate()
@@ -210,9 +229,51 @@ def another_roster(up, load):
         newcomer.stop()
 
 
+def knows(newcomer, roster):
+    """Its committee is of that roster, and whole."""
+    status, out, _ = run('status', '--node', f'{newcomer.peer}@{newcomer.address}', '--timeout',
+                         '2', '--json')
+    components = json.loads(out)['nodes'][0].get('components', []) if status == 0 else []
+    return bool(components) and sorted(components[0]['roster']) == roster and \
+        components[0]['settled']
+
+
+def among_strangers(up, _load):
+    """all members are replaced and those of the file stop; one whose disk is lost then comes back"""
+    ours = [m['peer'] for m in up.members.values()]
+    olds = sorted(committee(up)['roster'], key=lambda p: p in ours)  # who is away goes first
+    news = [Newcomer(up, f'new{i}') for i in range(3)]
+    try:
+        for new, old in zip(news, olds):
+            def replaced(new=new, old=old):
+                status, out, err = run('committee', up.file, '--component', 'atlas', '--add',
+                                       new.peer, '--remove', old, '--key', up.key, '--timeout',
+                                       '15' if old == olds[-1] else '60')
+                # the command looks on through members of the file: of the last roster none is
+                late = status == 3 and old == olds[-1]
+                assert status == 0 or late or 'start it first' in err or 'ask again' in err, \
+                    (status, err)
+                return status == 0 or late
+            until(replaced, 'a newcomer to take its place')
+        until(lambda: all(knows(n, sorted(n.peer for n in news)) for n in news),
+              'the newcomers alone to be the committee')
+        for member in up.members:
+            up.signal(member, signal.SIGSTOP)
+        began = time.monotonic()
+        news[0].wipe()
+        until(lambda: state_at(f'{news[0].peer}@{news[0].address}') in ('following', 'leading'),
+              'the one whose disk is lost to vote again')
+        note(f'it votes again {time.monotonic() - began:.1f} s after its disk was lost')
+    finally:
+        for member in up.members:
+            up.signal(member, signal.SIGCONT)
+        for new in news:
+            new.stop()
+
+
 def two_entries(up, _folder):
     return up, Load(up, [c['stable_id'] for c in ask('atlas', 'list', up.file)['cards']][:2])
 
 
-play_on_up((wiped, wiped_leader, handed_over, members_key, silent, rolling, another_roster),
-             two_entries)
+play_on_up((wiped, wiped_leader, handed_over, members_key, silent, rolling, another_roster,
+            among_strangers), two_entries)

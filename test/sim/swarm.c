@@ -240,7 +240,8 @@ static const struct {
     {234, "the protocol was raised past a member that left and still had the log"},
     {289, "no snapshot was fetched any more after the log had overtaken one"},
     {396, "a leader asked where logs agree with all its tail in each question"},
-    {8608, "a wiped member whose first roster's peers knew no later one refused the newest members"},
+    {8608,
+     "a wiped member whose first roster's peers knew no later one refused the newest members"},
 };
 
 static int again_once(void)
