@@ -26,12 +26,7 @@ def committee(up, *more):
 
 def state_at(address):
     """What the member says of itself; '' while it does not answer."""
-<<<<<<< HEAD
-    address = f"{up.members[member]['peer']}@{up.members[member]['address']}"
     status, out, _ = run('status', '--node', address, '--timeout', '5', '--json')
-=======
-    status, out, _ = run('status', '--node', address, '--timeout', '2', '--json')
->>>>>>> a858c17 (docs, live: members that know an old roster alone; the committee command asks ten times a second at most)
     if status != 0:
         return ''
     components = json.loads(out)['nodes'][0].get('components', [])
@@ -232,7 +227,7 @@ def another_roster(up, load):
 def knows(newcomer, roster):
     """Its committee is of that roster, and whole."""
     status, out, _ = run('status', '--node', f'{newcomer.peer}@{newcomer.address}', '--timeout',
-                         '2', '--json')
+                         '5', '--json')
     components = json.loads(out)['nodes'][0].get('components', []) if status == 0 else []
     return bool(components) and sorted(components[0]['roster']) == roster and \
         components[0]['settled']
