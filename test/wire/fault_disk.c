@@ -19,7 +19,7 @@
  * Held requests do their work when their time has come, so a sync that is cut off synced nothing.
  * One thread: a process per disk. */
 #include "disk_tree.h"
-#include "wire_pair.h"
+#include "lines.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -39,7 +39,6 @@
 
 #define WRITE_MAX (128u << 10)
 #define REQUEST_MAX (WRITE_MAX + 4096u)
-#define LINE_MAX_BYTES 256u
 
 enum op { OP_READ, OP_WRITE, OP_SYNC, OP_NAME, OP_FREE, OPS };
 
@@ -63,8 +62,7 @@ struct disk {
     struct fault_rule rules[OPS];
     uint64_t counts[OPS];
     struct held *held;
-    char line[LINE_MAX_BYTES];
-    size_t line_n;
+    struct lines commands;
 };
 
 static uint64_t now_ns(void)
@@ -467,7 +465,7 @@ static int rule_set(struct fault_rule *r, char *text)
     char *sign = strchr(text, '=');
     uint64_t v;
 
-    if (sign == NULL || wire_number(sign + 1, &v) != 0)
+    if (sign == NULL || lines_number(sign + 1, &v) != 0)
         return -1;
     *sign = 0;
     if (strcmp(text, "delay") == 0 && v <= 60000000)
@@ -501,8 +499,9 @@ static int set(struct disk *d, char *op, char **rest)
     return found;
 }
 
-static void obey(struct disk *d, char *line)
+static void obey(void *arg, char *line)
 {
+    struct disk *d = arg;
     char *rest, *verb = strtok_r(line, " ", &rest);
     char *first = verb != NULL ? strtok_r(NULL, " ", &rest) : NULL;
     struct disk_cut cut;
@@ -511,11 +510,11 @@ static void obey(struct disk *d, char *line)
     if (verb != NULL && strcmp(verb, "set") == 0 && set(d, first, &rest) == 0) {
         printf("ok\n");
     } else if (verb != NULL && strcmp(verb, "full") == 0 && first != NULL &&
-               wire_number(first, &v) == 0) {
+               lines_number(first, &v) == 0) {
         d->tree.capacity = v;
         printf("ok\n");
     } else if (verb != NULL && strcmp(verb, "cut") == 0 && first != NULL &&
-               wire_number(first, &v) == 0) {
+               lines_number(first, &v) == 0) {
         drop_held(d, EIO);
         disk_power_cut(&d->tree, v, &cut);
         printf("ok kept=%u lost=%u torn=%u names_kept=%u names_lost=%u\n", cut.kept, cut.lost,
@@ -529,26 +528,6 @@ static void obey(struct disk *d, char *line)
         printf("error set OP KEY=NUMBER..., full BYTES, cut SEED or show\n");
     }
     fflush(stdout);
-}
-
-/* False at the end of standard input. */
-static bool read_commands(struct disk *d)
-{
-    ssize_t n = read(0, d->line + d->line_n, sizeof d->line - 1 - d->line_n);
-    char *end;
-
-    if (n <= 0)
-        return n < 0 && errno == EINTR;
-    d->line_n += (size_t)n;
-    while ((end = memchr(d->line, '\n', d->line_n)) != NULL) {
-        size_t used = (size_t)(end - d->line) + 1;
-
-        *end = 0;
-        obey(d, d->line);
-        d->line_n -= used;
-        memmove(d->line, d->line + used, d->line_n);
-    }
-    return d->line_n < sizeof d->line - 1;
 }
 
 /* False when the mount is gone. */
@@ -603,7 +582,7 @@ int main(int argc, char **argv)
         if (p[1].revents != 0 && !read_request(&d))
             break;
         if (p[0].revents != 0)
-            on = read_commands(&d);
+            on = lines_read(&d.commands, obey, &d);
     }
     drop_held(&d, EIO);
     umount2(argv[1], MNT_DETACH);

@@ -21,6 +21,7 @@
  *
  * A cut swallows what is on its way too, as a partition does. The choices follow from SEED and
  * the order of packets. All that is held is bounded by `queue` of each direction. */
+#include "lines.h"
 #include "wire_pair.h"
 
 #include <errno.h>
@@ -42,7 +43,6 @@
 
 #define NODES_MAX 16u
 #define PACKET_MAX 65536u
-#define LINE_MAX_BYTES 512u
 #define TURN_PACKETS 64u /* of one device before the others have their turn */
 
 struct wire {
@@ -51,8 +51,7 @@ struct wire {
     struct wire_pair pair[NODES_MAX][NODES_MAX];
     struct wire_queue queue;
     uint64_t prng;
-    char line[LINE_MAX_BYTES];
-    size_t line_n;
+    struct lines commands;
 };
 
 static uint64_t now_ns(void)
@@ -197,7 +196,7 @@ static int parse_nodes(const struct wire *w, const char *text, unsigned *ret_fir
         *ret_end = w->n;
         return 0;
     }
-    if (text == NULL || wire_number(text, &v) != 0 || v >= w->n)
+    if (text == NULL || lines_number(text, &v) != 0 || v >= w->n)
         return -1;
     *ret_first = (unsigned)v;
     *ret_end = (unsigned)v + 1;
@@ -250,8 +249,9 @@ static const char *show(struct wire *w, char *rest)
     return NULL;
 }
 
-static void obey(struct wire *w, char *line)
+static void obey(void *arg, char *line)
 {
+    struct wire *w = arg;
     const char *verb = word(&line), *error = NULL;
 
     if (verb == NULL) {
@@ -275,26 +275,6 @@ static void obey(struct wire *w, char *line)
     fflush(stdout);
 }
 
-/* False at the end of standard input. */
-static bool read_commands(struct wire *w)
-{
-    ssize_t n = read(0, w->line + w->line_n, sizeof w->line - 1 - w->line_n);
-    char *end;
-
-    if (n <= 0)
-        return n < 0 && errno == EINTR;
-    w->line_n += (size_t)n;
-    while ((end = memchr(w->line, '\n', w->line_n)) != NULL) {
-        size_t used = (size_t)(end - w->line) + 1;
-
-        *end = 0;
-        obey(w, w->line);
-        w->line_n -= used;
-        memmove(w->line, w->line + used, w->line_n);
-    }
-    return w->line_n < sizeof w->line - 1; /* a line without end is no command of ours */
-}
-
 static void turn(struct wire *w, bool *ret_on)
 {
     struct pollfd p[NODES_MAX + 1];
@@ -310,7 +290,7 @@ static void turn(struct wire *w, bool *ret_on)
             if (p[i].revents != 0)
                 read_device(w, i);
         if (p[w->n].revents != 0)
-            *ret_on = read_commands(w);
+            *ret_on = lines_read(&w->commands, obey, w);
     }
     deliver_due(w);
 }
@@ -321,8 +301,8 @@ int main(int argc, char **argv)
     uint64_t n = 0, seed = 1;
     bool on = true;
 
-    if (argc < 2 || wire_number(argv[1], &n) != 0 || n == 0 || n > NODES_MAX ||
-        (argc > 2 && wire_number(argv[2], &seed) != 0)) {
+    if (argc < 2 || lines_number(argv[1], &n) != 0 || n == 0 || n > NODES_MAX ||
+        (argc > 2 && lines_number(argv[2], &seed) != 0)) {
         fprintf(stderr, "usage: wire NODES [SEED], 1 to %u nodes\n", NODES_MAX);
         return 2;
     }

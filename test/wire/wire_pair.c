@@ -5,10 +5,10 @@
  * lets it wait once more outside of that order. A second copy is a packet of its own. */
 #include "wire_pair.h"
 
+#include "lines.h"
+
 #include <stdlib.h>
 #include <string.h>
-
-#define NUMBER_MAX ((uint64_t)1 << 53)
 
 /* splitmix64 */
 static uint64_t draw(uint64_t *prng)
@@ -25,20 +25,6 @@ static bool chance(uint64_t *prng, uint64_t of_a_million)
     return of_a_million > 0 && draw(prng) % WIRE_MILLION < of_a_million;
 }
 
-int wire_number(const char *text, uint64_t *ret)
-{
-    uint64_t v = 0;
-
-    if (*text == 0)
-        return -1;
-    for (; *text >= '0' && *text <= '9' && v < NUMBER_MAX / 10; text++)
-        v = v * 10 + (uint64_t)(*text - '0');
-    if (*text != 0)
-        return -1;
-    *ret = v;
-    return 0;
-}
-
 int wire_rule_set(struct wire_rule *r, const char *text)
 {
     const struct {
@@ -51,14 +37,14 @@ int wire_rule_set(struct wire_rule *r, const char *text)
         {"loss", &r->loss, WIRE_MILLION},
         {"dup", &r->dup, WIRE_MILLION},
         {"reorder", &r->reorder, WIRE_MILLION},
-        {"rate", &r->rate, NUMBER_MAX},
+        {"rate", &r->rate, LINES_NUMBER_MAX},
         {"queue", &r->queue, 1u << 30},
     };
     const char *sign = strchr(text, '=');
     size_t n = sign != NULL ? (size_t)(sign - text) : 0;
     uint64_t v;
 
-    if (sign == NULL || wire_number(sign + 1, &v) != 0)
+    if (sign == NULL || lines_number(sign + 1, &v) != 0)
         return -1;
     if (n == 3 && memcmp(text, "cut", 3) == 0) {
         r->cut = v == 1;

@@ -45,8 +45,6 @@ struct wire_queue {
     uint64_t numbers;
 };
 
-/** Digits alone, below 2^53; -1: anything else. */
-int wire_number(const char *text, uint64_t *ret);
 /** `KEY=NUMBER`; -1: no such key, no number, or beyond its range. */
 int wire_rule_set(struct wire_rule *r, const char *text);
 /** What becomes of a packet that comes now: 0, 1 or 2 packets with their times, given (free);
