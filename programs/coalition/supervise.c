@@ -255,14 +255,16 @@ static bool is_free(uint16_t port)
 static unsigned first_ephemeral(void)
 {
     FILE *f = fopen("/proc/sys/net/ipv4/ip_local_port_range", "re");
-    unsigned long first = 0;
-    char line[64];
+    char line[64] = "";
+    unsigned first = 0;
 
-    if (f != NULL && fgets(line, sizeof line, f) != NULL)
-        first = strtoul(line, NULL, 10);
+    if (f != NULL && fgets(line, sizeof line, f) == NULL)
+        line[0] = '\0';
     if (f != NULL)
         fclose(f);
-    return first > PORT_MIN && first <= UINT16_MAX ? (unsigned)first : EPHEMERAL_USUAL;
+    for (const char *p = line; *p >= '0' && *p <= '9' && first <= UINT16_MAX; p++)
+        first = first * 10 + (unsigned)(*p - '0');
+    return first > PORT_MIN && first <= UINT16_MAX ? first : EPHEMERAL_USUAL;
 }
 
 uint16_t free_port(uint16_t before)
