@@ -1,17 +1,13 @@
-/* link.c - one connection: its handshake, its frames, its end.
+/* link.c - one connection: what comes and goes on it, turn by turn.
  *
- * The happy path: the channel's handshake, a HELLO each way, READY from the lesser
- * id, then frames. What arrives is parsed in place and handed to conversations in
- * the event that brought it. What is to be sent waits until the end of the turn:
- * link_advance() gathers control frames and the conversations' messages in turns of
- * one frame's size, encrypts them in records as large as TLS allows, and writes them
- * to the connection at once.
+ * The happy path: the channel's handshake, then a link that comes up (link_greet.c), then
+ * frames. What arrives is parsed in place and handed to conversations in the event that
+ * brought it. What is to be sent waits until the end of the turn: link_advance() gathers
+ * control frames and the conversations' messages in turns of one frame's size, encrypts
+ * them in records as large as TLS allows, and writes them to the connection at once.
  *
- * Failure: every one goes through link_fail(), which only notes it; link_advance()
- * then tells the other side (GOAWAY, or TLS's alert), ends the conversations, tells
- * the watchers, and lingers until the other side has read the reason or
- * NET_LINGER_MS is over. Closing at once instead would make the kernel answer unread
- * bytes with a reset, and the reason would be lost with it. */
+ * Failure: every one goes through link_fail(), which only notes it; link_advance() then
+ * ends the link (link_end.c). */
 #include "net/net_int.h"
 
 #include <stdio.h>
@@ -24,7 +20,7 @@ void link_later(struct mk_link *l)
     mk_later(l->net->env, &l->task);
 }
 
-static void link_send_wire(struct mk_link *l)
+void link_send_wire(struct mk_link *l)
 {
     struct mk_buf *w = &l->net->wire;
 
@@ -36,8 +32,7 @@ static void link_send_wire(struct mk_link *l)
     mk_buf_clear(w);
 }
 
-/* Encrypts and sends what is staged. */
-static void link_send_stage(struct mk_link *l)
+void link_send_stage(struct mk_link *l)
 {
     struct mk_net *net = l->net;
 
@@ -49,7 +44,7 @@ static void link_send_stage(struct mk_link *l)
     link_send_wire(l);
 }
 
-static void link_stage_control(struct mk_link *l)
+void link_stage_control(struct mk_link *l)
 {
     struct mk_buf *stage = &l->net->stage;
 
@@ -92,326 +87,7 @@ void link_ping(struct mk_link *l)
     link_later(l);
 }
 
-/* --- the end ------------------------------------------------------------------------- */
-
-/* Who counts what: a connection leaves the books of its state. */
-static void link_leave(struct mk_link *l)
-{
-    struct mk_net *net = l->net;
-
-    if (l->state == LINK_UP) {
-        table_remove(l);
-        net->stats.links--;
-        net->n_inbound -= l->dialed ? 0 : 1;
-        net->n_strangers -= l->stranger ? 1 : 0;
-    } else if (!l->dialed) {
-        if (l->known)
-            net->stats.links_refused++;
-        else
-            net->stats.handshakes_refused++;
-        net->n_handshakes -= l->known ? 0 : 1;
-        net->n_probation -= l->probation && !l->known ? 1 : 0;
-        net->n_waiting -= l->state == LINK_WAITING ? 1 : 0;
-        net_count_refusal(net, l->close, l->remote, l->detail);
-    }
-}
-
-void link_fail(struct mk_link *l, unsigned close, bool tell, const char *fmt, ...)
-{
-    va_list ap;
-
-    if (l->state >= LINK_CLOSING)
-        return;
-    va_start(ap, fmt);
-    vsnprintf(l->detail, sizeof l->detail, fmt, ap);
-    va_end(ap);
-    if (l->detail[0] == 0)
-        snprintf(l->detail, sizeof l->detail, "%s", mk_close_text(close));
-    l->close = close;
-    l->tell = tell;
-    link_leave(l);
-    l->state = LINK_CLOSING;
-    mk_list_del(&l->node);
-    mk_list_add_tail(&l->net->ending, &l->node);
-    link_later(l);
-}
-
-/* Says why, after what conversations still had to say. */
-static void link_say_goodbye(struct mk_link *l)
-{
-    struct mk_net *net = l->net;
-
-    if (!l->tell || l->sock_ended || !l->chan->ready)
-        return;
-    link_stage_control(l);
-    while (l->was_up && !mk_list_empty(&l->active) && !l->sock_full) {
-        conv_emit_next(l);
-        if (net->stage.n >= NET_STAGE_MAX)
-            link_send_stage(l);
-    }
-    mk_frame_put_close(&net->stage, 0, l->close, l->detail);
-    link_send_stage(l);
-    l->chan->ops->finish(l->chan);
-    link_send_wire(l);
-}
-
-static void link_linger(struct mk_link *l)
-{
-    struct mk_net *net = l->net;
-
-    l->state = LINK_LINGERING;
-    l->deadline_ns = mk_now(net->env) + NET_LINGER_MS * MK_MS;
-    net_wake_at(net, l->deadline_ns);
-    net->n_ending++;
-    mk_list_each(n, &net->ending)
-    {
-        struct mk_link *old = mk_container_of(n, struct mk_link, node);
-
-        if (net->n_ending <= NET_ENDING_MAX)
-            break;
-        if (old->state == LINK_LINGERING)
-            link_free(old); /* l itself is last and is never reached */
-    }
-}
-
-static void link_finish(struct mk_link *l)
-{
-    struct mk_net *net = l->net;
-    bool was_up = l->was_up;
-
-    link_say_goodbye(l);
-    conv_end_all(l);
-    l->was_up = false;
-    l->chan->ops->free(l->chan);
-    l->chan = NULL;
-    mk_buf_done(&l->tail);
-    mk_buf_done(&l->ctl);
-    if (l->dialer != NULL || was_up)
-        dial_link_down(net, l);
-    if (was_up) {
-        net_notify_down(l);
-        table_settle(net, &l->peer, /* lives= */ false);
-    } else if (l->close == MK_CLOSE_OTHER_VERSION || l->close == MK_CLOSE_OTHER_NETWORK ||
-               (l->close == MK_CLOSE_REFUSED && l->dialed)) {
-        net_notify_refused(l);
-    }
-    if (l->tell && !l->sock_ended && !net->closing)
-        link_linger(l);
-    else
-        link_free(l);
-}
-
-void link_free(struct mk_link *l)
-{
-    if (l->state == LINK_LINGERING)
-        l->net->n_ending--;
-    MK_ASSERT(l->n_convs == 0);
-    mk_later_cancel(&l->task);
-    mk_list_del(&l->node);
-    mk_sock_close(l->sock);
-    mk_free(l->slots);
-    mk_free(l);
-}
-
-/* A link of the same peer whose end is not told yet is told first, so that watchers
- * see down and up in the order in which they happened. */
-static void link_tell_older(struct mk_link *l)
-{
-    mk_list_each(n, &l->net->ending)
-    {
-        struct mk_link *old = mk_container_of(n, struct mk_link, node);
-
-        if (old->was_up && mk_peer_eq(&old->peer, &l->peer)) {
-            mk_later_cancel(&old->task);
-            link_finish(old);
-            return; /* there is at most one: each link_up() does this */
-        }
-    }
-}
-
-/* --- coming up ----------------------------------------------------------------------- */
-
-static void link_note_stranger(struct mk_link *l)
-{
-    struct mk_net *net = l->net;
-
-    if (l->dialed)
-        return;
-    net->n_inbound++;
-    l->stranger = !dial_wanted(net, &l->peer);
-    net->n_strangers += l->stranger ? 1 : 0;
-    if (net->n_strangers <= NET_STRANGERS_MAX)
-        return;
-    mk_list_each(n, &net->links)
-    {
-        struct mk_link *old = mk_container_of(n, struct mk_link, node);
-
-        if (old->stranger) {
-            link_fail(old, MK_CLOSE_BUSY, /* tell= */ true,
-                      "too many peers without a conversation");
-            return;
-        }
-    }
-}
-
-void link_up(struct mk_link *l)
-{
-    struct mk_net *net = l->net;
-
-    MK_ASSERT(l->state == LINK_WAITING);
-    link_tell_older(l);
-    if (l->state >= LINK_UP)
-        return; /* a watcher closed or raised it */
-    if (table_find(net, &l->peer) != NULL) {
-        table_judge(l); /* telling the older one's end let a third one take its place */
-        return;
-    }
-    net->n_waiting -= l->dialed ? 0 : 1;
-    l->state = LINK_UP;
-    l->was_up = true;
-    l->deadline_ns = 0;
-    l->since_ns = mk_now(net->env);
-    mk_list_del(&l->node);
-    mk_list_add_tail(&net->links, &l->node);
-    table_add(l);
-    net->stats.links++;
-    if (mk_peer_cmp(&net->key->peer, &l->peer) < 0)
-        mk_frame_put_header(&l->ctl, MK_FRAME_READY, 0, 0);
-    link_ping(l);
-    link_note_stranger(l);
-    net_wake_at(net, mk_now(net->env) + MK_NET_IDLE_MS * MK_MS);
-    dial_link_up(net, l);
-    net_notify_up(l);
-    link_check_use(l);
-}
-
-void link_check_use(struct mk_link *l)
-{
-    if (l->state == LINK_UP && l->dialed && l->n_convs == 0 && !dial_wanted(l->net, &l->peer))
-        link_fail(l, MK_CLOSE_NONE, /* tell= */ true, "not needed any more");
-}
-
-static void say_hello(struct mk_link *l)
-{
-    if (l->greeted)
-        return;
-    l->greeted = true;
-    mk_frame_put_hello(&l->ctl, l->net->protocols, &l->net->network, l->net->instance);
-    link_later(l);
-}
-
-/* The other side named a network beside ours: the link is of that one from here on. */
-static void link_move(struct mk_link *l, struct mk_net *to)
-{
-    char why[MK_REASON_MAX];
-
-    if (!to->inside.admits(to->inside.arg, &l->peer, why)) {
-        link_fail(l, MK_CLOSE_REFUSED, /* tell= */ true, "%s", why);
-        return;
-    }
-    mk_list_del(&l->node);
-    l->net = to;
-    l->chan->wire = &to->wire;
-    mk_list_add_tail(&to->greeting, &l->node);
-    net_wake_at(to, l->deadline_ns);
-}
-
-/* The channel is through: compare, and say hello. Where networks stand beside ours, whoever dialed
- * says first to which it wants. */
-static void link_greet(struct mk_link *l)
-{
-    char hex[MK_ID_HEX];
-
-    l->peer = l->chan->peer;
-    if (l->dialed && !mk_peer_eq(&l->peer, &l->expected)) {
-        link_fail(l, MK_CLOSE_WRONG_PEER, /* tell= */ true, "%s answered at %s",
-                  mk_peer_hex(&l->peer, hex), l->remote);
-        return;
-    }
-    if (mk_peer_eq(&l->peer, &l->net->key->peer)) {
-        link_fail(l, MK_CLOSE_DUPLICATE, /* tell= */ true, "the other side has our own key");
-        return;
-    }
-    if (l->dialed || mk_list_empty(&l->net->besides))
-        say_hello(l);
-}
-
 /* --- frames about the link ----------------------------------------------------------- */
-
-/* In the same words on both sides, whoever comes first. */
-static void refuse_protocols(struct mk_link *l)
-{
-    const struct mk_peer *us = &l->net->key->peer, *a = us, *b = &l->peer;
-    struct mk_protocols of_a = l->net->protocols, of_b = l->protocols;
-    char hex_a[MK_ID_HEX], hex_b[MK_ID_HEX];
-
-    if (mk_peer_cmp(a, b) > 0) {
-        a = b;
-        b = us;
-        of_a = l->protocols;
-        of_b = l->net->protocols;
-    }
-    link_fail(l, MK_CLOSE_OTHER_VERSION, /* tell= */ true,
-              "node %.8s speaks protocols %u to %u, node %.8s %u to %u", mk_peer_hex(a, hex_a),
-              of_a.oldest, of_a.newest, mk_peer_hex(b, hex_b), of_b.oldest, of_b.newest);
-}
-
-static void recv_hello(struct mk_link *l, const struct mk_frame *f)
-{
-    struct mk_net *net = l->net, *named = l->dialed ? net : net_named(net, &f->network);
-    char theirs[MK_ID_HEX], ours[MK_ID_HEX];
-
-    if (l->known) {
-        link_fail(l, MK_CLOSE_BAD_FRAME, /* tell= */ true, "a second hello");
-        return;
-    }
-    if (!l->dialed) {
-        net->n_handshakes--;
-        net->n_probation -= l->probation ? 1 : 0;
-        if (!l->probation)
-            source_known(net, l->remote);
-    }
-    l->known = true;
-    memcpy(l->instance, f->instance, sizeof l->instance);
-    l->protocols = f->protocols;
-    if (named != NULL && named != net)
-        link_move(l, named);
-    if (l->state != LINK_GREETING)
-        return;
-    net = l->net;
-    say_hello(l);
-    if (!mk_protocols_meet(f->protocols, net->protocols))
-        refuse_protocols(l);
-    else if (!mk_id_eq(&f->network, &net->network))
-        link_fail(l, MK_CLOSE_OTHER_NETWORK, /* tell= */ true, "network %.16s met network %.16s",
-                  mk_id_hex(&f->network, theirs), mk_id_hex(&net->network, ours));
-    else if (!l->dialed && net->n_inbound >= MK_NET_LINKS_MAX && !dial_wanted(net, &l->peer))
-        link_fail(l, MK_CLOSE_BUSY, /* tell= */ true, "%u links are open", net->n_inbound);
-    else if (!l->dialed && !dial_wanted(net, &l->peer) && !source_stranger(net, l->remote))
-        link_fail(l, MK_CLOSE_BUSY, /* tell= */ true, "too many connections from its address");
-    else if (!l->dialed && net->n_waiting >= NET_WAITING_MAX)
-        link_fail(l, MK_CLOSE_BUSY, /* tell= */ true, "%u links wait to be ready", net->n_waiting);
-    if (l->state != LINK_GREETING)
-        return;
-    l->state = LINK_WAITING;
-    net->n_waiting += l->dialed ? 0 : 1;
-    if (mk_peer_cmp(&net->key->peer, &l->peer) < 0)
-        table_judge(l);
-}
-
-static void recv_ready(struct mk_link *l)
-{
-    struct mk_link *old;
-
-    if (l->state != LINK_WAITING || mk_peer_cmp(&l->net->key->peer, &l->peer) < 0) {
-        link_fail(l, MK_CLOSE_BAD_FRAME, /* tell= */ true, "a ready out of turn");
-        return;
-    }
-    old = table_find(l->net, &l->peer);
-    if (old != NULL)
-        link_fail(old, MK_CLOSE_DUPLICATE, /* tell= */ true, "the peer chose a newer link");
-    link_up(l);
-}
 
 static void recv_pong(struct mk_link *l, const struct mk_frame *f)
 {
@@ -445,10 +121,10 @@ static void link_recv(struct mk_link *l, const struct mk_frame *f)
     }
     switch (f->type) {
     case MK_FRAME_HELLO:
-        recv_hello(l, f);
+        link_recv_hello(l, f);
         return;
     case MK_FRAME_READY:
-        recv_ready(l);
+        link_recv_ready(l);
         return;
     case MK_FRAME_OPEN:
     case MK_FRAME_DATA:
@@ -612,16 +288,6 @@ static const struct mk_sock_cbs link_sock_cbs = {
 };
 
 /* --- the turn, the timer ------------------------------------------------------------- */
-
-/* The older link did not show that it lives. */
-static void link_win(struct mk_link *l)
-{
-    struct mk_link *old = table_find(l->net, &l->peer);
-
-    if (old != NULL)
-        link_fail(old, MK_CLOSE_LOST, /* tell= */ true, "it did not answer, a newer link did");
-    link_up(l);
-}
 
 void link_advance(struct mk_link *l)
 {

@@ -91,49 +91,50 @@ static void net_take_watchers(struct mk_net *net, struct mk_list *aside)
         mk_list_add_tail(aside, n);
 }
 
-void net_notify_up(struct mk_link *l)
+/* Tells each of them, in their order. */
+static void net_tell(struct mk_link *l, void (*tell)(struct mk_net_watch *w, struct mk_link *l))
 {
     struct mk_list aside, *n;
     struct mk_net *net = l->net;
 
     net_take_watchers(net, &aside);
     while ((n = mk_list_pop(&aside)) != NULL) {
-        struct mk_net_watch *w = mk_container_of(n, struct mk_net_watch, node);
-
         mk_list_add_tail(&net->watchers, n);
-        if (w->up != NULL && l->state == LINK_UP)
-            w->up(w, l);
+        tell(mk_container_of(n, struct mk_net_watch, node), l);
     }
+}
+
+static void tell_up(struct mk_net_watch *w, struct mk_link *l)
+{
+    if (w->up != NULL && l->state == LINK_UP)
+        w->up(w, l);
+}
+
+static void tell_refused(struct mk_net_watch *w, struct mk_link *l)
+{
+    if (w->refused != NULL)
+        w->refused(w, &l->peer, l->close, l->detail);
+}
+
+static void tell_down(struct mk_net_watch *w, struct mk_link *l)
+{
+    if (w->down != NULL)
+        w->down(w, &l->peer, l->close, l->detail);
+}
+
+void net_notify_up(struct mk_link *l)
+{
+    net_tell(l, tell_up);
 }
 
 void net_notify_refused(struct mk_link *l)
 {
-    struct mk_list aside, *n;
-    struct mk_net *net = l->net;
-
-    net_take_watchers(net, &aside);
-    while ((n = mk_list_pop(&aside)) != NULL) {
-        struct mk_net_watch *w = mk_container_of(n, struct mk_net_watch, node);
-
-        mk_list_add_tail(&net->watchers, n);
-        if (w->refused != NULL)
-            w->refused(w, &l->peer, l->close, l->detail);
-    }
+    net_tell(l, tell_refused);
 }
 
 void net_notify_down(struct mk_link *l)
 {
-    struct mk_list aside, *n;
-    struct mk_net *net = l->net;
-
-    net_take_watchers(net, &aside);
-    while ((n = mk_list_pop(&aside)) != NULL) {
-        struct mk_net_watch *w = mk_container_of(n, struct mk_net_watch, node);
-
-        mk_list_add_tail(&net->watchers, n);
-        if (w->down != NULL)
-            w->down(w, &l->peer, l->close, l->detail);
-    }
+    net_tell(l, tell_down);
 }
 
 /* --- services ------------------------------------------------------------------------ */

@@ -186,19 +186,41 @@ struct mk_link *link_new(struct mk_net *net, struct mk_sock *s, bool dialed);
 void link_start(struct mk_link *l);
 /** Bytes that came before it had the socket. */
 void link_feed_first(struct mk_link *l, struct mk_bytes first);
-/** The one way to an end. tell: the other side gets the reason. Idempotent. */
-void link_fail(struct mk_link *l, unsigned close, bool tell, const char *fmt, ...)
-    __attribute__((format(printf, 4, 5)));
 /** What a link does at the end of a turn: ends, or sends. */
 void link_advance(struct mk_link *l);
 void link_later(struct mk_link *l);
 void link_ping(struct mk_link *l);
-void link_free(struct mk_link *l);
+/** What it has to say by itself (a pong, control frames, credits) goes to net->stage. */
+void link_stage_control(struct mk_link *l);
+/** Encrypts and sends what is staged. */
+void link_send_stage(struct mk_link *l);
+/** Sends what is encrypted. */
+void link_send_wire(struct mk_link *l);
 /** The moment at which the timer must look at it; acts when it has passed. */
 uint64_t link_tick(struct mk_link *l, uint64_t now);
+
+/* link_greet.c */
+/** The channel is through: compare, and say hello, or wait for the other side's. */
+void link_greet(struct mk_link *l);
+void link_recv_hello(struct mk_link *l, const struct mk_frame *f);
+void link_recv_ready(struct mk_link *l);
+/** It may take the place of an older link to the same peer, which did not show that it lives. */
+void link_win(struct mk_link *l);
+/** From waiting to up; or judged once more, when another one took the place meanwhile. */
 void link_up(struct mk_link *l);
 /** An outbound link that nobody needs is closed. */
 void link_check_use(struct mk_link *l);
+
+/* link_end.c */
+/** The one way to an end. tell: the other side gets the reason. Idempotent. */
+void link_fail(struct mk_link *l, unsigned close, bool tell, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
+/** Ends one that has failed: tells, frees it now or after it has lingered. */
+void link_finish(struct mk_link *l);
+/** A link of the same peer whose end is not told yet is told first, so that watchers see down and
+ * up in the order in which they happened. */
+void link_tell_older(struct mk_link *l);
+void link_free(struct mk_link *l);
 
 /* table.c */
 struct mk_link *table_find(struct mk_net *net, const struct mk_peer *peer);
