@@ -82,14 +82,17 @@ int mk_drive_open(struct mk_group *g, const struct mk_consensus_start *start,
 
 struct recovery {
     struct mk_entry *v;
-    unsigned n;
+    unsigned n, room;
 };
 
 static int recover_entry(void *arg, const struct mk_store_entry *e)
 {
     struct recovery *r = arg;
 
-    r->v = mk_realloc(r->v, (r->n + 1) * sizeof *r->v);
+    if (r->n == r->room) {
+        r->room = r->room > 0 ? 2 * r->room : 256;
+        r->v = mk_realloc(r->v, r->room * sizeof *r->v);
+    }
     r->v[r->n++] = (struct mk_entry){e->term, (enum mk_entry_type)e->type,
                                      mk_blob_new(e->bytes.p, e->bytes.n)};
     return 0;
