@@ -12,7 +12,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [os.path.dirname(HERE), HERE]
 
 import mosaik  # noqa: E402
-from committee import Committee, Thread, free_ports  # noqa: E402
+from committee import PATIENCE, Committee, Thread, free_ports  # noqa: E402
 from mosaik import codec, when  # noqa: E402
 
 # Reads a stream from where the file `cursor` says, prints a line an item and then moves the file.
@@ -25,13 +25,13 @@ given = json.loads(sys.argv[2])
 after = open(given['cursor']).read() if os.path.exists(given['cursor']) else None
 with mosaik.Agent() as agent:
     if 'ids' in given:
-        bond = agent.bind('shelf', **given['ids']).wait(20)
+        bond = agent.bind('shelf', **given['ids']).wait(60)
         source = mosaik.Feed(bond, mosaik.Surface('stream', given['name'], codec.U64), after=after)
     else:
         source = mosaik.Consumer(agent, given['name'], given['peer'], codec.U64,
                                  address=given['address'], after=after)
     for _ in range(given['count']):
-        item = source.next(30)
+        item = source.next(60)
         print(json.dumps([item.number, item.value, item.lost, item.restarted]), flush=True)
         with open(given['cursor'] + '.new', 'w') as f:
             f.write(source.cursor)
@@ -63,7 +63,7 @@ class Reader:
     def end(self, kill=False):
         if kill:
             self.process.kill()
-        self.process.wait(30)
+        self.process.wait(PATIENCE)
         self.process.stdout.close()
 
 
@@ -73,6 +73,7 @@ class Source(Thread):
     def __init__(self, key, port, **options):
         self.todo, self.idle, self.next = 0, threading.Condition(), 0
         self.producer, self.size = None, options.pop('size', 0)
+        self.told = {}  # its status, once it turned
         self.given = options
         super().__init__({'key': key, 'listen': f'127.0.0.1:{port}'}, self.open)
 
@@ -95,13 +96,13 @@ class Source(Thread):
     def send(self, n):
         with self.idle:
             self.todo += n
-            if not self.idle.wait_for(lambda: self.todo == 0, 30):
+            if not self.idle.wait_for(lambda: self.todo == 0, PATIENCE):
                 raise AssertionError('not sent')
 
     def until(self, holds):
         """Waits until its status satisfies."""
         with self.idle:
-            if not self.idle.wait_for(lambda: holds(self.told), 30):
+            if not self.idle.wait_for(lambda: self.told and holds(self.told), PATIENCE):
                 raise AssertionError(self.told)
             return self.told
 
@@ -150,12 +151,12 @@ class Streams(unittest.TestCase):
         source.until(lambda told: told['retained_items'] == 0)
         with mosaik.Agent() as agent:
             consumer = self.consumer(agent)
-            when.consuming(consumer).wait(20)
+            when.consuming(consumer).wait(PATIENCE)
             source.send(1)  # which may be too old before it is on its way
             while consumer.status()['items'] == 0:
                 source.send(1)
                 agent.run(0.02)
-            self.assertGreater(consumer.next(20).number, 3)
+            self.assertGreater(consumer.next(PATIENCE).number, 3)
 
     def test_a_new_run_is_told(self):
         source = self.source()
@@ -172,12 +173,12 @@ class Streams(unittest.TestCase):
         with mosaik.Agent() as agent:
             consumer = self.consumer(agent, from_newest=True)
             self.assertIsNone(consumer.cursor)
-            when.consuming(consumer).wait(20)
+            when.consuming(consumer).wait(PATIENCE)
             begin = consumer.cursor
             consumer.close()
             source.send(2)
             consumer = self.consumer(agent, after=begin)
-            self.assertEqual(consumer.next(20), mosaik.Item(4, 3))
+            self.assertEqual(consumer.next(PATIENCE), mosaik.Item(4, 3))
             self.assertEqual(consumer.status()['items'] - consumer.status()['lost'], 2)
 
     def test_a_cursor_is_of_what_was_taken(self):
@@ -186,12 +187,12 @@ class Streams(unittest.TestCase):
         source.send(500)
         with mosaik.Agent() as agent:
             consumer = self.consumer(agent)
-            self.assertEqual(consumer.next(20).number, 1)
+            self.assertEqual(consumer.next(PATIENCE).number, 1)
             while consumer.status()['items'] < 500:
                 agent.run(0.02)
             cursor = consumer.cursor
             consumer.close()
-            self.assertEqual(self.consumer(agent, after=cursor).next(20).number, 2)
+            self.assertEqual(self.consumer(agent, after=cursor).next(PATIENCE).number, 2)
 
     def test_what_is_no_cursor(self):
         with mosaik.Agent() as agent:
@@ -213,7 +214,7 @@ class Streams(unittest.TestCase):
         with mosaik.Agent() as agent:
             consumer = self.consumer(agent, codec.BYTES)
             source.until(lambda told: told['subscribed'] == 0)
-            when.consuming(consumer).wait(20)
+            when.consuming(consumer).wait(PATIENCE)
             for _ in range(200):  # 12 MiB, and it does nothing
                 source.send(1)
             told = source.until(lambda told: told['closed_slow'] > 0 if policy == 'close'
@@ -221,7 +222,7 @@ class Streams(unittest.TestCase):
             self.assertLessEqual(told['retained_bytes'], 1 << 20)
             items, number = [], 0
             while number < 200:
-                items.append(consumer.next(30))
+                items.append(consumer.next(PATIENCE))
                 number = items[-1].number
         self.assertEqual(sum(1 + item.lost for item in items), 200)
         self.assertTrue(any(item.lost for item in items))
@@ -246,13 +247,13 @@ class Streams(unittest.TestCase):
             others = [Thread({}, self.consumer) for _ in range(3)]
             for other in others:
                 self.addCleanup(other.stop)
-            when.subscribed(producer, 2).wait(20)
+            when.subscribed(producer, 2).wait(PATIENCE)
             self.assertTrue(producer.online)
             while not producer.status()['refused']:
                 agent.run(0.02)
             self.assertEqual(producer.status()['refused'][0]['clause'], 'limit')
             producer.send(1)
-            producer.wait_within(0, 20)
+            producer.wait_within(0, PATIENCE)
             self.assertEqual(producer.status()['lag_items'], 0)
 
     def test_who_waits_for_the_slow(self):
@@ -260,26 +261,23 @@ class Streams(unittest.TestCase):
 
         def stay(agent):
             consumer = self.consumer(agent, codec.BYTES)
-            when.consuming(consumer).wait(20)
-            source_end.wait(30)
-            while True:
-                try:
-                    consumer.next(0.5)
-                except mosaik.TimedOut:
-                    break
+            when.consuming(consumer).wait(PATIENCE)
+            source_end.wait(PATIENCE)
+            while consumer.next(PATIENCE).number < 100:
+                pass
 
         with mosaik.Agent(key=self.key, listen=self.address) as agent:
             producer = mosaik.Producer(agent, 'numbers', codec.BYTES)
             reader = Thread({}, stay)
             self.addCleanup(reader.stop)
             self.addCleanup(source_end.set)
-            when.subscribed(producer).wait(20)
+            when.subscribed(producer).wait(PATIENCE)
             for _ in range(100):
                 producer.send(bytes(100000))
             with self.assertRaisesRegex(mosaik.TimedOut, r'a subscriber is \d+ items behind'):
                 producer.wait_within(10, 0.3)
             source_end.set()
-            producer.wait_within(10, 30)
+            producer.wait_within(10, PATIENCE)
 
 
 class Feeds(unittest.TestCase):
@@ -333,14 +331,14 @@ class Feeds(unittest.TestCase):
             begin = feed.cursor
         version = mosaik.append(self.bond, kept, 7).version
         with mosaik.Feed(self.bond, kept, after=begin) as feed:
-            self.assertEqual(feed.next(20), mosaik.Item(version, 7))
+            self.assertEqual(feed.next(PATIENCE), mosaik.Item(version, 7))
             self.assertNotEqual(feed.cursor, begin)
         elsewhere = begin.split(':')
         elsewhere[2] = 'ab' * 32
         with mosaik.Feed(self.bond, kept, after=':'.join(elsewhere)) as feed:
-            first = feed.next(20)
+            first = feed.next(PATIENCE)
             self.assertEqual((first.number, first.restarted), (1, True))
-            self.assertFalse(feed.next(20).restarted)
+            self.assertFalse(feed.next(PATIENCE).restarted)
         with self.assertRaisesRegex(mosaik.MosaikError, 'of another surface'):
             mosaik.Feed(self.bond, short, after=begin)
         for bad in ('', begin[:-1], begin + '0', begin.replace('feed', 'stream')):
