@@ -326,6 +326,15 @@ bool mk_consensus_installing(const struct mk_consensus *c);
 bool mk_consensus_ready(const struct mk_consensus *c);
 /** Leader only: how far a server's durable log agrees; 0 when not known. */
 uint64_t mk_consensus_match(const struct mk_consensus *c, uint64_t id);
+/** A member's log that ends before what it acknowledged in this term: its disk lost what it said was
+ * durable, or an old copy was put back. What it voted is as doubtful. */
+struct mk_consensus_short {
+    uint64_t id;       /* 0: none */
+    uint64_t had, has; /* the last entry: acknowledged, and now */
+};
+/** Leader only; told once. A member is believed to be short when it has said so to every question
+ * for an election timeout, so what only came late is not taken for it. */
+bool mk_consensus_short(struct mk_consensus *c, struct mk_consensus_short *ret);
 /** Lent until the next input; NULL when not in memory. */
 const struct mk_entry *mk_consensus_entry(const struct mk_consensus *c, uint64_t index);
 /** The configuration in use (its change may be uncommitted), lent until the next

@@ -50,6 +50,8 @@ struct mk_core_flow {
     uint64_t probed, probed_to;     /* the last question that carried entries, and up to where */
     uint64_t probed_term, again_ms; /* ... not again before */
     uint64_t mark_bytes;            /* under way when it left */
+    uint64_t short_ms;              /* since when it says that it lacks what it acknowledged */
+    uint32_t shorts;                /* ... and how often, with nothing else in between */
     uint32_t window, least, pause_ms;
     bool probing;  /* where its log agrees with ours is not known */
     bool starts;   /* the window doubles */
@@ -76,6 +78,7 @@ struct mk_consensus {
     /* flow.c; leader only */
     struct mk_core_flow *flows;
     unsigned n_flows;
+    struct mk_consensus_short shortened; /* id 0: nobody's log is */
 
     /* election.c */
     uint64_t now;        /* the owner's clock, never going back */
@@ -171,6 +174,9 @@ void mk_core_flow_install(struct mk_consensus *c, uint64_t id); /* it offers a s
 void mk_core_flow_timeout_now(struct mk_consensus *c, uint64_t id);
 /** It lacks what comes before that: a question of ours, or a heartbeat, began there. */
 void mk_core_flow_rejected(struct mk_consensus *c, uint64_t id, uint64_t index);
+/** An answer: less, its log ends at `has`, before what it acknowledged. */
+void mk_core_flow_held(struct mk_consensus *c, uint64_t id, uint64_t match, uint64_t has,
+                       bool less);
 void mk_core_flow_acked(struct mk_consensus *c, uint64_t id); /* the core has heard of it */
 void mk_core_flow_link(struct mk_consensus *c, uint64_t id);
 void mk_core_flow_role(struct mk_consensus *c); /* forgets everything */

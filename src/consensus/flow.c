@@ -31,6 +31,10 @@
  * heartbeat, which on a long way it always is. That is no reason to say everything again
  * (docs/dependencies.md, fault 12).
  *
+ * A member that has acknowledged more than it has now rejects every heartbeat from then on, and the
+ * core, for which what matched matches for ever, never sends it what it lacks. Counted with its
+ * acknowledgement entries would be committed that it has lost; so the owner is told who it is.
+ *
  * A leader that hands over tells its successor to begin only when that one has all of
  * the log: it would refuse otherwise, and the hand-over fail. */
 #include "base/assert.h"
@@ -43,6 +47,7 @@
 #define LEAST_MAX (64u << 10)
 #define ENTRY_OVERHEAD 13u
 #define PROBE_PAUSE_MAX_MS 4000u
+#define SHORTS_MIN 3u
 
 static uint64_t term_at(const struct mk_consensus *c, uint64_t index)
 {
@@ -100,6 +105,7 @@ void mk_core_flow_role(struct mk_consensus *c)
     mk_free(c->flows);
     c->flows = NULL;
     c->n_flows = 0;
+    c->shortened.id = 0;
 }
 
 /* --- the window -------------------------------------------------------------------------- */
@@ -325,6 +331,33 @@ void mk_core_flow_rejected(struct mk_consensus *c, uint64_t id, uint64_t index)
     fall_back(f);
 }
 
+void mk_core_flow_held(struct mk_consensus *c, uint64_t id, uint64_t match, uint64_t has, bool less)
+{
+    struct mk_core_flow *f = flow_find(c, id);
+
+    if (f == NULL)
+        return;
+    if (!less) {
+        f->shorts = 0;
+        return;
+    }
+    if (f->shorts++ == 0)
+        f->short_ms = c->now;
+    if (f->shorts >= SHORTS_MIN && c->now >= f->short_ms + c->o.election_ms) {
+        c->shortened = (struct mk_consensus_short){id, match, has};
+        f->shorts = 0;
+    }
+}
+
+bool mk_consensus_short(struct mk_consensus *c, struct mk_consensus_short *ret)
+{
+    if (c->shortened.id == 0)
+        return false;
+    *ret = c->shortened;
+    c->shortened.id = 0;
+    return true;
+}
+
 void mk_core_flow_install(struct mk_consensus *c, uint64_t id)
 {
     fall_back(flow_of(c, id));
@@ -342,6 +375,7 @@ void mk_core_flow_link(struct mk_consensus *c, uint64_t id)
     f->starts = true;
     f->pause_ms = 0;
     f->mark = 0;
+    f->shorts = 0;
 }
 
 /* --- handing over -------------------------------------------------------------------------- */

@@ -198,6 +198,9 @@ static int recv_result(struct mk_consensus *c, const struct mk_message *m)
     }
     if (m->rejected > match && m->term == c->term)
         mk_core_flow_rejected(c, m->peer, m->rejected);
+    if (c->role == MK_ROLE_LEADER && m->term == c->term)
+        mk_core_flow_held(c, m->peer, match, m->index,
+                          m->rejected > 0 && m->rejected <= match && m->index < match);
     rm.append_entries_result.capacity = UINT16_MAX;
     rv = feed(c, &rm, m->peer, NULL, NULL, 0);
     mk_core_flow_acked(c, m->peer);

@@ -156,6 +156,24 @@ static bool speaks_raft(const struct mk_group *g, const struct mk_member *m)
     return g->raft != NULL && m->up && m->raft_id != 0;
 }
 
+/* Its vote of before may be forgotten, too, and an entry that it helped to commit: it is not spoken
+ * to as it is. */
+static void drop_who_forgot(struct mk_group *g, struct mk_member *m)
+{
+    struct mk_consensus_short s;
+    char hex[MK_ID_HEX], detail[MK_REASON_MAX];
+
+    if (!mk_consensus_short(g->raft, &s) || s.id != m->raft_id)
+        return;
+    snprintf(detail, sizeof detail,
+             "node %.8s acknowledged entry %llu, and its log ends at entry %llu now: an old copy of "
+             "it was put back, or its disk lost what it had synced",
+             mk_peer_hex(&m->peer, hex), (unsigned long long)s.had, (unsigned long long)s.has);
+    g->n_forgot++;
+    mk_member_estranged(m, MK_CLOSE_FORGOT, detail);
+    mk_member_drop(m, MK_CLOSE_FORGOT, detail);
+}
+
 void mk_drive_received(struct mk_group *g, struct mk_member *m, struct mk_bytes raft)
 {
     int rv;
@@ -169,6 +187,7 @@ void mk_drive_received(struct mk_group *g, struct mk_member *m, struct mk_bytes 
         mk_member_drop(m, MK_CLOSE_MALFORMED, "malformed raft message");
     else
         input_done(g, rv == MK_EPROTOCOL ? 0 : rv);
+    drop_who_forgot(g, m);
 }
 
 void mk_drive_link(struct mk_group *g, struct mk_member *m, bool up)

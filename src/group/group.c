@@ -384,7 +384,7 @@ static int recover(struct mk_group *g, struct mk_fault *reterr)
     if (rv == 0)
         return 0;
     if (rv != MK_ECORRUPT || g->raft != NULL || mk_state_index(g->st) != 0 ||
-        mk_store_set_damage(g->disk, why.text) != 0)
+        mk_store_set_damage(g->disk, NULL, why.text) != 0)
         return mk_fault(reterr, rv, "%s", why.text);
     mk_store_forget(g->disk);
     g->founding_known = g->named = false;
@@ -517,6 +517,7 @@ void mk_group_close(struct mk_group *g)
     mk_peers_close(g);
     mk_reseat_close(g);
     mk_found_close(g);
+    mk_mend_close(g);
     mk_drive_close(g);
     mk_heads_close(g);
     mk_trace_close(g);

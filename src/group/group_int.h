@@ -71,7 +71,8 @@ struct mk_member {
     bool lied;          /* it signed another history: to be dropped */
     bool founded;       /* it says */
     uint16_t newest;    /* protocol that it knows, as its link says */
-    bool estranged;     /* it was refused, or refused us, for its version */
+    unsigned estranged; /* the close code, when it was refused, or refused us, for its version or
+                         * for a log that it has lost; else 0 */
     bool given;         /* it was given the Founding on this conversation */
     bool refused;       /* by a clause: ours or its */
     bool turned_away;   /* it refused us when we greeted it last */
@@ -119,7 +120,8 @@ void mk_member_send_late(struct mk_member *m, const struct mk_member_message *ms
 bool mk_member_send(struct mk_member *m, const struct mk_member_message *msg);
 void mk_member_send_all(struct mk_group *g, const struct mk_member_message *msg);
 void mk_member_drop(struct mk_member *m, unsigned close, const char *detail);
-/** It and we are of different versions: what was said is kept for the status and the log. */
+/** It and we are of different versions, or its log went back: what was said is kept for the status and
+ * the log. */
 void mk_member_estranged(struct mk_member *m, unsigned close, const char *detail);
 /** By the Raft id that it named on the link; or NULL. */
 struct mk_member *mk_member_of_raft(struct mk_group *g, uint64_t raft_id);
@@ -424,6 +426,9 @@ void mk_group_damaged(struct mk_group *g, const char *what);
 /* mend.c */
 /** Opens as damaged: nothing that is stored is used. */
 void mk_mend_begin(struct mk_group *g, const char *why);
+/** The leader says that we acknowledged more than we have: stops, and is damaged at the next start. */
+void mk_mend_forgot(struct mk_member *m, const char *detail);
+void mk_mend_close(struct mk_group *g);
 void mk_mend_turn(struct mk_group *g);
 void mk_mend_answered(struct mk_group *g, uint64_t id, const struct mk_outcome *o);
 uint64_t mk_mend_deadline(const struct mk_group *g);
@@ -622,6 +627,9 @@ struct mk_group {
 
     char damage[160]; /* what was found last: file and place */
     uint64_t n_damages, n_mended;
+    uint64_t n_forgot; /* others, to us as the leader */
+    bool forgot;       /* we did; it is being put down */
+    struct mk_store_wait forgot_wait;
 
     /* mend.c */
     uint64_t mend_ns;    /* when to ask again */

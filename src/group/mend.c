@@ -14,10 +14,18 @@
  * group halts, and each of them names file and place. A restart changes none of that: the
  * damage is a fact of the store.
  *
+ * A member may look whole and have forgotten all the same: an old copy of its log was put back, or a
+ * disk lost what it had synced. Its leader, whom it acknowledged more, tells it so
+ * (consensus.h, mk_consensus_short). Then it is damaged like the others, and stops, since its
+ * consensus runs already; what begins anew is its next start. Who lies to it so makes it fetch
+ * what it had: nothing is removed without the word of a majority of the others.
+ *
  * Other groups of the process are not concerned. */
 #include "group/group_int.h"
 
 #include <mosaik/outcome.h>
+
+#include <stdio.h>
 
 #define ASK_NS (500 * MK_MS)
 
@@ -26,6 +34,40 @@ void mk_mend_begin(struct mk_group *g, const char *why)
     mk_group_damaged(g, why);
     g->state = MK_GROUP_DAMAGED;
     g->mend_ns = 0;
+}
+
+static void forgot_stored(struct mk_store_wait *w, int status)
+{
+    struct mk_group *g = mk_container_of(w, struct mk_group, forgot_wait);
+
+    mk_group_fail(g, status != 0 ? status : MK_ECORRUPT,
+                  "its log was put back, or lost: start it again, and the others fill it");
+}
+
+void mk_mend_forgot(struct mk_member *m, const char *detail)
+{
+    struct mk_group *g = m->g;
+    char why[MK_REASON_MAX];
+    uint64_t lsn;
+
+    if (g->raft == NULL || g->state == MK_GROUP_FAILED || m != mk_member_leader(g) || g->forgot)
+        return;
+    snprintf(why, sizeof why, "%s", detail); /* of the conversation that ends */
+    g->forgot = true;
+    g->named = false; /* from here on nobody hears of us */
+    mk_group_damaged(g, why);
+    for (unsigned i = 0; i < g->n_members; i++)
+        if (g->members[i] != m)
+            mk_member_drop(g->members[i], MK_CLOSE_NOT_READY, why);
+    if (mk_store_set_damage(g->disk, &lsn, why) != 0)
+        lsn = 0; /* a store that is dead says so at once */
+    g->forgot_wait.cb = forgot_stored;
+    mk_store_wait(g->store, &g->forgot_wait, lsn);
+}
+
+void mk_mend_close(struct mk_group *g)
+{
+    mk_store_wait_cancel(&g->forgot_wait);
 }
 
 static void ask(struct mk_group *g, struct mk_member *m)

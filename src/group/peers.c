@@ -108,7 +108,7 @@ static void member_up(struct mk_member *m)
     m->turned_away = false;
     m->given = false;
     m->retry_ms = 0;
-    m->estranged = false;
+    m->estranged = 0;
     m->detail[0] = 0;
     if (g->hub != NULL)
         mk_beats_meet(g->hub, &m->peer);
@@ -169,7 +169,7 @@ void mk_member_drop(struct mk_member *m, unsigned close, const char *detail)
 void mk_member_estranged(struct mk_member *m, unsigned close, const char *detail)
 {
     snprintf(m->detail, sizeof m->detail, "%s: %.200s", mk_close_text(close), detail);
-    m->estranged = true;
+    m->estranged = close;
     mk_group_changed(m->g);
 }
 
@@ -317,6 +317,8 @@ static void conv_closed(struct mk_conv *c, unsigned close, const char *detail)
              detail != NULL && detail[0] != 0 ? ": " : "", detail != NULL ? detail : "");
     if (close == MK_CLOSE_OTHER_VERSION && detail != NULL)
         mk_member_estranged(m, close, detail);
+    if (close == MK_CLOSE_FORGOT && detail != NULL)
+        mk_mend_forgot(m, detail);
     member_down(m);
 }
 

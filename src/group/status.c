@@ -86,7 +86,7 @@ static void why_no_majority(const struct mk_group *g, char *out, size_t n, unsig
     for (unsigned i = 0; i < g->n_members; i++) {
         const struct mk_member *m = g->members[i];
 
-        if (i != g->self && m->used && m->estranged)
+        if (i != g->self && m->used && m->estranged != 0)
             other = m->detail;
         lost += i != g->self && m->up && has_lost_disk(g, m);
         blank += is_blank(g, m);
@@ -184,6 +184,7 @@ void mk_group_glance(const struct mk_group *g, struct mk_group_status *ret)
     ret->epoch = g->roster.epoch;
     ret->applied = mk_state_index(g->st);
     ret->time_ms = mk_state_time_ms(g->st);
+    ret->forgot = g->n_forgot;
     ret->damages = g->n_damages;
     ret->mended = g->n_mended;
     if (g->damage[0] != 0)
@@ -252,18 +253,20 @@ bool mk_group_estranged(const struct mk_group *g, unsigned i, char ret[MK_REASON
 {
     const struct mk_member *m = member_at(g, i);
 
-    if (m == NULL || !m->estranged)
+    if (m == NULL || m->estranged == 0)
         return false;
     snprintf(ret, MK_REASON_MAX, "%s", m->detail);
     return true;
 }
 
-bool mk_group_has_estranged(const struct mk_group *g)
+unsigned mk_group_has_estranged(const struct mk_group *g)
 {
+    unsigned close = 0;
+
     for (unsigned i = 0; i < g->n_members; i++)
-        if (g->members[i]->used && g->members[i]->estranged)
-            return true;
-    return false;
+        if (g->members[i]->used && g->members[i]->estranged != 0)
+            close = g->members[i]->estranged;
+    return close;
 }
 
 const char *mk_group_place(const struct mk_group *g, unsigned i)

@@ -75,7 +75,8 @@ struct mk_conv;
     X(NOT_FOUND, 20, "no such surface here")                               \
     X(NOT_READY, 21, "not ready yet")                                      \
     X(MALFORMED, 22, "malformed message")                                  \
-    X(CONFLICT, 23, "conflicting signed statements")
+    X(CONFLICT, 23, "conflicting signed statements")                       \
+    X(FORGOT, 24, "it has forgotten what it acknowledged")
 
 enum mk_close {
 #define MK_CLOSE_X(name, code, text) MK_CLOSE_##name = code,

@@ -55,7 +55,7 @@
 
 _Static_assert(MK_NET_MESSAGE_MAX <= MK_NET_WINDOW, "a whole message must fit in the credit");
 _Static_assert(NET_PLAIN_MAX >= 2 * (MK_FRAME_HEADER + MK_FRAME_BODY_MAX), "a frame must fit");
-_Static_assert(MK_CLOSE_CONFLICT < MK_NET_CLOSES, "each close code has a counter");
+_Static_assert(MK_CLOSE_FORGOT < MK_NET_CLOSES, "each close code has a counter");
 
 struct net_source {
     char host[64];

@@ -180,7 +180,7 @@ static void log_roles(struct mk_host *h, const struct mk_group_status *s)
     h->refused_ns = now;
 }
 
-/** Members of another version: once each, and again when something else is said. */
+/** Members of another version, or that have forgotten: once each, and again when something else is said. */
 static void log_estranged(struct mk_host *h)
 {
     char said[MK_REASON_MAX], all[MK_REASON_MAX] = "";
@@ -189,7 +189,7 @@ static void log_estranged(struct mk_host *h)
     uint64_t match;
     bool linked;
 
-    if (!mk_group_has_estranged(h->group) && h->estranged[0] == 0)
+    if (mk_group_has_estranged(h->group) == 0 && h->estranged[0] == 0)
         return; /* nearly always: this is asked with every batch of commits */
     for (unsigned i = 0; mk_group_member(h->group, i, &peer, &linked, &match, detail); i++)
         if (mk_group_estranged(h->group, i, said))
@@ -198,7 +198,9 @@ static void log_estranged(struct mk_host *h)
         return;
     snprintf(h->estranged, sizeof h->estranged, "%s", all);
     if (all[0] != 0)
-        mk_node_log(h->of, h, "version", /* warning= */ true, "%s", all);
+        mk_node_log(h->of, h,
+                    mk_group_has_estranged(h->group) == MK_CLOSE_FORGOT ? "forgot" : "version",
+                    /* warning= */ true, "%s", all);
 }
 
 static void log_changes(struct mk_host *h, const struct mk_group_status *s)

@@ -288,7 +288,7 @@ struct component_facts {
     uint64_t leading, has_leader, failed, term, commit, applied, last, snapshot, epoch, time_s;
     uint64_t commits, certificates, certified_s, executed, answered;
     uint64_t members, clients, readers, expires_s, queued;
-    uint64_t damages, mended;
+    uint64_t damages, mended, forgot;
     uint64_t commits_sent, snapshots_sent, lookups, fell_behind;
 };
 
@@ -307,6 +307,8 @@ static const struct metric component_metrics[] = {
      "Stored records or snapshots that were found damaged."},
     {"component_mended_total", COUNTER, FACT(mended),
      "How often the member was filled again from the others for that."},
+    {"component_forgot_total", COUNTER, FACT(forgot),
+     "How often another member had lost what it acknowledged to this one, which led."},
     {"component_epoch", GAUGE, FACT(epoch), "Of the roster."},
     {"component_time_seconds", GAUGE, FACT(time_s), "The machine's time, unix; 0: not yet."},
     {"component_commits_total", COUNTER, FACT(commits), "Commits of all surfaces."},
@@ -347,6 +349,7 @@ static void gather(struct component_facts *f, const struct mk_host *h)
                                   .snapshot = st.snapshot,
                                   .damages = st.damages,
                                   .mended = st.mended,
+                                  .forgot = st.forgot,
                                   .epoch = st.epoch,
                                   .time_s = st.time_ms / 1000,
                                   .commits = st.commits,

@@ -161,6 +161,7 @@ static json_t *component_of(const struct mk_host *h)
     mk_json_u64(o, "snapshot", st.snapshot);
     mk_json_u64(o, "damages", st.damages);
     mk_json_u64(o, "mended", st.mended);
+    mk_json_u64(o, "forgot", st.forgot);
     json_object_set_new(o, "damage", json_string(st.damage));
     mk_json_u64(o, "time_ms", st.time_ms);
     mk_json_u64(o, "protocol", mk_group_level(h->group));

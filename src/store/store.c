@@ -31,13 +31,13 @@ const char *mk_store_damage(const struct mk_store_group *g)
     return g->damage;
 }
 
-int mk_store_set_damage(struct mk_store_group *g, const char *why)
+int mk_store_set_damage(struct mk_store_group *g, uint64_t *ret_lsn, const char *why)
 {
     if (why != g->damage)
         snprintf(g->damage, sizeof g->damage, "%s", why);
     if (g->store->read_only)
         return 0;
-    return mk_store_put(g, NULL, FACT_DAMAGED, MK_BYTES(g->damage, strlen(g->damage)));
+    return mk_store_put(g, ret_lsn, FACT_DAMAGED, MK_BYTES(g->damage, strlen(g->damage)));
 }
 
 /* It was found now, or by an earlier opening. */
@@ -48,7 +48,7 @@ static void note_damages(struct mk_store *s)
         struct mk_bytes v;
 
         if (g->damage[0] != 0)
-            (void)mk_store_set_damage(g, g->damage); /* a store that is dead says so to all */
+            (void)mk_store_set_damage(g, NULL, g->damage); /* a store that is dead says so to all */
         else if (mk_store_get(g, &v, FACT_DAMAGED) == 0)
             snprintf(g->damage, sizeof g->damage, "%.*s", (int)v.n, (const char *)v.p);
     }

@@ -94,8 +94,9 @@ struct mk_store_group *mk_store_find(struct mk_store *s, const struct mk_id *id)
  * the group must promise nothing, and begin anew from its other members. Its entries are not
  * recovered. Other groups are not concerned. */
 const char *mk_store_damage(const struct mk_store_group *g);
-/** What else of the group is found damaged (a snapshot): from now on mk_store_damage() says so. */
-int mk_store_set_damage(struct mk_store_group *g, const char *why);
+/** What else of the group is found damaged (a snapshot): from now on mk_store_damage() says so.
+ * *ret_lsn (may be NULL): when the next start does, too. */
+int mk_store_set_damage(struct mk_store_group *g, uint64_t *ret_lsn, const char *why);
 
 /** cb (NULL: not any more) when a scrub finds damage in the group's records (in_log) or in its
  * snapshot: a snapshot of the state in memory, with no entry kept below it, makes it good. */

@@ -704,6 +704,122 @@ static void test_the_newest_segments_of_a_majority_go(void **state)
     cluster_free(c);
 }
 
+static const char *const log_files[] = {"log/000001.seg", "log/top"};
+
+struct copy {
+    struct mk_buf files[sizeof log_files / sizeof log_files[0]];
+};
+
+static void copy_log(struct cluster *c, unsigned i, struct copy *ret)
+{
+    for (unsigned k = 0; k < sizeof log_files / sizeof log_files[0]; k++) {
+        mk_buf_clear(&ret->files[k]);
+        assert_int_equal(world_disk_read(c->w, i, log_files[k], &ret->files[k]), 0);
+    }
+}
+
+/* It is not up. */
+static void put_back(struct cluster *c, unsigned i, struct copy *old)
+{
+    for (unsigned k = 0; k < sizeof log_files / sizeof log_files[0]; k++) {
+        world_disk_put(c->w, i, log_files[k], mk_buf_bytes(&old->files[k]));
+        mk_buf_done(&old->files[k]);
+    }
+}
+
+struct told {
+    struct cluster *c;
+    unsigned who;
+};
+
+/* Its leader says so of it, and it of itself. */
+static bool both_say_it_forgot(void *arg)
+{
+    struct told *x = arg;
+    int leader = cluster_leader(x->c);
+    struct mk_group_status s;
+    char said[MK_REASON_MAX];
+    bool says = false;
+
+    if (leader < 0)
+        return false;
+    for (unsigned i = 0; i < 8; i++)
+        says = says || (mk_group_estranged(cluster_group(x->c, (unsigned)leader), i, said) &&
+                        strstr(said, "acknowledged entry") != NULL &&
+                        strstr(said, "an old copy of it was put back") != NULL);
+    cluster_status(x->c, (unsigned)leader, &s);
+    says = says && s.forgot == 1;
+    cluster_status(x->c, x->who, &s);
+    return says && s.state == MK_GROUP_FAILED && strstr(s.why, "start it again") != NULL &&
+           strstr(s.damage, "acknowledged entry") != NULL;
+}
+
+static bool is_filled_again(void *arg)
+{
+    struct told *x = arg;
+    struct mk_group_status s;
+
+    cluster_status(x->c, x->who, &s);
+    return s.mended == 1;
+}
+
+/* An old copy of a log is whole, and a lie: whoever has it promised more than it knows. Its leader
+ * remembers what it acknowledged; it stops, and its next start begins anew. */
+static void test_an_old_log_is_put_back(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 438; seed < 443; seed++) {
+        struct cluster *c = ready(&(struct cluster_options){.seed = seed});
+        struct told x = {c, cluster_follower(c)};
+        struct copy old = {0};
+
+        c->excuse = "start it again";
+        world_run(c->w, 1000);
+        copy_log(c, x.who, &old);
+        for (unsigned k = 0; k < 20; k++)
+            assert_int_equal(cluster_set(c, "b", k % 2 != 0 ? "1" : "2", 5000), 0);
+        assert_true(cluster_until_equal(c, 10000));
+        world_run(c->w, seed % 2 != 0 ? 100 : 5000); /* the group rests then */
+        world_crash(c->w, x.who);
+        put_back(c, x.who, &old);
+        world_restart(c->w, x.who);
+        assert_true(world_run_until(c->w, both_say_it_forgot, &x, 20000));
+        assert_int_equal(cluster_set(c, "c", "1", 5000), 0); /* the others go on */
+        note_blank(c, x.who);
+        world_crash(c->w, x.who);
+        world_restart(c->w, x.who);
+        assert_true(world_run_until(c->w, is_filled_again, &x, 20000));
+        assert_true(cluster_until_settled(c, 20000));
+        converge_and_end(c);
+    }
+}
+
+/* What looks like it and is none: restarts in whatever state, again and again. */
+static void test_who_forgot_nothing_is_not_told_so(void **state)
+{
+    struct cluster *c = ready(&(struct cluster_options){.seed = 443, .clients = 2});
+
+    (void)state;
+    cluster_workload(c, 2, 5);
+    for (unsigned round = 0; round < 30; round++) {
+        unsigned i = round % c->n;
+
+        world_run(c->w, 100 + 37 * round);
+        world_crash(c->w, i);
+        world_run(c->w, 10 * (round % 40));
+        world_restart(c->w, i);
+        assert_true(cluster_until_ready(c, 20000));
+        for (unsigned k = 0; k < c->n; k++) {
+            struct mk_group_status s;
+
+            cluster_status(c, k, &s);
+            assert_int_equal(s.forgot, 0);
+        }
+    }
+    cluster_workload_stop(c);
+    converge_and_end(c);
+}
+
 static bool has_found_damage(void *arg)
 {
     struct failed *x = arg;
@@ -842,6 +958,8 @@ int main(void)
         cmocka_unit_test(test_the_keys_of_all_logs_go),
         cmocka_unit_test(test_the_newest_segment_goes),
         cmocka_unit_test(test_the_newest_segments_of_a_majority_go),
+        cmocka_unit_test(test_an_old_log_is_put_back),
+        cmocka_unit_test(test_who_forgot_nothing_is_not_told_so),
         cmocka_unit_test(test_a_scrub_finds_a_bit_in_the_log),
         cmocka_unit_test(test_a_scrub_finds_a_bit_in_a_snapshot),
         cmocka_unit_test(test_failing_disks_under_load),

@@ -698,6 +698,15 @@ void world_disk_rot(struct world *w, unsigned i, const char *path, uint64_t off)
     inode->data.p[off] ^= (uint8_t)(1u << prng_below(&w->prng[SIM_DISKS], 8));
 }
 
+void world_disk_put(struct world *w, unsigned i, const char *path, struct mk_bytes content)
+{
+    struct sim_inode *inode = names_get(&sim_node_get(w, i)->disk->now, path);
+
+    MK_ASSERT(inode != NULL && inode->n_ops == 0);
+    mk_buf_clear(&inode->data);
+    mk_buf_put(&inode->data, content.p, content.n);
+}
+
 void world_disk_remove(struct world *w, unsigned i, const char *path)
 {
     struct sim_disk *d = sim_node_get(w, i)->disk;

@@ -169,6 +169,8 @@ bool world_path_contains(void *arg, const char *path, const void *p, size_t n);
 int world_disk_read(struct world *w, unsigned i, const char *path, struct mk_buf *out);
 /** Flips one bit of it, durably. */
 void world_disk_rot(struct world *w, unsigned i, const char *path, uint64_t off);
+/** Its content is this, durably; it is there. The node is not up. */
+void world_disk_put(struct world *w, unsigned i, const char *path, struct mk_bytes content);
 /** Takes it away, durably; it is there. The node is not up. */
 void world_disk_remove(struct world *w, unsigned i, const char *path);
 
