@@ -557,6 +557,12 @@ static int run_node(struct running *r)
         return complain(STATUS_CHECK, "%s", r->failed.text);
     if (rv == 0)
         return STATUS_DONE;
+    if (rv == MK_ECORRUPT && !r->set_aside)
+        return complain(
+            status_of(rv),
+            "%s\nwhile a majority of the other members is well: start this one once with "
+            "--set-aside, which puts its log into %s/damaged; they fill it again",
+            fault.text, beside(r, r->file.dir));
     return fault.text[0] != '\0' ? complain_of(rv, &fault) : (int)status_of(rv);
 }
 

@@ -3,6 +3,11 @@
  * empty and doubles, so that a quiet surface costs nothing. Limits count both
  * commits and payload bytes; whichever is passed first drops the oldest.
  *
+ * Machine time stands while nobody reads: a commit's stamp may be a week old when it is made. So
+ * when time goes on, what was stamped at the last one is as if made just before (mk_history_age()):
+ * a commit is taken for younger than it is, never for older, and what a node promised to keep for
+ * days is kept so long after a rest, too.
+ *
  * While a frozen copy exists, what is dropped is not freed: the copy points to it. */
 #include "collections/history.h"
 
@@ -113,6 +118,12 @@ static void slide_window(struct mk_history *h, size_t payload)
     }
     h->n_window++;
     h->window_bytes += payload;
+}
+
+void mk_history_age(struct mk_history *h, uint64_t was_ms, uint64_t to_ms)
+{
+    for (size_t i = h->n; i > 0 && slot(h, i - 1)->at_ms == was_ms; i--)
+        slot(h, i - 1)->at_ms = to_ms;
 }
 
 static bool is_young(const struct mk_history *h)

@@ -13,7 +13,7 @@ struct mk_past {
     uint8_t *payload;
     uint32_t n_payload;
     bool marker;    /* its digest is the retirement marker's */
-    uint64_t at_ms; /* machine time when it came here */
+    uint64_t at_ms; /* machine time when it came here, at the latest */
 };
 
 struct mk_history {
@@ -55,6 +55,8 @@ void mk_history_push(struct mk_history *h, const struct mk_id *hash, struct mk_b
 /** More is to be kept than declared: the greater of each counts. */
 void mk_history_keep(struct mk_history *h, size_t commits, uint64_t ms, size_t bytes,
                      const uint64_t *clock);
+/** Machine time was was_ms and has gone on: what came while it was is as if of to_ms. */
+void mk_history_age(struct mk_history *h, uint64_t was_ms, uint64_t to_ms);
 /** i from 0, the oldest; lent until the next push. */
 const struct mk_past *mk_history_at(const struct mk_history *h, size_t i);
 /** Nothing is retained any more; the next push continues `before`. */

@@ -115,6 +115,12 @@ void mk_surfaces_retain(struct mk_surfaces *s, const struct mk_retention *more,
     }
 }
 
+void mk_surfaces_age(struct mk_surfaces *s, uint64_t was_ms, uint64_t now_ms)
+{
+    for (unsigned i = 0; i < s->n; i++)
+        mk_history_age(s->v[i].history, was_ms, now_ms - 1); /* not again with the next step */
+}
+
 void mk_surfaces_done(struct mk_surfaces *s)
 {
     for (unsigned i = 0; i < s->n; i++) {

@@ -53,6 +53,9 @@ void mk_surfaces_done(struct mk_surfaces *s);
 /** More is to be kept than declared (retention.h). clock: machine time, borrowed. */
 void mk_surfaces_retain(struct mk_surfaces *s, const struct mk_retention *more,
                         const uint64_t *clock);
+/** Machine time goes on from was_ms to now_ms: see mk_history_age(). Nothing that is hashed, or
+ * that a machine sees, changes. */
+void mk_surfaces_age(struct mk_surfaces *s, uint64_t was_ms, uint64_t now_ms);
 /** All but peer. */
 void mk_surface_retained(const struct mk_surfaces *s, unsigned surface, struct mk_retained *ret);
 /** By surface id; NULL when it is none of ours. */

@@ -326,8 +326,8 @@ bool mk_consensus_installing(const struct mk_consensus *c);
 bool mk_consensus_ready(const struct mk_consensus *c);
 /** Leader only: how far a server's durable log agrees; 0 when not known. */
 uint64_t mk_consensus_match(const struct mk_consensus *c, uint64_t id);
-/** A member's log that ends before what it acknowledged in this term: its disk lost what it said was
- * durable, or an old copy was put back. What it voted is as doubtful. */
+/** A member's log that ends before what it acknowledged in this term: its disk lost what it said
+ * was durable, or an old copy was put back. What it voted is as doubtful. */
 struct mk_consensus_short {
     uint64_t id;       /* 0: none */
     uint64_t had, has; /* the last entry: acknowledged, and now */

@@ -165,10 +165,11 @@ static void drop_who_forgot(struct mk_group *g, struct mk_member *m)
 
     if (!mk_consensus_short(g->raft, &s) || s.id != m->raft_id)
         return;
-    snprintf(detail, sizeof detail,
-             "node %.8s acknowledged entry %llu, and its log ends at entry %llu now: an old copy of "
-             "it was put back, or its disk lost what it had synced",
-             mk_peer_hex(&m->peer, hex), (unsigned long long)s.had, (unsigned long long)s.has);
+    snprintf(
+        detail, sizeof detail,
+        "node %.8s acknowledged entry %llu, and its log ends at entry %llu now: an old copy of "
+        "it was put back, or its disk lost what it had synced",
+        mk_peer_hex(&m->peer, hex), (unsigned long long)s.had, (unsigned long long)s.has);
     g->n_forgot++;
     mk_member_estranged(m, MK_CLOSE_FORGOT, detail);
     mk_member_drop(m, MK_CLOSE_FORGOT, detail);

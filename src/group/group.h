@@ -101,7 +101,7 @@ struct mk_group_status {
     uint64_t signatures; /* heads that this member signed since it opened */
     uint64_t leased;     /* queries answered under a lease */
     unsigned readers, clients;
-    uint64_t forgot; /* how often a member had lost what it acknowledged to us, as the leader */
+    uint64_t forgot;  /* how often a member had lost what it acknowledged to us, as the leader */
     uint64_t damages; /* stored bytes that were found to be others than written, since the start */
     uint64_t mended;  /* how often it was filled again from the others for that */
     char damage[160]; /* the last: file and place */
@@ -229,8 +229,8 @@ uint16_t mk_group_level(const struct mk_group *g);
 /** The newest protocol that the i-th member knows, as mk_group_member() counts; 0: not known, it
  * never was linked. */
 uint16_t mk_group_newest(const struct mk_group *g, unsigned i);
-/** The i-th member refused us, or we refused it, for its version, or because it has forgotten what it
- * acknowledged: what was said, in ret. */
+/** The i-th member refused us, or we refused it, for its version, or because it has forgotten what
+ * it acknowledged: what was said, in ret. */
 bool mk_group_estranged(const struct mk_group *g, unsigned i, char ret[MK_REASON_MAX]);
 /** For what, of one of them: MK_CLOSE_OTHER_VERSION, MK_CLOSE_FORGOT; 0: there is none. */
 unsigned mk_group_has_estranged(const struct mk_group *g);

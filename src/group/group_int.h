@@ -120,8 +120,8 @@ void mk_member_send_late(struct mk_member *m, const struct mk_member_message *ms
 bool mk_member_send(struct mk_member *m, const struct mk_member_message *msg);
 void mk_member_send_all(struct mk_group *g, const struct mk_member_message *msg);
 void mk_member_drop(struct mk_member *m, unsigned close, const char *detail);
-/** It and we are of different versions, or its log went back: what was said is kept for the status and
- * the log. */
+/** It and we are of different versions, or its log went back: what was said is kept for the status
+ * and the log. */
 void mk_member_estranged(struct mk_member *m, unsigned close, const char *detail);
 /** By the Raft id that it named on the link; or NULL. */
 struct mk_member *mk_member_of_raft(struct mk_group *g, uint64_t raft_id);
@@ -426,7 +426,8 @@ void mk_group_damaged(struct mk_group *g, const char *what);
 /* mend.c */
 /** Opens as damaged: nothing that is stored is used. */
 void mk_mend_begin(struct mk_group *g, const char *why);
-/** The leader says that we acknowledged more than we have: stops, and is damaged at the next start. */
+/** The leader says that we acknowledged more than we have: stops, and is damaged at the next start.
+ */
 void mk_mend_forgot(struct mk_member *m, const char *detail);
 void mk_mend_close(struct mk_group *g);
 void mk_mend_turn(struct mk_group *g);

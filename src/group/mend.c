@@ -14,11 +14,11 @@
  * group halts, and each of them names file and place. A restart changes none of that: the
  * damage is a fact of the store.
  *
- * A member may look whole and have forgotten all the same: an old copy of its log was put back, or a
- * disk lost what it had synced. Its leader, whom it acknowledged more, tells it so
- * (consensus.h, mk_consensus_short). Then it is damaged like the others, and stops, since its
- * consensus runs already; what begins anew is its next start. Who lies to it so makes it fetch
- * what it had: nothing is removed without the word of a majority of the others.
+ * A member may look whole and have forgotten all the same: an old copy of its log was put back, or
+ * a disk lost what it had synced. Its leader, whom it acknowledged more, tells it so (consensus.h,
+ * mk_consensus_short). Then it is damaged like the others, and stops, since its consensus runs
+ * already; what begins anew is its next start. Who lies to it so makes it fetch what it had:
+ * nothing is removed without the word of a majority of the others.
  *
  * Other groups of the process are not concerned. */
 #include "group/group_int.h"

@@ -156,6 +156,7 @@ static void apply_advance(struct mk_state *s, const struct mk_advance *a, struct
         mk_sessions_age(&s->sessions, s->time_ms, now - 1);
     else if (s->time_ms == 0)
         mk_sessions_age(&s->sessions, 0, now);
+    mk_surfaces_age(&s->surfaces, s->time_ms, now);
     s->time_ms = now;
     ret->advanced = true;
     mk_sessions_expire(&s->sessions, now);

@@ -180,7 +180,8 @@ static void log_roles(struct mk_host *h, const struct mk_group_status *s)
     h->refused_ns = now;
 }
 
-/** Members of another version, or that have forgotten: once each, and again when something else is said. */
+/** Members of another version, or that have forgotten: once each, and again when something else is
+ * said. */
 static void log_estranged(struct mk_host *h)
 {
     char said[MK_REASON_MAX], all[MK_REASON_MAX] = "";

@@ -81,7 +81,14 @@ static void list_cb(void *arg, const char *name)
     r->a[r->n++] = (struct found){.file = file};
 }
 
-/* Whose slot is it? A first frame that is damaged counts when a newer one stands behind it. */
+/* Only a checkpoint, which is the first frame of each slot, begins with a run of no group. */
+static bool is_checkpoint(const struct mk_salvage *left)
+{
+    return left->n_runs > 0 && left->runs[0].group == 0;
+}
+
+/* Whose slot is it? A first frame that is damaged counts when a newer one stands behind it; what is
+ * left of a later one is no first frame, and says that all before it are gone. */
 static void read_first(struct mk_store *s, struct found *f)
 {
     struct mk_bytes file = mk_buf_bytes(&f->content);
@@ -96,7 +103,8 @@ static void read_first(struct mk_store *s, struct found *f)
     }
     if (!mk_frame_salvage(&left, file, 0, s->key, 0, 0))
         return;
-    if (mk_frame_scan(&frame, &off, file, left.size, s->key, left.segment, left.seq + 1) &&
+    if (is_checkpoint(&left) &&
+        mk_frame_scan(&frame, &off, file, left.size, s->key, left.segment, left.seq + 1) &&
         frame.segment == left.segment) {
         f->segment = left.segment;
         f->seq = left.seq;

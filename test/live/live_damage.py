@@ -174,15 +174,16 @@ def begins_anew(scene):
     """a log that is nobody's damage: its node refuses to start, and begins anew with --set-aside"""
     scene.kill(MEMBERS[0])
     with open(os.path.join(scene.log_of(MEMBERS[0]), '000001.seg'), 'r+b') as f:
-        f.write(bytes(64))
-    assert 'log/000001.seg: a damaged checkpoint at offset 0' in scene.unread()[MEMBERS[0]]
+        f.write(bytes(1024))
+    assert 'log/000001.seg: a damaged frame with valid ones behind it at offset 0' in scene.unread()[MEMBERS[0]]
     p = run('node', os.path.join(scene.dir, MEMBERS[0], 'node.toml'))
     assert p.returncode == 1, (p.returncode, p.stderr)
-    assert 'log/000001.seg: a damaged checkpoint at offset 0' in p.stderr, p.stderr
+    assert 'log/000001.seg: a damaged frame with valid ones behind it at offset 0' in p.stderr, p.stderr
+    assert '--set-aside' in p.stderr, p.stderr
     scene.start(MEMBERS[0], '--set-aside')
     seen = until(lambda: whole(scene), 'all three to be whole')
     damaged = [d for d, _ in seen if d is not None]
-    assert len(damaged) == 1 and 'a damaged checkpoint' in damaged[0], damaged
+    assert len(damaged) == 1 and 'a damaged frame' in damaged[0], damaged
     folder = glob.glob(os.path.join(scene.dir, MEMBERS[0], '**', 'damaged'), recursive=True)[0]
     assert {'why', 'key', '000001.seg'} <= set(os.listdir(folder)), os.listdir(folder)
 

@@ -26,13 +26,17 @@ struct bed {
     struct mk_applied last;
 };
 
+static const struct mk_retention *retain; /* NULL: as declared */
+
 static struct mk_state *state_of(struct bed *b)
 {
-    return mk_state_new(&(struct mk_state_options){.deployment = b->deployment,
-                                                   .stable_id = MK_UNIVERSE,
-                                                   .roster = &b->roster,
-                                                   .machine = toy_new(),
-                                                   .seed = 9});
+    return mk_state_new(
+        &(struct mk_state_options){.deployment = b->deployment,
+                                   .stable_id = MK_UNIVERSE,
+                                   .roster = &b->roster,
+                                   .machine = toy_new(),
+                                   .retain = retain != NULL ? *retain : (struct mk_retention){0},
+                                   .seed = 9});
 }
 
 static struct bed *bed_new(void)
@@ -571,6 +575,33 @@ static void a_change_is_certified_once_and_survives_a_snapshot(void **state)
     bed_free(b);
 }
 
+/* Machine time stands without readers: a commit of then is not as old as the next Advance is late.
+ */
+static void what_was_promised_for_a_day_outlasts_a_rest(void **state)
+{
+    const struct mk_retention day = {.ms = 86400000};
+    struct bed *b;
+    char value[32];
+
+    (void)state;
+    retain = &day;
+    b = bed_new();
+    retain = NULL;
+    found(b);
+    for (unsigned who = 0; who < 3; who++)
+        advance(b, who, 1000000, 0);
+    for (unsigned i = 1; i <= 66000; i++) { /* more than are kept by number */
+        snprintf(value, sizeof value, "set k %u", i);
+        assert_int_equal(execute(b, i, 1, value, 0), 0);
+    }
+    assert_int_equal(mk_surface_oldest(&mk_state_surfaces(b->s)->v[0]), 1);
+    for (unsigned who = 0; who < 3; who++)
+        advance(b, who, 1000000 + UINT64_C(30) * 86400000, 0);
+    assert_int_equal(execute(b, 70000, 1, "set k 70000", 0), 0);
+    assert_int_equal(mk_surface_oldest(&mk_state_surfaces(b->s)->v[0]), 1);
+    bed_free(b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -590,6 +621,7 @@ int main(void)
         cmocka_unit_test(a_seat_follows_the_one_before),
         cmocka_unit_test(a_roster_is_proposed_by_a_majority),
         cmocka_unit_test(a_change_is_certified_once_and_survives_a_snapshot),
+        cmocka_unit_test(what_was_promised_for_a_day_outlasts_a_rest),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -734,6 +734,55 @@ static void a_missing_newest_segment_is_reported(void **state)
     segment_bytes = 0;
 }
 
+static void zero(struct mk_env *e, const char *path, size_t n)
+{
+    uint8_t *zeros = mk_alloc(n);
+    struct mk_file *f;
+
+    assert_int_equal(mk_file_open(e, &f, path, MK_OPEN_WRITE), 0);
+    assert_int_equal(mk_file_write(f, zeros, n, 0), 0);
+    assert_int_equal(mk_file_sync(f), 0);
+    mk_file_close(f);
+    mk_free(zeros);
+}
+
+/* Header and index of a slot's first frame are gone, and frames behind it: what is left of a later
+ * frame is not taken for the first. Of the very first frame, which holds nothing, a part may go. */
+static void a_log_without_its_beginning_is_refused(void **state)
+{
+    static const struct {
+        unsigned entries, zeros;
+        bool opens;
+    } cases[] = {{5, 64, true},     {5, 1024, false}, {5, 300, false},
+                 {70, 1024, false}, {70, 300, false}, {70, 40000, false}};
+
+    (void)state;
+    segment_bytes = 1 << 20;
+    for (unsigned k = 0; k < sizeof cases / sizeof cases[0]; k++) {
+        struct world *w = world_new(120 + k);
+        struct node *n = boot(w);
+        uint64_t durable;
+
+        model_begin();
+        for (unsigned i = 0; i < cases[k].entries; i++) {
+            put_entry(w, n->store, 0, model.now[0].last + 1, cases[k].entries > 5 ? 20000 : 200);
+            settle(w);
+        }
+        durable = mk_store_durable(n->store);
+        zero(n->env, "log/000001.seg", cases[k].zeros);
+        world_crash(w, 0);
+        world_restart(w, 0);
+        n = world_state(w, 0);
+        assert_int_equal(n->rv, cases[k].opens ? 0 : MK_ECORRUPT);
+        if (cases[k].opens)
+            check_prefix(n->store, durable, k);
+        else
+            assert_non_null(strstr(n->fault.text, "log/000001.seg: a damaged"));
+        world_free(w);
+    }
+    segment_bytes = 0;
+}
+
 /* A build that made no note left a log that says nothing of one: it is taken as it is, and has one
  * from then on. */
 static void a_log_of_before_the_note_gets_one(void **state)
@@ -1388,6 +1437,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_young_log_without_its_key_is_refused),
         cmocka_unit_test(a_missing_newest_segment_is_reported),
         cmocka_unit_test(a_log_of_before_the_note_gets_one),
+        cmocka_unit_test(a_log_without_its_beginning_is_refused),
         cmocka_unit_test(a_crash_while_a_segment_begins),
         cmocka_unit_test(waits_are_told_once_in_order),
         cmocka_unit_test(a_failed_write_is_the_end),

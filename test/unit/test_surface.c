@@ -251,6 +251,33 @@ static void test_promised(void **state)
     mk_buf_done(&bytes);
 }
 
+/* Time stood, for a week, while these were made: they are not a week old when it goes on. */
+static void test_what_is_made_while_time_stands_is_young(void **state)
+{
+    const struct mk_retention more = {.ms = 1000, .bytes = 100000};
+    const uint64_t week = 7u * 86400u * 1000u;
+    struct mk_surfaces s = fresh();
+    uint64_t clock = 10000;
+
+    (void)state;
+    mk_surfaces_retain(&s, &more, &clock);
+    for (unsigned i = 0; i < 20; i++)
+        append(&s.v[1], "made late");
+    mk_surfaces_age(&s, clock, clock + week);
+    clock += week;
+    append(&s.v[1], "22");
+    assert_int_equal(mk_surface_oldest(&s.v[1]), 1);
+    mk_surfaces_age(&s, clock, clock + 500);
+    clock += 500;
+    append(&s.v[1], "23");
+    assert_int_equal(mk_surface_oldest(&s.v[1]), 1);
+    mk_surfaces_age(&s, clock, clock + 500); /* the first twenty are old enough now */
+    clock += 500;
+    append(&s.v[1], "24");
+    assert_true(mk_surface_oldest(&s.v[1]) > 10);
+    mk_surfaces_done(&s);
+}
+
 static void test_retention_text(void **state)
 {
     static const char *const bad[] = {"",
@@ -418,11 +445,17 @@ static void test_head(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_vector_chain),     cmocka_unit_test(test_map_ops),
-        cmocka_unit_test(test_commits_chain),    cmocka_unit_test(test_retention),
-        cmocka_unit_test(test_promised),         cmocka_unit_test(test_retention_text),
-        cmocka_unit_test(test_snapshot),         cmocka_unit_test(test_marker),
-        cmocka_unit_test(test_snapshot_damaged), cmocka_unit_test(test_head),
+        cmocka_unit_test(test_vector_chain),
+        cmocka_unit_test(test_map_ops),
+        cmocka_unit_test(test_commits_chain),
+        cmocka_unit_test(test_retention),
+        cmocka_unit_test(test_promised),
+        cmocka_unit_test(test_what_is_made_while_time_stands_is_young),
+        cmocka_unit_test(test_retention_text),
+        cmocka_unit_test(test_snapshot),
+        cmocka_unit_test(test_marker),
+        cmocka_unit_test(test_snapshot_damaged),
+        cmocka_unit_test(test_head),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
