@@ -279,3 +279,50 @@ struct mk_producer_stats bed_stats(struct bed *b, unsigned i)
     mk_producer_stats(b->peers[i].producer, &s);
     return s;
 }
+
+/* --- all producers of a surface ---------------------------------------------------------- */
+
+static struct bed_taker *gathered_by(const struct mk_consumer *c)
+{
+    struct bed *b = mk_consumer_owner(c);
+
+    for (unsigned i = 0; i < b->n_takers; i++)
+        if (mk_peer_eq(mk_consumer_producer(c), &b->peers[i].key.peer))
+            return &b->takers[i];
+    fail_msg("a producer that there is not");
+    return NULL;
+}
+
+static void gathered_item(struct mk_consumer *c, uint64_t seq, struct mk_bytes item)
+{
+    struct bed_taker *t = gathered_by(c);
+
+    (void)item;
+    assert_int_equal(seq, t->any ? t->last + 1 : 1);
+    t->any = true;
+    t->last = seq;
+    t->n_items++;
+}
+
+static void gathered_state(struct mk_consumer *c, bool subscribed, unsigned close,
+                           const char *detail)
+{
+    (void)close;
+    (void)detail;
+    gathered_by(c)->n_subscribed += subscribed ? 1 : 0;
+}
+
+const struct mk_consumer_cbs bed_gathered_cbs = {.item = gathered_item, .state = gathered_state};
+
+static bool gathers_n(void *arg)
+{
+    struct bed *b = arg;
+
+    return mk_gather_subscribed(b->gather) == b->want;
+}
+
+void bed_until_gathered(struct bed *b, unsigned n)
+{
+    b->want = n;
+    assert_true(world_run_until(b->w, gathers_n, b, 300000));
+}

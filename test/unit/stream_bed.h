@@ -79,6 +79,11 @@ uint64_t bed_send(struct bed *b, unsigned i, unsigned n, size_t len);
 /** Runs until the taker was told of everything up to seq; fails the test after 60 s. */
 void bed_until_last(struct bed_taker *t, uint64_t seq);
 void bed_until_subscribed(struct bed_taker *t);
+/** What a gather of b calls, b being its owner: what comes is sorted by its producer into the
+ * takers of b, of which there is one a peer. */
+extern const struct mk_consumer_cbs bed_gathered_cbs;
+/** Until b->gather is subscribed to n producers. */
+void bed_until_gathered(struct bed *b, unsigned n);
 /** Until it is told that it is not subscribed. */
 void bed_until_not(struct bed_taker *t);
 /** Until it was told n times that the producer began anew. */
