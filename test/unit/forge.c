@@ -436,3 +436,42 @@ void forge_collateral(struct forge *f, struct mk_buf *out)
     mk_buf_put_u8(out, '}');
     mk_buf_done(&pem);
 }
+
+/* --- judged ----------------------------------------------------------------------------- */
+
+void forge_add(struct mk_collateral *c, struct mk_bytes doc, int want)
+{
+    struct mk_fault fault = {{0}};
+    int rv = mk_collateral_add(c, &doc, 1, &fault);
+
+    if (rv != want)
+        fail_msg("%d instead of %d: %s", rv, want, fault.text);
+    assert_int_equal(rv == 0, fault.text[0] == '\0');
+}
+
+struct mk_quote_verdict forge_judge(struct forge *f, struct mk_quote *q, uint64_t now)
+{
+    struct mk_collateral *c = mk_collateral_new(f->root);
+    struct mk_buf doc = {0}, bytes = {0};
+    struct mk_quote_verdict v;
+    struct mk_quote parsed;
+
+    forge_sign(f, q, &bytes);
+    assert_int_equal(mk_quote_parse(&parsed, mk_buf_bytes(&bytes), NULL), 0);
+    forge_collateral(f, &doc);
+    forge_add(c, mk_buf_bytes(&doc), 0);
+    mk_quote_verify(f->root, c, &parsed, NULL, now, &v);
+    assert_int_equal(v.ok, v.reason[0] == '\0');
+    mk_collateral_free(c);
+    mk_buf_done(&doc);
+    mk_buf_done(&bytes);
+    return v;
+}
+
+void forge_expect(struct mk_quote_verdict v, const char *reason)
+{
+    if (reason == NULL && !v.ok)
+        fail_msg("refused: %s", v.reason);
+    if (reason != NULL && (v.ok || strstr(v.reason, reason) == NULL))
+        fail_msg("expected \"%s\", got \"%s\"", reason, v.reason);
+}

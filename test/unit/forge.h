@@ -59,4 +59,11 @@ void forge_collateral(struct forge *f, struct mk_buf *out);
 void forge_list(struct forge *f, const struct forge_cert *signer, unsigned revoked,
                 struct mk_buf *out);
 
+/** Adds a document; fails the test when it is not taken, or refused, as wanted (MK_E..., 0). */
+void forge_add(struct mk_collateral *c, struct mk_bytes doc, int want);
+/** Judges q, signed, under f's collateral alone. */
+struct mk_quote_verdict forge_judge(struct forge *f, struct mk_quote *q, uint64_t now);
+/** NULL: believed; else refused, with that in the reason. */
+void forge_expect(struct mk_quote_verdict v, const char *reason);
+
 #endif /* TEST_FORGE_H */
