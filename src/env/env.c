@@ -204,6 +204,11 @@ int mk_file_sync(struct mk_file *f)
     return f->env->ops->file_sync(f);
 }
 
+void mk_file_bulk(struct mk_file *f)
+{
+    f->bulk = true;
+}
+
 int mk_rename(struct mk_env *e, const char *from, const char *to)
 {
     return entry_ok(from) && entry_ok(to) ? e->ops->rename(e, from, to) : MK_EINVALID;

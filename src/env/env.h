@@ -117,6 +117,9 @@ int mk_file_read(struct mk_file *f, void *out, size_t n, uint64_t off, size_t *r
 int mk_file_write(struct mk_file *f, const void *p, size_t n, uint64_t off);
 int mk_file_truncate(struct mk_file *f, uint64_t size);
 int mk_file_sync(struct mk_file *f); /* fdatasync, blocks: opening only */
+/** What is read and written in large pieces from now on is not soon needed again: it need not go
+ * through the system's cache. At most one read at a time. */
+void mk_file_bulk(struct mk_file *f);
 int mk_rename(struct mk_env *e, const char *from, const char *to); /* replaces */
 int mk_unlink(struct mk_env *e, const char *path);
 int mk_mkdir(struct mk_env *e, const char *path);    /* 0 when it is there already; lasts

@@ -77,6 +77,7 @@ struct mk_env {
 
 struct mk_file {
     struct mk_env *env;
+    bool bulk;
 };
 
 void mk_env_base_init(struct mk_env *e, const struct mk_env_ops *ops);

@@ -221,6 +221,7 @@ static struct mk_snap_writer *writer_new(struct mk_store_group *g, struct mk_fil
     w->index = index;
     w->ext = ext;
     w->file = file;
+    mk_file_bulk(file);
     w->task.cb = snap_task_cb;
     return w;
 }

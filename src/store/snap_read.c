@@ -97,6 +97,7 @@ int mk_snap_open(struct mk_store_group *g, struct mk_snap_reader **ret, struct m
         mk_free(r);
         return rv;
     }
+    mk_file_bulk(r->file);
     rv = read_ends(r, reterr);
     if (rv != 0) {
         mk_snap_close(r);

@@ -19,7 +19,8 @@
 struct mk_uv_file {
     struct mk_file base; /* first */
     int fd;
-    struct mk_uv_job job; /* at most one write in flight */
+    struct mk_uv_bulk reads, writes; /* where base.bulk says so */
+    struct mk_uv_job job;            /* at most one write in flight */
     struct mk_uv_deferred here;
     struct mk_write_sync *req;
     int status;
@@ -110,6 +111,8 @@ void mk_uv_file_close(struct mk_file *base)
     struct mk_uv_file *f = file_of(base);
 
     MK_ASSERT(f->req == NULL);
+    mk_uv_bulk_done(&f->reads);
+    mk_uv_bulk_done(&f->writes);
     close(f->fd);
     mk_free(f);
 }
@@ -126,10 +129,11 @@ int mk_uv_file_size(struct mk_file *f, uint64_t *ret)
 
 int mk_uv_file_read(struct mk_file *f, void *out, size_t n, uint64_t off, size_t *ret_n)
 {
-    size_t done = 0;
+    struct mk_uv_file *file = file_of(f);
+    size_t done = f->bulk ? mk_uv_bulk_read(&file->reads, file->fd, out, n, off) : 0;
 
     while (done < n) {
-        ssize_t got = pread(file_of(f)->fd, (uint8_t *)out + done, n - done, (off_t)(off + done));
+        ssize_t got = pread(file->fd, (uint8_t *)out + done, n - done, (off_t)(off + done));
 
         if (got < 0 && errno == EINTR)
             continue;
@@ -312,8 +316,12 @@ static void write_sync_run(struct mk_uv_job *j)
 {
     struct mk_uv_file *f = mk_container_of(j, struct mk_uv_file, job);
     uint64_t begun = uv_hrtime();
+    const uint8_t *p = f->req->p;
+    size_t n = f->req->n, done = 0;
 
-    f->status = fd_write(f->fd, f->req->p, f->req->n, f->req->off);
+    if (f->base.bulk)
+        done = mk_uv_bulk_write(&f->writes, f->fd, p, n, f->req->off);
+    f->status = fd_write(f->fd, p + done, n - done, f->req->off + done);
     if (f->status == 0)
         f->status = sync_fd(f->fd, /* data_only= */ true);
     if (f->status != 0 && f->status != MK_ENOSPACE)

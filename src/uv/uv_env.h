@@ -6,7 +6,7 @@
  * uv_sock.c  connections                                uv_disk.c  files
  * uv_net.c   listening and dialing                      uv_input.c lines from outside
  * uv_http.c  HTTP for operators                          uv_tsm.c   quotes of this machine
- * uv_cast.c  multicast */
+ * uv_cast.c  multicast                                uv_bulk.c  large files */
 #ifndef UV_UV_ENV_H
 #define UV_UV_ENV_H
 
@@ -51,6 +51,18 @@ void mk_uv_pool_add(struct mk_uv_pool *p, struct mk_uv_job *j);
 void mk_uv_pool_cancel(struct mk_uv_pool *p, struct mk_uv_job *j);
 /** Waits for the threads; their work is done or dropped without a callback. */
 void mk_uv_pool_done(struct mk_uv_pool *p);
+
+/* --- large files (uv_bulk.c) ---------------------------------------------------- */
+
+struct mk_uv_bulk {
+    int fd1;            /* a descriptor and one; 0: not tried yet; -1: not to be had */
+    uint8_t *block, *p; /* STEP bytes at p, aligned, in block */
+};
+/** As many of the n bytes as went past the system's cache, from the beginning on; the rest is to go
+ * the usual way, which also finds what is wrong. One call at a time for each b. */
+size_t mk_uv_bulk_write(struct mk_uv_bulk *b, int fd, const uint8_t *p, size_t n, uint64_t off);
+size_t mk_uv_bulk_read(struct mk_uv_bulk *b, int fd, uint8_t *out, size_t n, uint64_t off);
+void mk_uv_bulk_done(struct mk_uv_bulk *b);
 
 /* --- the loop ------------------------------------------------------------------ */
 

@@ -778,6 +778,59 @@ static void write_sync(void **state)
     }
 }
 
+static bool synced_one(void *arg)
+{
+    return ((struct synced *)arg)->done;
+}
+
+static void bulk_write(struct fixture *f, struct mk_file *file, const uint8_t *p, size_t n,
+                       uint64_t off)
+{
+    struct synced s = {.f = file, .left = 1, .w = {.cb = synced_cb}};
+
+    mk_write_sync(file, &s.w, p, n, off);
+    assert_true(fixture_run_until(f, synced_one, &s));
+    assert_int_equal(s.status, 0);
+}
+
+/* Large pieces at even places, at odd ones, over what is there already, with odd ends: what was
+ * written is read, through this file, another one, and one that is no bulk. */
+static void bulk_files(void **state)
+{
+    struct fixture *f = *state;
+    const size_t n = (1u << 20) + 4096 * 3 + 77;
+    uint8_t *bytes = mk_alloc(n), *got = mk_alloc(n + 100);
+    struct mk_file *file, *second;
+    size_t n_got = 0;
+
+    for (size_t i = 0; i < n; i++)
+        bytes[i] = (uint8_t)(i * 7 + i / 4096);
+    assert_int_equal(mk_file_open(f->a, &file, "bulk", MK_OPEN_CREATE), 0);
+    mk_file_bulk(file);
+    bulk_write(f, file, bytes, 600001, 0);
+    bulk_write(f, file, bytes + 600001, n - 600001, 600001);
+    bulk_write(f, file, bytes + 131072, 131072, 131072);
+    assert_int_equal(mk_file_read(file, got, n + 100, 0, &n_got), 0);
+    assert_int_equal(n_got, n);
+    assert_memory_equal(got, bytes, n);
+    assert_int_equal(mk_rename(f->a, "bulk", "other"), 0);
+    for (unsigned bulk = 0; bulk < 2; bulk++) {
+        assert_int_equal(mk_file_open(f->a, &second, "other", MK_OPEN_READ), 0);
+        if (bulk)
+            mk_file_bulk(second);
+        memset(got, 0, n);
+        assert_int_equal(mk_file_read(second, got, n, 8192, &n_got), 0);
+        assert_int_equal(n_got, n - 8192);
+        assert_memory_equal(got, bytes + 8192, n_got);
+        assert_int_equal(mk_file_read(second, got, n, 5, &n_got), 0);
+        assert_memory_equal(got, bytes + 5, n - 5);
+        mk_file_close(second);
+    }
+    mk_file_close(file);
+    mk_free(bytes);
+    mk_free(got);
+}
+
 static void write_sync_fails(void **state)
 {
     struct fixture *f = *state;
@@ -1256,6 +1309,7 @@ int main(void)
         BOTH(directories),
         BOTH(load_and_store),
         BOTH(write_sync),
+        BOTH(bulk_files),
         BOTH(write_sync_fails),
         BOTH(input_from_command),
         BOTH(many_connections),
