@@ -164,8 +164,9 @@ struct mk_surfaces_filler {
     struct mk_buf carried;
     enum fill_stage stage;
     unsigned i;
-    uint64_t left, n;   /* items of this stage still to come; commits retained */
-    struct mk_id hash;  /* map: path of the last key; commits: hash of the last one */
+    uint64_t left, n;  /* items of this stage still to come; commits retained */
+    struct mk_id hash; /* map: path of the last key; commits: hash of the last one */
+    struct mk_trie_edge edge;
     struct mk_id first; /* commit hash before the surface's first commit */
     bool retired;
 };
@@ -239,6 +240,7 @@ static const char *fill_numbers(struct mk_surfaces_filler *f, struct mk_surface 
     s->head_time_ms = head_time_ms;
     f->left = count;
     f->hash = MK_ZERO_ID;
+    f->edge = (struct mk_trie_edge){.n = 0};
     f->stage = count > 0 ? FILL_MAP : FILL_PAST;
     return NULL;
 }
@@ -255,10 +257,10 @@ static const char *fill_map(struct mk_surfaces_filler *f, struct mk_surface *s, 
     if (r->failed)
         return NULL;
     path = mk_hash(key);
-    if (mk_id_cmp(&path, &f->hash) <= 0)
+    if (mk_id_cmp(&path, &f->hash) <= 0) /* from the second on the edge would refuse it as well */
         return "keys are not in the order of their hashes";
     f->hash = path;
-    mk_trie_put(&s->map, &path, key, value);
+    mk_trie_append(&s->map, &f->edge, &path, key, value);
     mk_view_put(&s->view, key, value);
     if (--f->left == 0)
         f->stage = FILL_PAST;

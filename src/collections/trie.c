@@ -253,6 +253,39 @@ bool mk_trie_put(struct mk_trie *t, const struct mk_id *path, struct mk_bytes ke
     return true;
 }
 
+/* The branch at bit d takes the place of what hangs below the last branch above d: all of that lies
+ * on its left, and is never looked at again. */
+bool mk_trie_append(struct mk_trie *t, struct mk_trie_edge *e, const struct mk_id *path,
+                    struct mk_bytes key, struct mk_bytes value)
+{
+    struct mk_trie_node **slot = &t->root;
+    struct branch *b;
+    unsigned d;
+
+    if (e->last == NULL) {
+        MK_ASSERT(t->root == NULL);
+        mk_trie_put(t, path, key, value);
+        e->last = t->root;
+        return true;
+    }
+    d = first_difference(&as_leaf(e->last)->path, path);
+    if (d == DEPTH_MAX || bit_at(path, d) == 0)
+        return false;
+    while (e->n > 0 && e->spine[e->n - 1]->bit > d)
+        e->n--;
+    if (e->n > 0)
+        slot = &as_branch(e->spine[e->n - 1])->child[1];
+    b = branch_new(pool_of(t));
+    b->node.bit = (uint16_t)d;
+    b->child[0] = *slot;
+    b->child[1] = e->last = leaf_new(path, key, value);
+    *slot = e->spine[e->n++] = &b->node;
+    t->hashed = false;
+    t->count++;
+    t->bytes += key.n + value.n;
+    return true;
+}
+
 bool mk_trie_remove(struct mk_trie *t, struct mk_bytes key)
 {
     struct mk_id path = mk_hash(key);

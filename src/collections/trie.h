@@ -41,8 +41,33 @@ bool mk_trie_set(struct mk_trie *t, struct mk_bytes key, struct mk_bytes value);
 bool mk_trie_put(struct mk_trie *t, const struct mk_id *path, struct mk_bytes key,
                  struct mk_bytes value);
 bool mk_trie_remove(struct mk_trie *t, struct mk_bytes key);
+
+/** The right edge of a map that is filled in the order of its paths. All zero for an empty map;
+ * void once anything else has changed or hashed the map, or forked it. */
+struct mk_trie_edge {
+    struct mk_trie_node *spine[256]; /* branches, from the root on */
+    unsigned n;
+    struct mk_trie_node *last; /* leaf */
+};
+/** Adds a leaf behind all others, without a walk from the root. Copies. false: path = H(key) is not
+ * above the last one; nothing is done. */
+bool mk_trie_append(struct mk_trie *t, struct mk_trie_edge *e, const struct mk_id *path,
+                    struct mk_bytes key, struct mk_bytes value);
 /** The state root; computes what is missing. */
 struct mk_id mk_trie_root(struct mk_trie *t);
+
+/** A part of a large map whose hash is missing: other threads may compute the hashes of parts, each
+ * of its own, while nobody changes the map or its forks. */
+struct mk_trie_part {
+    struct mk_trie_node *parent;
+    unsigned side;
+};
+/** Splits what is not hashed into parts of similar size, none below another. Their number, at most
+ * max; 0: there is too little. */
+size_t mk_trie_parts(struct mk_trie *t, struct mk_trie_part *parts, size_t max);
+void mk_trie_part_hash(const struct mk_trie_part *part);
+/** On the owner's thread, after mk_trie_part_hash(): mk_trie_root() finds it. */
+void mk_trie_part_done(const struct mk_trie_part *part);
 /** The first leaf with H(key) > *cursor (or >= zero when first); updates *cursor. */
 bool mk_trie_next(const struct mk_trie *t, struct mk_id *cursor, struct mk_bytes *ret_key,
                   struct mk_bytes *ret_value);

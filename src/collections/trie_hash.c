@@ -207,3 +207,48 @@ struct mk_id mk_trie_root(struct mk_trie *t)
     }
     return t->hash;
 }
+
+/* --- parts ------------------------------------------------------------------------------ */
+
+static const struct mk_trie_node *below(const struct mk_trie_part *part)
+{
+    return as_branch(part->parent)->child[part->side];
+}
+
+/* Hashes spread leaves evenly, so halving the parts in turn leaves them of one size. */
+size_t mk_trie_parts(struct mk_trie *t, struct mk_trie_part *parts, size_t max)
+{
+    size_t n = 0, i = 0, whole = 0; /* in turn; parts in a row that cannot be halved */
+
+    if (t->root == NULL || t->hashed || is_leaf(t->root) || t->root->hashed != 0 || max < 2)
+        return 0;
+    for (unsigned side = 0; side < 2; side++)
+        parts[n++] = (struct mk_trie_part){t->root, side};
+    while (n < max && whole < n) {
+        const struct mk_trie_node *x = below(&parts[i]);
+
+        if (is_leaf(x) || x->hashed != 0) {
+            whole++;
+        } else {
+            struct mk_trie_node *halved = as_branch(parts[i].parent)->child[parts[i].side];
+
+            parts[i] = (struct mk_trie_part){halved, 0};
+            parts[n++] = (struct mk_trie_part){halved, 1};
+            whole = 0;
+        }
+        i = (i + 1) % n;
+    }
+    return n;
+}
+
+void mk_trie_part_hash(const struct mk_trie_part *part)
+{
+    struct branch *b = as_branch(part->parent);
+
+    b->hash->v[part->side] = mk_trie_hash_below(b->child[part->side], b->node.bit + 1u);
+}
+
+void mk_trie_part_done(const struct mk_trie_part *part)
+{
+    part->parent->hashed |= (uint16_t)(1u << part->side);
+}

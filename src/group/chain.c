@@ -63,6 +63,18 @@ void mk_chain_begin(struct mk_chain *c, uint64_t index, const struct mk_id *comm
     c->based = c->fresh = true;
     c->base_index = index;
     c->base_commit = *commit;
+    c->edge = (struct mk_trie_edge){.n = 0};
+    c->unordered = false;
+}
+
+/* Members send items in the order of their paths; whoever does not costs himself and us a walk. */
+static void add_item(struct mk_chain *c, struct mk_bytes key, struct mk_bytes value)
+{
+    struct mk_id path = mk_hash(key);
+
+    c->unordered = c->unordered || !mk_trie_append(&c->base, &c->edge, &path, key, value);
+    if (c->unordered)
+        mk_trie_put(&c->base, &path, key, value);
 }
 
 int mk_chain_item(struct mk_chain *c, struct mk_bytes key, struct mk_bytes value,
@@ -76,7 +88,7 @@ int mk_chain_item(struct mk_chain *c, struct mk_bytes key, struct mk_bytes value
     if (c->base.bytes + key.n + value.n > MK_CHAIN_SNAPSHOT_MAX)
         return mk_fault(reterr, MK_ELIMIT, "the snapshot has more than %u bytes",
                         MK_CHAIN_SNAPSHOT_MAX);
-    mk_trie_set(&c->base, key, value);
+    add_item(c, key, value);
     if (c->base.count == count)
         return mk_fault(reterr, MK_ESIGNATURE, "the snapshot has a key twice");
     return 0;

@@ -34,6 +34,8 @@ struct mk_chain {
     uint64_t base_index;
     struct mk_id base_commit;
     struct mk_trie base;
+    struct mk_trie_edge edge; /* of base, while its items come in order */
+    bool unordered;
     struct mk_chain_commit *v; /* pending, from v[first] on; the first n_verified are verified */
     size_t first, n, cap, bytes, n_verified;
 };

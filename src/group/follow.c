@@ -16,6 +16,7 @@
  * struct itself is freed when the event that called back is over (follow_leave). */
 #include "group/chain.h"
 #include "group/choose.h"
+#include "group/rooting.h"
 
 #include "base/assert.h"
 
@@ -52,6 +53,7 @@ struct mk_follow {
     size_t owed;  /* credit not given back while paused */
 
     struct mk_chain chain;
+    struct mk_rooting rooting; /* of chain.base: nothing else looks at it meanwhile */
     bool snap_begun;
     uint64_t snap_left; /* items to come */
     uint64_t gap_from, gap_to;
@@ -95,10 +97,17 @@ static void follow_fail(struct mk_follow *f, int status, const struct mk_fault *
     f->cbs->failed(f, status, fault);
 }
 
+/* Forgets what the member showed. */
+static void forget_shown(struct mk_follow *f)
+{
+    mk_rooting_stop(&f->rooting);
+    mk_chain_forget(&f->chain);
+}
+
 /* The conversation is over; another member may be tried. */
 static void lose_member(struct mk_follow *f, unsigned close, const char *detail, bool lied)
 {
-    mk_chain_forget(&f->chain);
+    forget_shown(f);
     f->conv = NULL;
     f->state = FOLLOW_IDLE;
     f->owed = 0;
@@ -208,7 +217,7 @@ static void follow_certify(struct mk_follow *f)
     bool fresh, new;
     int rv;
 
-    if (f->paused || f->state != FOLLOW_FOLLOWS ||
+    if (f->paused || f->state != FOLLOW_FOLLOWS || mk_rooting_busy(&f->rooting) ||
         mk_reader_newest(f->memory, &f->o.surface, &c) != 0)
         return;
     new = !is_known(f, c);
@@ -240,7 +249,7 @@ static void got_welcome(struct mk_follow *f, const struct mk_welcome *w)
         liar(f, "a welcome that begins at commit 0");
         return;
     }
-    mk_chain_forget(c);
+    forget_shown(f);
     f->snap_begun = false;
     if (c->is_map && !w->follows) {
         f->state = FOLLOW_SNAPSHOT;
@@ -290,6 +299,15 @@ static void got_snap_items(struct mk_follow *f, const struct mk_snap_items *item
     f->snap_left -= items->n;
 }
 
+static void rooted(void *arg)
+{
+    struct mk_follow *f = arg;
+
+    follow_enter(f);
+    follow_certify(f);
+    follow_leave(f);
+}
+
 static void got_snap_end(struct mk_follow *f)
 {
     if (!f->snap_begun || f->snap_left > 0) {
@@ -298,7 +316,8 @@ static void got_snap_end(struct mk_follow *f)
     }
     f->snap_begun = false;
     f->state = FOLLOW_FOLLOWS;
-    follow_certify(f);
+    if (!mk_rooting_start(&f->rooting, f->env, &f->chain.base, rooted, f))
+        follow_certify(f);
 }
 
 static void got_records(struct mk_follow *f, const struct mk_records *r)
@@ -588,7 +607,7 @@ int mk_follow_open(struct mk_env *e, struct mk_net *net, struct mk_follow **ret,
 void mk_follow_again(struct mk_follow *f)
 {
     MK_ASSERT(f->state == FOLLOW_FAILED && f->depth == 0);
-    mk_chain_forget(&f->chain);
+    forget_shown(f);
     mk_chooser_forgive(&f->chooser);
     f->state = FOLLOW_IDLE;
     f->owed = 0;
@@ -608,6 +627,7 @@ void mk_follow_close(struct mk_follow *f)
     mk_chooser_done(&f->chooser);
     mk_later_cancel(&f->task);
     mk_timer_stop(&f->timer);
+    mk_rooting_stop(&f->rooting);
     mk_chain_done(&f->chain);
     mk_arena_done(&f->arena);
     if (f->depth == 0)

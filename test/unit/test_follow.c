@@ -1,6 +1,8 @@
 /* test_follow.c - readers of surfaces: honest members, slow readers, members that lie. */
 #include "reader_bed.h"
 
+#include "group/rooting.h"
+
 static void put_n(struct bed *b, unsigned from, unsigned n)
 {
     char key[16], value[16];
@@ -10,6 +12,17 @@ static void put_n(struct bed *b, unsigned from, unsigned n)
         snprintf(value, sizeof value, "v%u", i);
         bed_put(b, key, value);
         bed_append(b, value);
+    }
+}
+
+/* So many keys that their root is computed on other threads. */
+static void put_many(struct bed *b)
+{
+    char key[16];
+
+    for (unsigned i = 0; i < MK_ROOTING_MIN + 500; i++) {
+        snprintf(key, sizeof key, "many%u", i);
+        bed_put(b, key, "v");
     }
 }
 
@@ -270,13 +283,15 @@ static void test_close_in_callback(void **state)
  */
 
 /* Before: the reader follows an honest state through the liar or another; after: what is said. */
-static void lie_from_snapshot(enum bed_lie lie, const char *said, uint64_t ms)
+static void lie_from_snapshot(enum bed_lie lie, bool many, const char *said, uint64_t ms)
 {
     struct bed *b = bed_new(100 + (uint64_t)lie);
     struct bed_reader *r = bed_reader(b, 10);
 
     put_n(b, 0, 12);
     bed_certify(b, 7);
+    if (many)
+        put_many(b);
     put_n(b, 12, 4);
     bed_certify(b, 7);
     b->members[0].lie = lie;
@@ -329,10 +344,14 @@ static void lie_in_changes(enum bed_lie lie, const char *said, uint64_t ms)
 
 static void test_forged_snapshots(void **state)
 {
+    const char *adds = "dropped: its snapshot does not add up";
+
     (void)state;
-    lie_from_snapshot(BED_SNAPSHOT_ALTERED, "dropped: its snapshot does not add up", 2000);
-    lie_from_snapshot(BED_SNAPSHOT_SHORT, "dropped: its snapshot does not add up", 2000);
-    lie_from_snapshot(BED_SNAPSHOT_TWICE, "dropped: the snapshot has a key twice", 2000);
+    for (unsigned many = 0; many < 2; many++) {
+        lie_from_snapshot(BED_SNAPSHOT_ALTERED, many, adds, 2000);
+        lie_from_snapshot(BED_SNAPSHOT_SHORT, many, adds, 2000);
+        lie_from_snapshot(BED_SNAPSHOT_TWICE, many, "dropped: the snapshot has a key twice", 2000);
+    }
 }
 
 static void test_forged_changes(void **state)
@@ -348,12 +367,13 @@ static void test_forged_changes(void **state)
 static void test_forged_certificates(void **state)
 {
     (void)state;
-    lie_from_snapshot(BED_FEW_SIGNATURES, "dropped: certificate: 1 signatures, 2 of 3", 2000);
-    lie_from_snapshot(BED_FOREIGN_SIGNATURE, "is not of the roster of epoch 1", 2000);
-    lie_from_snapshot(BED_OTHER_SURFACE, "dropped: a certificate of another surface", 2000);
-    lie_from_snapshot(BED_SILENT, "silent", 10000);
-    lie_from_snapshot(BED_NO_WELCOME, "dropped: it does not begin with a welcome", 2000);
-    lie_from_snapshot(BED_GARBAGE, "dropped: offset", 2000);
+    lie_from_snapshot(BED_FEW_SIGNATURES, false, "dropped: certificate: 1 signatures, 2 of 3",
+                      2000);
+    lie_from_snapshot(BED_FOREIGN_SIGNATURE, false, "is not of the roster of epoch 1", 2000);
+    lie_from_snapshot(BED_OTHER_SURFACE, false, "dropped: a certificate of another surface", 2000);
+    lie_from_snapshot(BED_SILENT, false, "silent", 10000);
+    lie_from_snapshot(BED_NO_WELCOME, false, "dropped: it does not begin with a welcome", 2000);
+    lie_from_snapshot(BED_GARBAGE, false, "dropped: offset", 2000);
 }
 
 /* What no certificate covers is not shown, whatever else the member does right. */
@@ -572,6 +592,79 @@ static void test_large_snapshot(void **state)
     bed_free(b);
 }
 
+/* While the root of a large map is computed the committee goes on; and a reader may go, or its
+ * member, at any event. */
+static void test_rooting(void **state)
+{
+    struct bed *b = bed_new(17);
+    struct bed_reader *r = bed_reader(b, 10);
+    unsigned events = 0;
+
+    (void)state;
+    put_many(b);
+    bed_certify(b, 7);
+    bed_dial(r, 0);
+    bed_follow_map(r);
+    while (r->snapshots == 0 && world_step(b->w))
+        events++;
+    bed_assert_map(r);
+    for (unsigned i = 0; i < 40; i++) { /* it takes some events more or less than that one */
+        struct bed_reader *gone = bed_reader(b, 11 + i);
+
+        bed_dial(gone, 1);
+        bed_follow_map(gone);
+        for (unsigned k = 0; k + 30 < events + i; k++)
+            world_step(b->w);
+        bed_reader_free(gone);
+    }
+    put_n(b, 0, 20);
+    bed_certify(b, 5);
+    assert_true(bed_until_synced(r, 5000));
+    bed_assert_map(r);
+    bed_reader_free(r);
+    bed_free(b);
+}
+
+static void rooted_cb(void *arg)
+{
+    ++*(unsigned *)arg;
+}
+
+static bool rooted_once(void *arg)
+{
+    return *(unsigned *)arg == 1;
+}
+
+static void test_rooting_stopped(void **state)
+{
+    struct world *w = world_new(3);
+    struct mk_trie t = {0}, same = {0};
+    struct mk_rooting r = {0};
+    struct mk_id root, wanted;
+    unsigned called = 0;
+
+    (void)state;
+    for (unsigned i = 0; i < 2 * MK_ROOTING_MIN; i++) {
+        mk_trie_set(&t, MK_BYTES(&i, sizeof i), MK_BYTES("v", 1));
+        mk_trie_set(&same, MK_BYTES(&i, sizeof i), MK_BYTES("v", 1));
+    }
+    assert_true(mk_rooting_start(&r, world_node(w, 0), &t, rooted_cb, &called));
+    assert_true(mk_rooting_busy(&r));
+    mk_rooting_stop(&r);
+    assert_false(mk_rooting_busy(&r));
+    world_run(w, 1000);
+    assert_int_equal(called, 0);
+    assert_true(mk_rooting_start(&r, world_node(w, 0), &t, rooted_cb, &called));
+    assert_true(world_run_until(w, rooted_once, &called, 1000));
+    root = mk_trie_root(&t);
+    wanted = mk_trie_root(&same);
+    assert_memory_equal(root.b, wanted.b, sizeof root.b);
+    assert_false(mk_rooting_start(&r, world_node(w, 0), &t, rooted_cb, &called));
+    mk_trie_done(&t);
+    mk_trie_done(&same);
+    world_free(w);
+}
+
 static void test_many_readers(void **state)
 {
     struct bed *b = bed_new(14);
@@ -630,6 +723,8 @@ int main(void)
         cmocka_unit_test(test_marker),
         cmocka_unit_test(test_epochs),
         cmocka_unit_test(test_large_snapshot),
+        cmocka_unit_test(test_rooting),
+        cmocka_unit_test(test_rooting_stopped),
         cmocka_unit_test(test_many_readers),
     };
 

@@ -287,6 +287,48 @@ static void test_many(void **state)
     mk_trie_done(&t);
 }
 
+/* A map that is filled in order is the same one; so are its roots, whoever computed which part. */
+static void test_append(void **state)
+{
+    static const unsigned counts[] = {1, 2, 3, 7, 64, 65, 1000, 5000};
+
+    (void)state;
+    for (unsigned c = 0; c < sizeof counts / sizeof counts[0]; c++) {
+        struct mk_trie t = {0}, in_order = {0};
+        struct mk_trie_edge edge = {.n = 0};
+        struct mk_trie_part parts[32];
+        struct mk_trie_walk walk;
+        struct mk_bytes key, value;
+        size_t n;
+
+        for (unsigned k = 0; k < counts[c]; k++)
+            mk_trie_set(&t, MK_BYTES(&k, sizeof k), MK_BYTES("value", 1 + k % 5));
+        mk_trie_walk_begin(&walk, &t);
+        while (mk_trie_walk_next(&walk, &key, &value)) {
+            struct mk_id path = mk_hash(key), first = MK_ZERO_ID;
+
+            assert_true(mk_trie_append(&in_order, &edge, &path, key, value));
+            assert_false(mk_trie_append(&in_order, &edge, &path, key, value));
+            assert_false(mk_trie_append(&in_order, &edge, &first, key, value));
+        }
+        assert_int_equal(in_order.count, t.count);
+        assert_int_equal(in_order.bytes, t.bytes);
+        n = mk_trie_parts(&in_order, parts, 32);
+        assert_int_equal(n, counts[c] == 1 ? 0 : counts[c] < 32 ? counts[c] : 32);
+        for (size_t i = 0; i < n; i++)
+            mk_trie_part_hash(&parts[n - 1 - i]);
+        for (size_t i = 0; i < n; i++)
+            mk_trie_part_done(&parts[i]);
+        assert_root(&in_order, mk_trie_root(&t));
+        assert_int_equal(mk_trie_parts(&in_order, parts, 32), 0);
+        mk_trie_set(&in_order, MK_BYTES("x", 1), MK_BYTES("y", 1));
+        mk_trie_set(&t, MK_BYTES("x", 1), MK_BYTES("y", 1));
+        assert_root(&in_order, mk_trie_root(&t));
+        mk_trie_done(&t);
+        mk_trie_done(&in_order);
+    }
+}
+
 static void test_get(void **state)
 {
     struct mk_trie t = {0};
@@ -445,13 +487,10 @@ static void test_proof_too_deep(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_vectors),
-        cmocka_unit_test(test_model),
-        cmocka_unit_test(test_many),
-        cmocka_unit_test(test_get),
-        cmocka_unit_test(test_history_independent),
-        cmocka_unit_test(test_proofs),
-        cmocka_unit_test(test_proof_too_deep),
+        cmocka_unit_test(test_vectors), cmocka_unit_test(test_model),
+        cmocka_unit_test(test_many),    cmocka_unit_test(test_append),
+        cmocka_unit_test(test_get),     cmocka_unit_test(test_history_independent),
+        cmocka_unit_test(test_proofs),  cmocka_unit_test(test_proof_too_deep),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
