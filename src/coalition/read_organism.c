@@ -1,4 +1,10 @@
-/* read_organism.c - the organism file (spec/cli.md). */
+/* read_organism.c - the organism file (spec/cli.md).
+ *
+ * First the fields are read as they stand into `struct input`, each with its place (read_...); then
+ * they are judged together and become the config (check_..., take_...): the content by its type,
+ * surfaces, what it spans. So a complaint names line and rule, and what holds of several fields (a
+ * source that is not spanned, two pairs alike) is found whatever their order. What the config folds
+ * is sorted here, since files need not be. */
 #include <coalition/file.h>
 
 #include "coalition/duplicates.h"

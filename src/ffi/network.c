@@ -1,4 +1,8 @@
-/* network.c - agents, bonds, surfaces, for other languages (ffi.h). */
+/* network.c - agents, bonds, surfaces, for other languages (ffi.h).
+ *
+ * An agent is a loop with one network handle on it, turned by its caller. Each function is a call
+ * of the public headers with its arguments taken apart; what it gives back is lent until the
+ * agent's next call. */
 #include "ffi/ffi.h"
 
 #include "types/types.h"

@@ -59,6 +59,36 @@ def nodes(up, *more):
     return until(all_answer, 'all nodes to answer')
 
 
+# Readers and writers of Atlas want a ticket of the coalition's own issuer.
+GATED = '''schema_version = 1
+instance_name = "gated"
+[[lattice]]
+name = "some.lattice"
+stable_id = "3fec36213c5196c06109ad480c9d6cc989aa2e45913c919d51b1e85ed7caf8c7"
+[atlas]
+instance = "default"
+acl = [{ require = "own-issuer" }, { require = "readers" }]
+[ticket_issuer]
+name = "gated.tickets"
+acl = []
+'''
+CLAUSE = 'clause 0 RecogniseOwnIssuer: '  # of a refusal
+
+
+def gated_file(folder):
+    """The file of such a coalition, for play_on_up()."""
+    path = os.path.join(folder, 'gated.toml')
+    with open(path, 'w', encoding='utf-8') as f:
+        f.write(GATED)
+    return path
+
+
+def signers(up, n=2):
+    """Options with the keys of n members, who are the issuer's."""
+    keys = [os.path.join(up.dir, m, 'node.key') for m in sorted(up.members)][:n]
+    return [word for key in keys for word in ('--key', key)]
+
+
 class Up:
     """`coalition up`: the members it says it started, as they live now."""
 

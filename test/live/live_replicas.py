@@ -15,27 +15,8 @@ import subprocess
 import sys
 
 sys.dont_write_bytecode = True
-from live_bed import PROGRAM, checked, play_on_up, run
+from live_bed import CLAUSE, PROGRAM, checked, gated_file, play_on_up, run, signers
 from tap import free_port, note, until
-
-GATED = '''schema_version = 1
-instance_name = "mirrored"
-[[lattice]]
-name = "some.lattice"
-stable_id = "3fec36213c5196c06109ad480c9d6cc989aa2e45913c919d51b1e85ed7caf8c7"
-[atlas]
-instance = "default"
-acl = [{ require = "own-issuer" }, { require = "readers" }]
-[ticket_issuer]
-name = "mirrored.tickets"
-acl = []
-'''
-CLAUSE = 'clause 0 RecogniseOwnIssuer: '
-
-
-def signers(up):
-    keys = [os.path.join(up.dir, m, 'node.key') for m in sorted(up.members)][:2]
-    return [word for key in keys for word in ('--key', key)]
 
 
 class Bearer:
@@ -208,11 +189,4 @@ def args(up, folder):
     return up, folder, {}
 
 
-def file(folder):
-    path = os.path.join(folder, 'mirrored.toml')
-    with open(path, 'w', encoding='utf-8') as f:
-        f.write(GATED)
-    return path
-
-
-play_on_up((served, written, gated, revoked, alone, killed, lapsed, ends), args, file)
+play_on_up((served, written, gated, revoked, alone, killed, lapsed, ends), args, gated_file)

@@ -14,22 +14,9 @@ import sys
 import time
 
 sys.dont_write_bytecode = True
-from live_bed import MEMBERS, PROGRAM, checked, nodes, play_on_up, run
+from live_bed import (CLAUSE, MEMBERS, PROGRAM, checked, gated_file, nodes, play_on_up, run,
+                      signers)
 from tap import note, until
-
-GATED = '''schema_version = 1
-instance_name = "gated"
-[[lattice]]
-name = "some.lattice"
-stable_id = "3fec36213c5196c06109ad480c9d6cc989aa2e45913c919d51b1e85ed7caf8c7"
-[atlas]
-instance = "default"
-acl = [{ require = "own-issuer" }, { require = "readers" }]
-[ticket_issuer]
-name = "gated.tickets"
-acl = []
-'''
-CLAUSE = 'clause 0 RecogniseOwnIssuer: '
 
 
 class Bearer:
@@ -45,11 +32,6 @@ class Bearer:
     def list(self, *more):
         return run('atlas', 'list', self.up.file, '--key', self.key, '--ticket', self.ticket,
                    '--timeout', '30', *more)
-
-
-def signers(up, n=2):
-    keys = [os.path.join(up.dir, m, 'node.key') for m in sorted(up.members)][:n]
-    return [word for key in keys for word in ('--key', key)]
 
 
 def admitted(up, folder):
@@ -185,11 +167,4 @@ def ended(up, folder):
     until(lambda: whole(up), 'the member to be bound again')
 
 
-def gated(folder):
-    path = os.path.join(folder, 'gated.toml')
-    with open(path, 'w', encoding='utf-8') as f:
-        f.write(GATED)
-    return path
-
-
-play_on_up((admitted, told, revoked, grows, outlives, renewed, ended), lambda up, folder: (up, folder), gated)
+play_on_up((admitted, told, revoked, grows, outlives, renewed, ended), lambda up, folder: (up, folder), gated_file)

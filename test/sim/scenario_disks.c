@@ -156,29 +156,28 @@ static void test_still_full_after_a_restart(void **state)
     converge_and_end(c);
 }
 
-/* Room for the log, none for the snapshot. */
-static void test_no_room_for_a_snapshot(void **state)
+/* Room for the log, none for the snapshot: what of that is refused. */
+static void no_room_for_snapshots(uint64_t seed, enum world_disk_what what)
 {
-    struct cluster *c = ready(&(struct cluster_options){.seed = 404, .snapshot_entries = 50});
+    struct cluster *c = ready(&(struct cluster_options){.seed = seed, .snapshot_entries = 50});
     unsigned i = cluster_follower(c);
 
-    (void)state;
-    world_disk_fail_on(c->w, i, WORLD_WRITES, "snap/", MK_ENOSPACE, ~0u);
+    world_disk_fail_on(c->w, i, what, "snap/", MK_ENOSPACE, ~0u);
     write_until_failed(c, i, 0, "a snapshot could not be written (no space left");
     mended(c, i);
     converge_and_end(c);
 }
 
+static void test_no_room_for_a_snapshot(void **state)
+{
+    (void)state;
+    no_room_for_snapshots(404, WORLD_WRITES);
+}
+
 static void test_no_room_to_begin_a_snapshot(void **state)
 {
-    struct cluster *c = ready(&(struct cluster_options){.seed = 405, .snapshot_entries = 50});
-    unsigned i = cluster_follower(c);
-
     (void)state;
-    world_disk_fail_on(c->w, i, WORLD_NAMES, "snap/", MK_ENOSPACE, ~0u);
-    write_until_failed(c, i, 0, "a snapshot could not be written (no space left");
-    mended(c, i);
-    converge_and_end(c);
+    no_room_for_snapshots(405, WORLD_NAMES);
 }
 
 /* A member that was away is given a snapshot that it has no room for. */
@@ -612,6 +611,15 @@ static void lose_file(struct cluster *c, unsigned i, const char *path, const cha
         cluster_violation("member %u does not say '%s: %s' but '%s'", i, path, says, p->failed);
 }
 
+/* One that does not open: the others go on; told to, it begins anew. */
+static void begins_anew(struct cluster *c, unsigned i)
+{
+    assert_int_equal(cluster_set(c, "b", "2", 5000), 0);
+    set_aside(c, i);
+    assert_true(cluster_until_settled(c, 20000));
+    converge_and_end(c);
+}
+
 /* The log's key is gone, while the log is young: it is not begun anew by itself. */
 static void test_the_key_of_a_young_log_goes(void **state)
 {
@@ -619,10 +627,7 @@ static void test_the_key_of_a_young_log_goes(void **state)
 
     (void)state;
     lose_file(c, 2, "log/key", "it is missing");
-    assert_int_equal(cluster_set(c, "b", "2", 5000), 0);
-    set_aside(c, 2);
-    assert_true(cluster_until_settled(c, 20000));
-    converge_and_end(c);
+    begins_anew(c, 2);
 }
 
 /* ... of all: no other committee is founded in the place of this one. */
@@ -680,10 +685,7 @@ static void test_the_newest_segment_goes(void **state)
     (void)state;
     two_segments(c);
     lose_newest(c, 2);
-    assert_int_equal(cluster_set(c, "b", "2", 5000), 0);
-    set_aside(c, 2);
-    assert_true(cluster_until_settled(c, 20000));
-    converge_and_end(c);
+    begins_anew(c, 2);
 }
 
 /* ... a majority's: what was acknowledged is not made up anew without it. */

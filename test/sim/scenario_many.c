@@ -410,6 +410,25 @@ static void a_short_stop_costs_nobody_the_lead(void **state)
     many_free(m);
 }
 
+/* Led, answering, alike, and then at rest. */
+static void all_are_well(struct many *m)
+{
+    assert_true(until(m, all_led, 20000));
+    all_answer(m, 20000);
+    assert_true(until(m, all_equal, 20000));
+    assert_true(until(m, all_quiet, 20000));
+}
+
+/* Of all at once. */
+static void power_cut(struct many *m)
+{
+    for (unsigned i = 0; i < NODES; i++)
+        world_crash(m->w, i);
+    world_run(m->w, 1000);
+    for (unsigned i = 0; i < NODES; i++)
+        world_restart(m->w, i);
+}
+
 static void a_partition_heals(void **state)
 {
     struct many *m = quiet(4, SOME);
@@ -419,10 +438,7 @@ static void a_partition_heals(void **state)
         world_isolate(m->w, i);
         world_run(m->w, 3000);
         world_heal(m->w);
-        assert_true(until(m, all_led, 20000));
-        all_answer(m, 20000);
-        assert_true(until(m, all_equal, 20000));
-        assert_true(until(m, all_quiet, 20000));
+        all_are_well(m);
     }
     many_free(m);
 }
@@ -437,10 +453,7 @@ static void a_one_way_cut_heals(void **state)
         world_cut(m->w, i, (i + 1) % NODES);
         world_run(m->w, 4000);
         world_heal(m->w);
-        assert_true(until(m, all_led, 20000));
-        all_answer(m, 20000);
-        assert_true(until(m, all_equal, 20000));
-        assert_true(until(m, all_quiet, 20000));
+        all_are_well(m);
     }
     many_free(m);
 }
@@ -452,11 +465,7 @@ static void a_power_cut_of_all(void **state)
 
     (void)state;
     all_answer(m, 5000);
-    for (unsigned i = 0; i < NODES; i++)
-        world_crash(m->w, i);
-    world_run(m->w, 1000);
-    for (unsigned i = 0; i < NODES; i++)
-        world_restart(m->w, i);
+    power_cut(m);
     assert_true(until(m, all_led, 20000));
     all_answer(m, 10000);
     assert_true(until(m, all_quiet, 20000));
@@ -706,11 +715,7 @@ static void who_rests_does_not_hold_the_log(void **state)
     assert_true(most <= 32); /* of 4 MiB; 75 would be all */
     assert_true(until(m, all_equal, 10000));
 
-    for (unsigned i = 0; i < NODES; i++)
-        world_crash(m->w, i);
-    world_run(m->w, 1000);
-    for (unsigned i = 0; i < NODES; i++)
-        world_restart(m->w, i);
+    power_cut(m);
     assert_true(until(m, all_led, 20000));
     all_answer(m, 20000);
     assert_true(until(m, all_equal, 10000));
