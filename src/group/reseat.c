@@ -264,7 +264,8 @@ static enum mk_group_state present_state(const struct mk_group *g)
 
     if (g->role == MK_ROLE_LEADER)
         return MK_GROUP_LEADING;
-    if (!g->members[g->self]->in_roster || !mk_roster_has(mk_reseat_newest(g), mk_net_self(g->net)))
+    if (!g->members[g->self]->in_roster ||
+        (g->ahead.epoch > g->roster.epoch && !mk_roster_has(&g->ahead, mk_net_self(g->net))))
         return MK_GROUP_OUTSIDE; /* though it may vote until it is removed */
     if (is_voter(c, g->raft_id))
         return MK_GROUP_FOLLOWING;

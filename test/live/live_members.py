@@ -243,7 +243,7 @@ def among_strangers(up, _load):
             def replaced(new=new, old=old):
                 status, out, err = run('committee', up.file, '--component', 'atlas', '--add',
                                        new.peer, '--remove', old, '--key', up.key, '--timeout',
-                                       '15' if old == olds[-1] else '60')
+                                       '20' if old == olds[-1] else '60')
                 # the command looks on through members of the file: of the last roster none is
                 late = status == 3 and old == olds[-1]
                 assert status == 0 or late or 'start it first' in err or 'ask again' in err, \

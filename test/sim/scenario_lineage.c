@@ -131,12 +131,53 @@ static void test_stale_outside(void **state)
     end(c);
 }
 
+struct learning {
+    struct cluster *c;
+    uint64_t epoch;
+};
+
+static bool has_learned(void *arg)
+{
+    struct learning *l = arg;
+
+    return mk_reseat_epoch(cluster_group(l->c, 3)) >= l->epoch;
+}
+
+/* One change a message, however many there are; it loses power in the midst of them, thrice. */
+static void test_a_long_chain(void **state)
+{
+    struct cluster *c = ready(&(struct cluster_options){.seed = 9, .n = 2, .spares = 3});
+    struct learning l = {c, 0};
+
+    (void)state;
+    for (unsigned i = 0; i < 30; i++)
+        change(c, i % 2 == 0 ? 0x1 : 0x3); /* of none that is there in the end */
+    change(c, 0x1f);
+    change(c, 0x1c);
+    world_crash(c->w, 0);
+    world_crash(c->w, 1);
+    assert_true(cluster_until_ready(c, 10000));
+    world_crash(c->w, 3);
+    cluster_lose_disk(c, 3);
+    for (l.epoch = 5; l.epoch < 33; l.epoch += 10) {
+        assert_true(world_run_until(c->w, has_learned, &l, 10000));
+        assert_true(mk_reseat_epoch(cluster_group(c, 3)) < 33);
+        world_crash(c->w, 3);
+        world_restart(c->w, 3);
+    }
+    assert_true(becomes(c, 3, MK_GROUP_FOLLOWING, 10000));
+    assert_int_equal(mk_reseat_epoch(cluster_group(c, 3)), 33);
+    assert_int_equal(cluster_set(c, "after", "1", 3000), 0);
+    end(c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_blank_among_strangers),
         cmocka_unit_test(test_stale_among_strangers),
         cmocka_unit_test(test_stale_outside),
+        cmocka_unit_test(test_a_long_chain),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
