@@ -21,6 +21,7 @@
 
 #define KEYS_MAX MK_ROSTER_MAX
 #define AGAIN_MS 100u
+#define ASK_AGAIN_MS 2000u
 #define WAIT_MS 60000u
 #define WAIT_CHECK_MS 10000u
 
@@ -30,7 +31,7 @@ struct input {
     unsigned n_keys;
     struct mk_peer add[MK_ROSTER_MAX], remove[MK_ROSTER_MAX], to;
     unsigned n_add, n_remove;
-    bool transfer, to_given, check, json, timeout_given;
+    bool transfer, to_given, check, trace, json, timeout_given;
     uint32_t timeout_ms;
 };
 
@@ -41,6 +42,7 @@ static const struct argp_option options[] = {
     {"transfer", 'l', "PEER", OPTION_ARG_OPTIONAL, "Hand leadership over, to this member", 0},
     {"check", 'x', NULL, 0,
      "Every member takes the hash of its state at one entry; 1 when they are not equal", 0},
+    {"trace", 'T', NULL, 0, "Print also when each member saw each step of the last changes", 0},
     {"key", 'k', "FILE", 0,
      "The operator's key; or, for a roster, repeated, those of a majority of the members", 0},
     {"timeout", 't', "S", 0, "Seconds to wait until it is done (60; --check: 10)", 0},
@@ -86,6 +88,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case 'x':
         in->check = true;
         return 0;
+    case 'T':
+        in->trace = true;
+        return 0;
     case 'k':
         if (in->n_keys == KEYS_MAX)
             wrong_usage(state, "at most %u keys", KEYS_MAX);
@@ -124,6 +129,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 /* --- what a member says ---------------------------------------------------------------- */
 
 struct view {
+    json_t *course;          /* [{peer, unix_ms, epoch, step, of}] of all who answered; owned */
     json_t *status;          /* of the member that knows most; owned */
     const json_t *component; /* in it */
     struct mk_str address;   /* of the leader when it is known, else of that member */
@@ -172,7 +178,20 @@ static bool knows_more(const json_t *a, const json_t *b)
 static void view_done(struct view *v)
 {
     json_decref(v->status);
+    json_decref(v->course);
     *v = (struct view){0};
+}
+
+static void add_course(json_t *all, const json_t *status, const json_t *component)
+{
+    json_t *step;
+    size_t i;
+
+    json_array_foreach(json_object_get(component, "course"), i, step)
+    {
+        json_object_set(step, "peer", json_object_get(status, "peer"));
+        json_array_append(all, step);
+    }
 }
 
 static void view_take(struct view *v, const struct component *c, struct mk_status_answer *a)
@@ -180,12 +199,15 @@ static void view_take(struct view *v, const struct component *c, struct mk_statu
     json_t *o = a->status == 0 ? json_loadb((const char *)a->json.p, a->json.n, 0, NULL) : NULL;
     const json_t *mine = o == NULL ? NULL : component_in(o, &c->reference.deployment);
 
+    if (v->course == NULL)
+        v->course = json_array();
+    add_course(v->course, o, mine);
     if (mine == NULL || (v->component != NULL && !knows_more(mine, v->component))) {
         json_decref(o);
         return;
     }
     json_decref(v->status);
-    *v = (struct view){o, mine, a->address};
+    *v = (struct view){v->course, o, mine, a->address};
 }
 
 static bool look(struct agent *a, const struct component *c, struct view *v, uint32_t timeout_ms)
@@ -293,33 +315,55 @@ static bool is_passing(int rv)
 }
 
 /* asker is for a transfer alone. */
+static int ask_once(struct agent *a, struct mk_network *asker, const struct component *c,
+                    const struct view *v, const struct input *in, const struct mk_key *keys,
+                    const struct mk_roster *next, uint64_t deadline, struct mk_fault *reterr)
+{
+    if (in->transfer)
+        return mk_node_transfer(asker, v->address, &c->reference.deployment,
+                                in->to_given ? &in->to : NULL, left_until(deadline), reterr);
+    return mk_node_propose(a->net, v->address, next, keys, in->n_keys, left_until(deadline),
+                           reterr);
+}
+
+/* Looks on until the epoch has begun, or it is time to ask again. */
+static bool begins(struct agent *a, const struct component *c, struct view *v, uint64_t epoch,
+                   uint64_t again, uint64_t deadline)
+{
+    do {
+        pause_before_asking(a);
+        if (!look(a, c, v, left_until(deadline)))
+            return true; /* nobody is there to be asked */
+        if ((uint64_t)number_of(v->component, "epoch") >= epoch)
+            return true;
+    } while (left_until(again) > 1 && left_until(deadline) > 1);
+    return left_until(deadline) <= 1;
+}
+
+/* A member that does not lead passes a proposal on, and the leader may refuse it for what passes (a
+ * peer is not linked yet, a replacement is under way) without anybody's hearing of it: so it is
+ * asked again until the epoch begins. Asking twice does no harm. */
 static int ask_for_it(struct agent *a, struct mk_network *asker, const struct component *c,
                       struct view *v, const struct input *in, const struct mk_key *keys,
                       uint64_t deadline)
 {
     struct mk_peer peers[2 * MK_ROSTER_MAX];
     struct mk_fault fault = {{0}};
-    struct mk_roster next;
-    int rv, status;
+    struct mk_roster next = {0};
+    bool asked = false;
+    int rv, status = in->transfer ? 0 : next_roster(in, c, v, &next, peers);
 
+    if (status != 0)
+        return status;
     do {
-        if (in->transfer) {
-            next.epoch = 0;
-            rv = mk_node_transfer(asker, v->address, &c->reference.deployment,
-                                  in->to_given ? &in->to : NULL, left_until(deadline), &fault);
-        } else {
-            status = next_roster(in, c, v, &next, peers);
-            if (status != 0)
-                return status;
-            rv = mk_node_propose(a->net, v->address, &next, keys, in->n_keys, left_until(deadline),
-                                 &fault);
-        }
-        if (is_passing(rv)) {
-            pause_before_asking(a);
-            look(a, c, v, left_until(deadline));
-        }
-    } while (is_passing(rv) && left_until(deadline) > 1 && v->component != NULL);
-    if (rv != 0)
+        rv = ask_once(a, asker, c, v, in, keys, &next, deadline, &fault);
+        if (rv != 0 && !is_passing(rv))
+            break;
+        asked = asked || rv == 0;
+    } while (!(in->transfer && asked) &&
+             !begins(a, c, v, in->transfer ? UINT64_MAX : next.epoch,
+                     deadline_in(rv == 0 ? ASK_AGAIN_MS : AGAIN_MS), deadline));
+    if (!asked)
         return complain_of(rv, &fault);
     return wait_done(a, c, v, in, next.epoch, deadline);
 }
@@ -363,17 +407,49 @@ static int open_asker(const struct input *in, struct agent *a, const struct view
 
 /* --- telling ------------------------------------------------------------------------------- */
 
+static int by_time(const void *a, const void *b)
+{
+    const json_t *x = *(const json_t *const *)a, *y = *(const json_t *const *)b;
+
+    return (number_of(x, "unix_ms") > number_of(y, "unix_ms")) -
+           (number_of(x, "unix_ms") < number_of(y, "unix_ms"));
+}
+
+/* In the order of the members' clocks. */
+static void print_course(const json_t *course)
+{
+    size_t n = json_array_size(course);
+    const json_t **v = mk_alloc((n + 1) * sizeof *v);
+
+    for (size_t i = 0; i < n; i++)
+        v[i] = json_array_get(course, i);
+    qsort(v, n, sizeof *v, by_time);
+    for (size_t i = 0; i < n; i++) {
+        const char *of = text_of(v[i], "of");
+
+        printf("  +%9.3f s  %.16s  epoch %lld  %s%s%.16s\n",
+               (double)(number_of(v[i], "unix_ms") - number_of(v[0], "unix_ms")) / 1000,
+               text_of(v[i], "peer"), number_of(v[i], "epoch"), text_of(v[i], "step"),
+               of[0] != '\0' ? " " : "", of);
+    }
+    mk_free(v);
+}
+
 static void print_view(const struct input *in, const struct view *v)
 {
     const json_t *c = v->component, *m;
     size_t i;
 
     if (in->json) {
-        print_json(json_pack("{s:s, s:I, s:b, s:O, s:O, s:s, s:O}", "component",
-                             text_of(c, "component"), "epoch", (json_int_t)number_of(c, "epoch"),
-                             "settled", json_is_true(json_object_get(c, "settled")), "leader",
-                             json_object_get(c, "leader"), "roster", json_object_get(c, "roster"),
-                             "why", text_of(c, "why"), "members", json_object_get(c, "members")));
+        json_t *o = json_pack("{s:s, s:I, s:b, s:O, s:O, s:s, s:O}", "component",
+                              text_of(c, "component"), "epoch", (json_int_t)number_of(c, "epoch"),
+                              "settled", json_is_true(json_object_get(c, "settled")), "leader",
+                              json_object_get(c, "leader"), "roster", json_object_get(c, "roster"),
+                              "why", text_of(c, "why"), "members", json_object_get(c, "members"));
+
+        if (in->trace)
+            json_object_set(o, "trace", v->course);
+        print_json(o);
         return;
     }
     printf("%s: epoch %lld, %s%s%s\n", text_of(c, "component"), number_of(c, "epoch"),
@@ -388,6 +464,8 @@ static void print_view(const struct input *in, const struct view *v)
                leads ? ", leads" : "", text_of(m, "detail")[0] != '\0' ? ", " : "",
                text_of(m, "detail"));
     }
+    if (in->trace)
+        print_course(v->course);
 }
 
 static int act(const struct input *in, struct agent *a, const struct component *c, struct view *v,

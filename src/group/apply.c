@@ -42,6 +42,8 @@ static void one_entry(struct mk_group *g, uint64_t index, const struct mk_entry 
         mk_level_checked(g, index, a.nonce);
     if (a.membership)
         mk_reseat_applied(g);
+    if ((a.epoch || a.certified_change) && index > g->caught_up)
+        mk_course_epoch(g, a.epoch ? MK_COURSE_PROPOSED : MK_COURSE_CERTIFIED, g->roster.epoch);
     if (a.epoch)
         mk_heads_epoch(g);
     if (a.certified_change) {

@@ -42,6 +42,7 @@ static void vouch(struct mk_group *g, const struct mk_roster_change *draft)
     self->vouch_epoch = draft->roster.epoch;
     self->vouch_checked = true;
     g->vouched = draft->roster.epoch;
+    mk_course_epoch(g, MK_COURSE_SIGNED, draft->roster.epoch);
     send_vouch(g, NULL);
 }
 

@@ -140,6 +140,7 @@ static void founded_turn(struct mk_group *g)
     if (g->snapshot_again || g->behind)
         mk_snap_turn(g);
     mk_operate_turn(g);
+    mk_course_turn(g);
     mk_reseat_turn(g);
     mk_level_turn(g);
     mk_epoch_turn(g);
@@ -521,6 +522,7 @@ void mk_group_close(struct mk_group *g)
     mk_drive_close(g);
     mk_heads_close(g);
     mk_trace_close(g);
+    mk_course_close(g);
     mk_timer_stop(&g->timer);
     mk_later_cancel(&g->turn);
     mk_list_each(at, &g->watches)

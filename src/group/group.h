@@ -163,6 +163,30 @@ const struct mk_roster_change *mk_group_change(const struct mk_group *g, uint64_
 /** Every peer of the roster votes, nobody else does, and the roster is certified. */
 bool mk_group_settled(const struct mk_group *g);
 
+#define MK_COURSE_MAX 48u /* steps that are remembered */
+enum mk_course_step {
+    MK_COURSE_SHOWN,     /* the roster of that epoch is known here, ahead of our log */
+    MK_COURSE_PROPOSED,  /* it was applied: the epoch has begun */
+    MK_COURSE_SIGNED,    /* this member signed the change to it */
+    MK_COURSE_CERTIFIED, /* applied, with the signatures of both majorities */
+    MK_COURSE_LEARNER,   /* of a Raft id, in a committed configuration */
+    MK_COURSE_VOTER,
+    MK_COURSE_REMOVED,
+    MK_COURSE_STEPS
+};
+struct mk_course {
+    uint64_t unix_ms; /* by this node's clock */
+    enum mk_course_step step;
+    uint64_t epoch;
+    uint64_t raft_id; /* the last three; 0 else */
+    bool peer_known;
+    struct mk_peer peer; /* whose that is */
+};
+/** The i-th step of changes of the roster and of seats since this member opened, oldest first;
+ * false past the last. */
+bool mk_group_course(const struct mk_group *g, unsigned i, struct mk_course *ret);
+const char *mk_course_step_name(enum mk_course_step s);
+
 #define MK_REFUSALS_MAX 8u /* clauses that are told apart */
 struct mk_refusal {
     unsigned clause;  /* index in the ACL */

@@ -11,7 +11,7 @@
  *   marks.c   which entries are signed at
  *   operate.c what operators ask for          quiet.c   groups at rest (beat.c: processes)
  *   level.c   protocols, checks               mend.c    bits that turned on the disk
- *   lineage.c the chain of rosters, for who knows an old one
+ *   lineage.c the chain of rosters, for who knows an old one; course.c  what became of changes
  *   candidacy.c  who stands for election when many would
  *
  * Everything that comes from outside (a message, a timer, a durable write) changes its
@@ -639,6 +639,11 @@ struct mk_group {
     unsigned trailing;
 
     struct mk_tracing *tracing; /* trace.c; NULL: nobody asked */
+    /* course.c */
+    struct mk_coursing *coursing; /* NULL: nothing happened */
+    void *places;                 /* who votes, as it was told last */
+    unsigned n_places;
+    uint64_t course_at; /* index of the configuration that was looked at */
     struct mk_serve *serve;
     struct mk_serve_host serve_host;
     bool changed, stopped;
@@ -661,6 +666,11 @@ void mk_candidacy_close(struct mk_group *g);
 void mk_trace_turn(struct mk_group *g);
 void mk_trace_command(struct mk_group *g, uint64_t index, const struct mk_applied *a);
 void mk_trace_close(struct mk_group *g);
+
+/** A step of the change to an epoch. */
+void mk_course_epoch(struct mk_group *g, enum mk_course_step step, uint64_t epoch);
+void mk_course_turn(struct mk_group *g);
+void mk_course_close(struct mk_group *g);
 
 /** Asks for a turn. */
 void mk_group_wake(struct mk_group *g);

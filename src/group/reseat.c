@@ -133,6 +133,7 @@ int mk_reseat_learn(struct mk_group *g, const struct mk_roster_change *c, struct
     MK_ASSERT(rv == 0);
     mk_buf_done(&pc);
     store_roster(g, &g->ahead, NULL);
+    mk_course_epoch(g, MK_COURSE_SHOWN, g->ahead.epoch);
     mk_peers_roster(g);
     mk_group_changed(g);
     return 0;

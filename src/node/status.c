@@ -140,6 +140,24 @@ static json_t *check_of(const struct mk_host *h)
     return o;
 }
 
+/** What became of the last changes of the roster. */
+static json_t *course_of(const struct mk_host *h)
+{
+    json_t *list = json_array();
+    struct mk_course x;
+
+    for (unsigned i = 0; mk_group_course(h->group, i, &x); i++) {
+        json_t *o = json_object();
+
+        mk_json_u64(o, "unix_ms", x.unix_ms);
+        mk_json_u64(o, "epoch", x.epoch);
+        json_object_set_new(o, "step", json_string(mk_course_step_name(x.step)));
+        json_object_set_new(o, "of", x.peer_known ? mk_json_hex(x.peer.b, 32) : json_null());
+        json_array_append_new(list, o);
+    }
+    return list;
+}
+
 static json_t *component_of(const struct mk_host *h)
 {
     struct mk_group_status st;
@@ -179,6 +197,7 @@ static json_t *component_of(const struct mk_host *h)
     json_object_set_new(o, "roster_id", mk_json_hex(roster.b, 32));
     json_object_set_new(o, "settled", json_boolean(mk_group_settled(h->group)));
     json_object_set_new(o, "members", members_of(h));
+    json_object_set_new(o, "course", course_of(h));
     json_object_set_new(o, "surfaces", surfaces_of(h));
     put_driver(o, h);
     return o;

@@ -147,6 +147,42 @@ static void change(struct cluster *c, unsigned bits)
     assert_true(cluster_until_settled(c, 10000));
 }
 
+/* Where in a member's course of changes that step is; it must be there once. */
+static unsigned step_at(struct cluster *c, unsigned i, enum mk_course_step step,
+                        const struct mk_peer *of)
+{
+    struct mk_course x;
+    unsigned at = 0, n = 0;
+
+    for (unsigned k = 0; mk_group_course(cluster_group(c, i), k, &x); k++) {
+        if (x.step != step || x.epoch != 2 || (of != NULL && !mk_peer_eq(&x.peer, of)))
+            continue;
+        at = k;
+        n++;
+    }
+    if (n != 1)
+        fail_msg("%s is %u times in the course", mk_course_step_name(step), n);
+    return at;
+}
+
+/* Each member can tell when it saw what. */
+static void check_course(struct cluster *c, unsigned came, unsigned left)
+{
+    unsigned leader = (unsigned)cluster_leader(c);
+    unsigned at[] = {step_at(c, leader, MK_COURSE_PROPOSED, NULL),
+                     step_at(c, leader, MK_COURSE_SIGNED, NULL),
+                     step_at(c, leader, MK_COURSE_CERTIFIED, NULL),
+                     step_at(c, leader, MK_COURSE_REMOVED, &c->peers[left])};
+    unsigned learner = step_at(c, leader, MK_COURSE_LEARNER, &c->peers[came]);
+    unsigned voter = step_at(c, leader, MK_COURSE_VOTER, &c->peers[came]);
+
+    for (unsigned k = 1; k < sizeof at / sizeof at[0]; k++)
+        assert_true(at[k - 1] < at[k]);
+    assert_true(at[0] < learner && learner < voter && voter < at[3]);
+    step_at(c, came, MK_COURSE_PROPOSED, NULL);
+    step_at(c, came, MK_COURSE_CERTIFIED, NULL);
+}
+
 static void test_a_spare_takes_a_members_place(void **state)
 {
     struct cluster *c = ready(&(struct cluster_options){.seed = 10, .spares = 1, .clients = 2});
@@ -162,6 +198,7 @@ static void test_a_spare_takes_a_members_place(void **state)
     assert_int_equal(s.epoch, 2);
     assert_int_equal(s.state, MK_GROUP_FOLLOWING);
     assert_true(becomes(c, leaves, MK_GROUP_OUTSIDE, 5000));
+    check_course(c, 3, leaves);
     world_crash(c->w, leaves); /* nobody misses it */
     world_run(c->w, 3000);
     assert_int_equal(cluster_set(c, "without", "3", 3000), 0);
