@@ -374,12 +374,14 @@ int mk_surfaces_fill_put(struct mk_surfaces_filler *f, struct mk_bytes piece,
     if (f->carried.n == 0) {
         rv = fill_items(f, &b, reterr);
         mk_buf_put(&f->carried, b.p, b.n);
-        return rv;
+    } else {
+        mk_buf_put(&f->carried, piece.p, piece.n);
+        b = mk_buf_bytes(&f->carried);
+        rv = fill_items(f, &b, reterr);
+        mk_buf_drop_front(&f->carried, f->carried.n - b.n);
     }
-    mk_buf_put(&f->carried, piece.p, piece.n);
-    b = mk_buf_bytes(&f->carried);
-    rv = fill_items(f, &b, reterr);
-    mk_buf_drop_front(&f->carried, f->carried.n - b.n);
+    if (f->stage == FILL_MAP) /* else the whole map would be hashed at once, at the end */
+        mk_trie_edge_hash(&f->edge);
     return rv;
 }
 

@@ -53,6 +53,8 @@ struct mk_trie_edge {
  * above the last one; nothing is done. */
 bool mk_trie_append(struct mk_trie *t, struct mk_trie_edge *e, const struct mk_id *path,
                     struct mk_bytes key, struct mk_bytes value);
+/** Hashes what can be hashed already, so that the root is quick at the end; e stays good. */
+void mk_trie_edge_hash(struct mk_trie_edge *e);
 /** The state root; computes what is missing. */
 struct mk_id mk_trie_root(struct mk_trie *t);
 

@@ -208,6 +208,18 @@ struct mk_id mk_trie_root(struct mk_trie *t)
     return t->hash;
 }
 
+/* What lies left of the edge does not change any more. */
+void mk_trie_edge_hash(struct mk_trie_edge *e)
+{
+    for (unsigned i = 0; i < e->n; i++) {
+        struct branch *b = as_branch(e->spine[i]);
+
+        if ((b->node.hashed & 1) == 0)
+            b->hash->v[0] = mk_trie_hash_below(b->child[0], b->node.bit + 1u);
+        b->node.hashed |= 1;
+    }
+}
+
 /* --- parts ------------------------------------------------------------------------------ */
 
 static const struct mk_trie_node *below(const struct mk_trie_part *part)

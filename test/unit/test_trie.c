@@ -299,6 +299,7 @@ static void test_append(void **state)
         struct mk_trie_part parts[32];
         struct mk_trie_walk walk;
         struct mk_bytes key, value;
+        unsigned added = 0;
         size_t n;
 
         for (unsigned k = 0; k < counts[c]; k++)
@@ -310,11 +311,14 @@ static void test_append(void **state)
             assert_true(mk_trie_append(&in_order, &edge, &path, key, value));
             assert_false(mk_trie_append(&in_order, &edge, &path, key, value));
             assert_false(mk_trie_append(&in_order, &edge, &first, key, value));
+            if (c % 2 == 1 && ++added % 100 == 3) /* some of it is hashed on the way */
+                mk_trie_edge_hash(&edge);
         }
         assert_int_equal(in_order.count, t.count);
         assert_int_equal(in_order.bytes, t.bytes);
         n = mk_trie_parts(&in_order, parts, 32);
-        assert_int_equal(n, counts[c] == 1 ? 0 : counts[c] < 32 ? counts[c] : 32);
+        if (c % 2 == 0)
+            assert_int_equal(n, counts[c] == 1 ? 0 : counts[c] < 32 ? counts[c] : 32);
         for (size_t i = 0; i < n; i++)
             mk_trie_part_hash(&parts[n - 1 - i]);
         for (size_t i = 0; i < n; i++)
