@@ -66,10 +66,10 @@ class Replica:
         replicas = json.loads(out)['nodes'][0].get('replicas', []) if status == 0 else []
         return replicas[0] if replicas else {}
 
-    def list(self, bearer, *more):
+    def list(self, bearer, *more, timeout=20):
         shows = bearer.shows if bearer is not None else ()
         return run('atlas', 'list', self.up.file, *shows, '--through', self.address, '--timeout',
-                   '20', *more)
+                   str(timeout), *more)
 
     def cards(self, bearer):
         status, out, err = self.list(bearer, '--json')
@@ -141,7 +141,7 @@ def alone(up, folder, it):
         until(lambda: (it['replica'].said().get('age_ms') or 0) > 6000, 'the replica to grow old')
         status, out, err = it['replica'].list(it['reader'], '--json')
         assert status == 0 and json.loads(out)['cards'], (status, err)
-        status, _, err = it['replica'].list(it['reader'], '--max-age', '2')
+        status, _, err = it['replica'].list(it['reader'], '--max-age', '2', timeout=5)
         assert status != 0, 'what is older than 2 s was shown as newer'
         stated = re.search(r'the head is (\d+) ms old, 2000 are allowed', err)
         assert stated and int(stated.group(1)) > 6000, err
@@ -161,7 +161,7 @@ def killed(up, folder, it):
     before = r.cards(it['reader'])
     r.process.kill()
     assert r.process.wait(60) == -signal.SIGKILL
-    assert r.list(it['reader'])[0] != 0, 'nobody serves, and cards were shown'
+    assert r.list(it['reader'], timeout=5)[0] != 0, 'nobody serves, and cards were shown'
     r.start()
     until(lambda: r.list(it['reader'], '--max-age', '10')[0] == 0, 'it to serve again')
     assert r.cards(it['reader']) == before
@@ -174,7 +174,7 @@ def lapsed(up, folder, it):
     until(lambda: 'expired' in r.said().get('why', ''), 'all members to refuse it')
     until(lambda: (r.said().get('age_ms') or 0) > 12000, 'it to grow old')
     assert r.list(it['reader'])[0] == 0, 'what is certified is no secret that ends'
-    assert r.list(it['reader'], '--max-age', '5')[0] != 0
+    assert r.list(it['reader'], '--max-age', '5', timeout=5)[0] != 0
     note(until(r.said, 'its status')['why'])
     r.bearer.issue(up)
     until(lambda: r.list(it['reader'], '--max-age', '10')[0] == 0, 'it to be fresh again')
