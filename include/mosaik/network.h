@@ -158,9 +158,10 @@ void mk_bond_status(const struct mk_bond *b, struct mk_bond_status *ret);
 /** The same with what was said about members, as one JSON object: one of `bonds` of
  * mk_network_status(). */
 void mk_bond_describe(const struct mk_bond *b, struct mk_buf *json);
-/** Blocks until READY (0), FAILED (its error) or the deadline (MK_EUNREACHABLE): reterr then says
- * which applies: nobody answered; another deployment (expected, actual); retired, with the
- * replacement; refused by clause n; no majority. */
+/** Blocks until READY (0), FAILED (its error), or MK_EUNREACHABLE: at the deadline, or as soon as
+ * every member that can be reached has said that it runs another deployment (each call asks them
+ * anew). reterr says which applies: nobody answered; another deployment (expected, actual);
+ * retired, with the replacement; refused by clause n; no majority. */
 int mk_bond_wait(struct mk_bond *b, uint32_t timeout_ms, struct mk_fault *reterr);
 
 /** What was said about members that refused, lied or fell silent, newest first; lent until the

@@ -5,6 +5,7 @@
 #include "atlas/atlas.h"
 #include "oracle/oracle.h"
 #include "price-feed/price_feed.h"
+#include "types/types.h"
 #include <mosaik/node.h>
 
 #include <stdio.h>
@@ -135,6 +136,70 @@ static void put_feed_surfaces(struct agent *a, struct component *c)
     c->n_surfaces = (unsigned)(pairs->n + (oracle ? 1 : 0));
 }
 
+/** The types of a surface that a file declares by its layout; false: none that this build has. */
+static bool find_types(struct mk_surface_spec *spec, const struct mk_id *wanted,
+                       const struct mk_id *stable_id)
+{
+    bool keyed = spec->kind == MK_SURFACE_MAP || spec->kind == MK_SURFACE_QUEUE;
+
+    for (size_t v = 0; (spec->value = coalition_type_at(v)) != NULL; v++) {
+        for (size_t k = 0; k == 0 || (keyed && coalition_type_at(k) != NULL); k++) {
+            struct mk_id id;
+
+            spec->key = keyed ? coalition_type_at(k) : NULL;
+            id = mk_surface_id(spec, stable_id);
+            if (mk_id_eq(&id, wanted))
+                return true;
+        }
+    }
+    return false;
+}
+
+static bool kind_named(enum mk_surface_kind *ret, struct mk_str name)
+{
+    for (unsigned k = MK_SURFACE_STREAM; k <= MK_SURFACE_QUEUE; k++) {
+        *ret = (enum mk_surface_kind)k;
+        if (mk_str_is(name, mk_surface_kind_name(*ret)))
+            return true;
+    }
+    return false;
+}
+
+/** Those that its file declares beside what follows from its content. */
+static void put_declared_surfaces(struct agent *a, struct component *c)
+{
+    const struct coa_surfaces *declared = &c->organism->surfaces;
+    struct mk_surface_spec *specs =
+        mk_arena_take(&a->arena, (c->n_surfaces + declared->n + 1) * sizeof *specs);
+    struct coa_surface *unknown = mk_arena_take(&a->arena, (declared->n + 1) * sizeof *unknown);
+    const struct mk_id *stable_id = &c->reference.stable_id;
+    unsigned n = c->n_surfaces;
+
+    if (n > 0)
+        memcpy(specs, c->surfaces, n * sizeof *specs);
+    for (size_t i = 0; i < declared->n; i++) {
+        const struct coa_surface *s = &declared->v[i];
+        struct mk_id wanted = coa_surface_id_of(s, stable_id);
+        bool there = false;
+
+        for (unsigned k = 0; k < n && !there; k++) {
+            struct mk_id id = mk_surface_id(&specs[k], stable_id);
+
+            there = mk_id_eq(&id, &wanted);
+        }
+        if (there)
+            continue;
+        specs[n] = (struct mk_surface_spec){.name = mk_arena_str(&a->arena, s->name).p};
+        if (kind_named(&specs[n].kind, s->kind) && find_types(&specs[n], &wanted, stable_id))
+            n++;
+        else
+            unknown[c->n_unknown++] = *s;
+    }
+    c->surfaces = specs;
+    c->n_surfaces = n;
+    c->unknown = unknown;
+}
+
 size_t agent_components(struct agent *a, struct component **ret)
 {
     size_t n = 0, n_organisms = a->file.config.organisms.n;
@@ -162,6 +227,8 @@ size_t agent_components(struct agent *a, struct component **ret)
             (mk_str_is(c->organism->content_type, "price-feed") ||
              mk_str_is(c->organism->content_type, "oracle")))
             put_feed_surfaces(a, c);
+        if (c->organism != NULL)
+            put_declared_surfaces(a, c);
     }
     *ret = v;
     return n;

@@ -42,6 +42,8 @@ struct component {
     const struct coa_organism_file *organism; /* when its file is at hand */
     const struct mk_surface_spec *surfaces;   /* those whose types this build knows */
     unsigned n_surfaces;
+    const struct coa_surface *unknown; /* those that its file declares with types of its own */
+    unsigned n_unknown;
 };
 /** All of them: shipped modules, then organisms. */
 size_t agent_components(struct agent *a, struct component **ret);

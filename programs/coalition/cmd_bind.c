@@ -95,7 +95,7 @@ static void try_read(struct agent *a, struct mk_bond *bond, const struct mk_surf
     struct mk_feed *f;
     struct mk_map *m;
 
-    if (spec->kind == MK_SURFACE_MAP) {
+    if (mk_surface_keyed(spec->kind)) {
         mk_map_open(bond, &m, spec, NULL, NULL);
         if (mk_map_wait(m, 0, READ_MS, &fault) != 0)
             snprintf(t->text, sizeof t->text, "%s", fault.text);
@@ -169,7 +169,28 @@ static json_t *surfaces_json(struct agent *a, struct mk_bond *bond, const struct
         json_object_set_new(s, "write", in->write ? json_string(w.text) : json_null());
         json_array_append_new(list, s);
     }
+    for (unsigned i = 0; i < c->n_unknown; i++) {
+        struct mk_id id = coa_surface_id_of(&c->unknown[i], &c->reference.stable_id);
+
+        json_array_append_new(
+            list, json_pack("{s:o, s:o, s:o, s:n, s:o, s:n}", "name", json_text(c->unknown[i].name),
+                            "kind", json_text(c->unknown[i].kind), "surface", json_id(&id),
+                            "retention", "read",
+                            json_sprintf("not tried: its types, %.*s, are none of this build's",
+                                         (int)c->unknown[i].layout.n, c->unknown[i].layout.p),
+                            "write"));
+    }
     return list;
+}
+
+/** Why a component that is bound shows no surface; empty where it does. */
+static const char *no_surface(const struct component *c)
+{
+    if (c->n_surfaces + c->n_unknown > 0)
+        return "";
+    return c->organism == NULL && !c->is_module
+               ? "no surface is known here: the coalition file has no `config` of it"
+               : "its file declares no surface";
 }
 
 /** *ret_status: 0, or the exit status that it deserves. */
@@ -186,9 +207,10 @@ static json_t *component_json(struct agent *a, const struct component *c, const 
     json_object_set_new(o, "stable_id", json_id(&c->reference.stable_id));
     if (rv == 0)
         rv = mk_bond_wait(bond, in->reach.timeout_ms, &fault);
-    if (rv == 0)
+    if (rv == 0) {
         json_object_set_new(o, "surfaces", surfaces_json(a, bond, c, in));
-    else
+        snprintf(fault.text, sizeof fault.text, "%s", no_surface(c));
+    } else
         json_object_set_new(o, "surfaces", json_array());
     if (bond != NULL)
         mk_bond_status(bond, &st);

@@ -7,8 +7,6 @@
 #include <string.h>
 #include <strings.h>
 
-#define LIKELY_HEX 8u /* so many hex digits are hardly a word */
-
 struct input {
     bool json;
     const char *network;
@@ -58,20 +56,6 @@ static void print_hex(const void *p, size_t n)
 
     mk_hex(hex, p, n);
     puts(hex);
-}
-
-/* An id, or a text that is hashed; one that was likely meant as an id is warned of. */
-static struct mk_id id_of_word(const char *what, const char *word, bool *ret_hashed)
-{
-    struct mk_id id;
-    size_t n = strlen(word), hex = strspn(word, "0123456789abcdefABCDEF");
-
-    *ret_hashed = mk_id_unhex(&id, mk_str_of(word)) != 0;
-    if (*ret_hashed && ((hex == n && n >= LIKELY_HEX) || (n == 64 && hex >= LIKELY_HEX) ||
-                        strncasecmp(word, "0x", 2) == 0))
-        fprintf(stderr, "warning: %s: \"%s\" is hashed as a text; an id is 64 hex digits\n", what,
-                word);
-    return mk_id_of_text(mk_str_of(word));
 }
 
 int cmd_id(int argc, char **argv)

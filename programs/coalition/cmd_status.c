@@ -323,8 +323,10 @@ static void ask(struct mk_network *net, struct mk_status_answer *v, size_t n, ui
 
 /** What the nodes that answered say of one component. */
 struct seen {
+    long long nodes; /* of its members, whatever they run */
     long long answered, commit, behind, certified_ms, uncertified_ms;
     const char *leader, *why;
+    const char *other; /* another deployment of it, that members run */
 };
 
 /** How far any of them shows a certificate of that surface. */
@@ -377,7 +379,25 @@ static void look_at(struct seen *s, const json_t *nodes, const json_t *c)
     }
 }
 
-static struct seen look(const json_t *nodes, const char *stable_id)
+static bool is_member(const struct component *c, const char *address)
+{
+    for (size_t i = 0; i < c->reference.n_addresses; i++) {
+        if (mk_str_is(c->reference.addresses[i], address))
+            return true;
+    }
+    return false;
+}
+
+/** Without an operator, who might have signed a newer one, the file says what deployment it is. */
+static bool is_other(const struct component *c, const json_t *running)
+{
+    char hex[MK_ID_HEX];
+
+    return c->reference.has_version0 && !c->reference.operator_.some &&
+           strcmp(text_of(running, "deployment"), mk_id_hex(&c->reference.deployment, hex)) != 0;
+}
+
+static struct seen look(const json_t *nodes, const struct component *of, const char *stable_id)
 {
     struct seen s = {0};
     const json_t *node, *c;
@@ -385,24 +405,40 @@ static struct seen look(const json_t *nodes, const char *stable_id)
 
     json_array_foreach(nodes, i, node)
     {
+        if (json_object_get(node, "error") == NULL && is_member(of, text_of(node, "address")))
+            s.nodes++;
         json_array_foreach(json_object_get(node, "components"), k, c)
         {
-            if (strcmp(text_of(c, "stable_id"), stable_id) == 0)
+            if (strcmp(text_of(c, "stable_id"), stable_id) != 0)
+                continue;
+            if (is_other(of, c))
+                s.other = text_of(c, "deployment");
+            else
                 look_at(&s, nodes, c);
         }
     }
     return s;
 }
 
+static json_t *why_of(const struct component *c, const struct seen *s)
+{
+    const char *why = c->reference.n_addresses == 0 ? "the file names none of its members"
+                      : s->answered > 0             ? s->leader == NULL ? "it has no leader" : ""
+                      : s->other != NULL
+                          ? "its members run another deployment of it than the file's"
+                      : s->nodes > 0 ? "its members answered, and none runs it"
+                                     : "no member answered";
+    const char *more = s->other != NULL && s->answered == 0 ? s->other : s->why;
+
+    return json_sprintf("%s%s%s", why, why[0] != '\0' && more != NULL ? ": " : "",
+                        more != NULL ? more : "");
+}
+
 static json_t *spanned_one(const struct component *c, const json_t *nodes)
 {
     char hex[MK_ID_HEX];
-    struct seen s = look(nodes, mk_id_hex(&c->reference.stable_id, hex));
+    struct seen s = look(nodes, c, mk_id_hex(&c->reference.stable_id, hex));
     json_t *o = json_object();
-    const char *why = c->reference.n_addresses == 0 ? "the file names none of its members"
-                      : s.answered == 0             ? "no member answered"
-                      : s.leader == NULL            ? "it has no leader"
-                                                    : "";
 
     json_object_set_new(o, "component", json_text(c->reference.label));
     json_object_set_new(o, "stable_id", json_string(hex));
@@ -415,9 +451,7 @@ static json_t *spanned_one(const struct component *c, const json_t *nodes)
     json_object_set_new(o, "certified_ms",
                         s.certified_ms > 0 ? json_integer(s.certified_ms) : json_null());
     json_object_set_new(o, "lag_ms", s.answered > 0 ? json_integer(s.uncertified_ms) : json_null());
-    json_object_set_new(o, "why",
-                        json_sprintf("%s%s%s", why, why[0] != '\0' && s.why != NULL ? ": " : "",
-                                     s.why != NULL ? s.why : ""));
+    json_object_set_new(o, "why", why_of(c, &s));
     return o;
 }
 
@@ -492,6 +526,22 @@ static int ask_one(const struct input *in, json_t *nodes)
     return rv != 0 ? complain_of(rv, &fault) : 0;
 }
 
+/** Nodes answered, and none runs anything of what the file spans. */
+static int complain_unspanned(const struct input *in, const json_t *spanned)
+{
+    const json_t *s;
+    size_t i;
+
+    json_array_foreach(spanned, i, s)
+    {
+        if (number_of(s, "answered") > 0)
+            return 0;
+    }
+    if (json_array_size(spanned) == 0 || in->json)
+        return json_array_size(spanned) == 0 ? 0 : STATUS_CHECK;
+    return complain(STATUS_CHECK, "no node that answered runs a component of %s", in->file);
+}
+
 int cmd_status(int argc, char **argv)
 {
     static const struct argp argp = {options,
@@ -524,6 +574,8 @@ int cmd_status(int argc, char **argv)
     }
     if (rv == 0 && silent == json_array_size(nodes))
         rv = in.json ? STATUS_TIMEOUT : complain(STATUS_TIMEOUT, "no node answered");
+    else if (rv == 0)
+        rv = complain_unspanned(&in, spanned);
     json_decref(nodes);
     json_decref(spanned);
     return rv;

@@ -1,7 +1,8 @@
 /* cmd_stream.c - `coalition stream tail FILE COMPONENT SURFACE`: certified items of a committee's
- * stream; `stream tail --from ADDR --surface ID` and `stream publish --surface ID`: a producer's
- * own. */
+ * stream; `stream tail --from ADDR --surface NAME` and `stream publish --surface NAME`: a
+ * producer's own. */
 #include "agent.h"
+#include "collection.h"
 
 #include "price-feed/price_feed.h"
 #include <mosaik/input.h>
@@ -10,6 +11,7 @@
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 struct input {
@@ -21,7 +23,7 @@ struct input {
 };
 
 #define WANTED \
-    "tail FILE COMPONENT SURFACE, tail --from ADDR --surface ID, or publish --surface ID is"
+    "tail FILE COMPONENT SURFACE, tail --from ADDR --surface NAME, or publish --surface NAME is"
 
 enum { OPT_FROM = 256, OPT_SURFACE, OPT_LISTEN, OPT_OLDEST };
 
@@ -29,7 +31,7 @@ static const struct argp_option options[] = {
     {"count", 'n', "N", 0, "End after N items", 0},
     {"oldest", OPT_OLDEST, NULL, 0, "Begin with the oldest retained item, not with what comes", 0},
     {"from", OPT_FROM, "ADDR", 0, "Tail: a producer, <peer hex>@host:port", 0},
-    {"surface", OPT_SURFACE, "ID", 0, "The surface id of a producer's stream", 0},
+    {"surface", OPT_SURFACE, "NAME", 0, "A producer's stream: its name, or its id in hex", 0},
     {"listen", OPT_LISTEN, "HOST:PORT", 0, "Publish: where subscribers reach us (127.0.0.1:0)", 0},
     OPTION_KEY,
     OPTION_TICKET,
@@ -103,6 +105,59 @@ static void print_tick(const struct price_tick *t, bool json)
     print_json(o);
 }
 
+/** A tick in words of its own, another item as its type has it. 0; or MK_EMALFORMED. */
+static int print_item(const struct mk_surface_spec *spec, uint64_t index, struct mk_bytes item,
+                      bool json)
+{
+    struct mk_arena arena = {0};
+    struct price_tick t;
+    json_t *value;
+    char *text;
+    int rv = 0;
+
+    if (spec->value == &price_tick_type) {
+        rv = mk_decode(&t, &price_tick_type, item, &arena, NULL);
+        if (rv == 0)
+            print_tick(&t, json);
+        mk_arena_done(&arena);
+        return rv;
+    }
+    value = datum_json(spec->value, item);
+    if (json) {
+        print_json(json_pack("{s:I, s:o}", "index", (json_int_t)index, "value", value));
+        return 0;
+    }
+    text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
+    printf("%" PRIu64 " %s\n", index, text);
+    free(text);
+    json_decref(value);
+    return 0;
+}
+
+/** One item, or none in time: *ret_n counts it. */
+static int tail_one(const struct input *in, struct mk_feed *feed,
+                    const struct mk_surface_spec *spec, uint64_t *ret_n)
+{
+    struct mk_arena arena = {0};
+    struct mk_fault fault = {{0}};
+    struct mk_bytes item;
+    uint64_t index;
+    int rv = mk_feed_next_wait(feed, &item, &index, in->reach.timeout_ms, &arena, &fault);
+
+    if (rv == 0 && mk_feed_lost(feed) > 0)
+        fprintf(stderr, "lost: %" PRIu64 " items before %" PRIu64 "\n", mk_feed_lost(feed), index);
+    if (rv == 0)
+        rv = print_item(spec, index, item, in->words.json);
+    if (rv == 0) {
+        flush_output();
+        ++*ret_n;
+    }
+    mk_arena_done(&arena);
+    if (rv == 0 || (rv == MK_ETIMEDOUT && in->count == 0))
+        return 0;
+    return complain_of(rv, &fault);
+}
+
 static int tail_committee(const struct input *in)
 {
     const struct mk_surface_spec *spec = NULL;
@@ -110,7 +165,6 @@ static int tail_committee(const struct input *in)
     struct component c;
     struct mk_bond *bond;
     struct mk_feed *feed = NULL;
-    struct mk_fault fault = {{0}};
     struct agent a;
     uint64_t n = 0;
     int rv = agent_open(&a, in->words.v[1], &in->reach);
@@ -121,19 +175,8 @@ static int tail_committee(const struct input *in)
         rv = agent_surface(&c, in->words.v[3], MK_SURFACE_STREAM, &spec);
     if (rv == 0)
         mk_feed_open(bond, &feed, spec, &o, NULL, NULL);
-    while (rv == 0 && (in->count == 0 || n < in->count)) {
-        struct mk_arena arena = {0};
-        struct price_tick t;
-        int err = price_feed_next_wait(feed, &t, in->reach.timeout_ms, &arena, &fault);
-
-        if (err == 0) {
-            print_tick(&t, in->words.json);
-            flush_output();
-        } else if (err != MK_ETIMEDOUT || in->count > 0)
-            rv = complain_of(err, &fault);
-        n += err == 0;
-        mk_arena_done(&arena);
-    }
+    while (rv == 0 && (in->count == 0 || n < in->count))
+        rv = tail_one(in, feed, spec, &n);
     mk_feed_close(feed);
     agent_close(&a);
     return rv;
@@ -167,12 +210,14 @@ static const char *trouble(const struct direct *d, char room[MK_FAULT_MAX])
 static int open_direct(struct direct *d, const char *listen, struct mk_fault *fault)
 {
     struct mk_network_options o = {.listen = listen, .n_tickets = d->in->reach.n_tickets};
+    bool hashed;
     int rv;
 
-    if (d->in->surface == NULL || mk_id_unhex(&d->surface, mk_str_of(d->in->surface)) != 0)
-        return mk_fault(
-            fault, MK_EINVALID,
-            "--surface: 64 hex digits are wanted; `coalition stream --help` tells more");
+    if (d->in->surface == NULL || d->in->surface[0] == '\0')
+        return mk_fault(fault, MK_EINVALID,
+                        "--surface: the stream's name, or its id in 64 hex digits, is wanted; "
+                        "`coalition stream --help` tells more");
+    d->surface = id_of_word("--surface", d->in->surface, &hashed);
     rv = load_tickets(&d->in->reach, &o.tickets, &d->arena, fault);
     if (rv == 0 && d->in->reach.key != NULL) {
         rv = load_key(&d->key, d->in->reach.key, fault);
@@ -362,7 +407,8 @@ int cmd_stream(int argc, char **argv)
     static const struct argp argp = {
         options,
         parse,
-        "tail FILE COMPONENT SURFACE\ntail --from ADDR --surface ID\npublish --surface ID",
+        "tail FILE COMPONENT SURFACE\ntail --from ADDR --surface NAME\n"
+        "publish --surface NAME",
         "Follow a committee's stream (each item covered by a certificate), or a producer's own "
         "(nobody else vouches "
         "for it); publish lines of standard input as a producer.",

@@ -97,6 +97,21 @@ int complain_of(int err, const struct mk_fault *f)
                     f != NULL && f->text[0] != '\0' ? f->text : mk_strerror(err));
 }
 
+#define LIKELY_HEX 8u /* so many hex digits are hardly a word */
+
+struct mk_id id_of_word(const char *what, const char *word, bool *ret_hashed)
+{
+    struct mk_id id;
+    size_t n = strlen(word), hex = strspn(word, "0123456789abcdefABCDEF");
+
+    *ret_hashed = mk_id_unhex(&id, mk_str_of(word)) != 0;
+    if (*ret_hashed && ((hex == n && n >= LIKELY_HEX) || (n == 64 && hex >= LIKELY_HEX) ||
+                        strncasecmp(word, "0x", 2) == 0))
+        fprintf(stderr, "warning: %s: \"%s\" is hashed as a text; an id is 64 hex digits\n", what,
+                word);
+    return mk_id_of_text(mk_str_of(word));
+}
+
 /* --- files ------------------------------------------------------------------------------- */
 
 #define PIPE_WAIT_MS 10000 /* for each piece of what is named and no regular file */

@@ -59,6 +59,8 @@ int cmd_emulator(int argc, char **argv);
 
 /** Prints one line on standard error and returns status. */
 int complain(enum status status, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/** An id in hex, or the id of the text; one that was likely meant as an id is warned of. */
+struct mk_id id_of_word(const char *what, const char *word, bool *ret_hashed);
 /** The exit status that stands for an error of the library. */
 enum status status_of(int err);
 /** complain() with a fault's text, or the error's own. */

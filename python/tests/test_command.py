@@ -42,7 +42,8 @@ class Command(unittest.TestCase):
         organism = os.path.join(cls.folder.name, 'shelf.toml')
         with open(organism, 'w', encoding='utf-8') as f:
             f.write(f'schema_version = 1\nkind = "organism"\nname = "example.shelf"\n'
-                    f'operator = "{peer}"\ncommittee = [{contacts}]\n[content]\nhex = "01"\n')
+                    f'operator = "{peer}"\ncommittee = [{contacts}]\n[content]\nhex = "01"\n'
+                    '[[surface]]\nkind = "stream"\nname = "events"\nlayout = "i64"\n')
         ids = json.loads(coalition('organism', organism, '--json'))
         with open(cls.file, 'w', encoding='utf-8') as f:
             f.write(f'schema_version = 1\ninstance_name = "example"\n'
@@ -96,6 +97,16 @@ class Command(unittest.TestCase):
         self.assertEqual({e['key']: e['value'] for e in entries}, {'a': 'one', 'c': 'drei'})
         self.gets(None, 'map', 'words', 'b')
         self.assertTrue(self.write('map', 'words', 'clear')['changed'])
+
+    def test_stream(self):
+        """Of a type that the organism's own file declares."""
+        self.write('stream', 'events', 'append', '7', '9', '11')
+        self.assertEqual(coalition('stream', 'tail', self.file, 'shelf', 'events', '--oldest', '-n', '2'),
+                         '1 7\n2 9\n')
+        lines = coalition('stream', 'tail', self.file, 'shelf', 'events', '--oldest', '-n', '3', '--json')
+        self.assertEqual([json.loads(line) for line in lines.splitlines()],
+                         [{'index': i + 1, 'value': v} for i, v in enumerate((7, 9, 11))])
+        self.assertIn('stream events           read: admitted', coalition('bind', self.file))
 
     def test_vec(self):
         self.write('vec', 'jobs', 'push-back', 'b', 'd')

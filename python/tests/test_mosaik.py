@@ -432,6 +432,25 @@ class Admission(unittest.TestCase):
             refused = agent.status()['bonds'][0]
             self.assertEqual((refused['state'], refused['linked']), ('ready', 1))
 
+    def test_a_majority_that_refuses_is_enough(self):
+        """One member is down, the others refuse: told at once, not when the time is over."""
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        committee = Committee(folder.name, 'shut', mosaik.Acl().peers(['ab' * 32]).readers())
+        self.addCleanup(committee.stop)
+        committee.threads.pop().stop()
+        with mosaik.Agent() as agent:
+            bond = committee.bind(agent)
+            words = surface('words')
+            for what in (lambda: mosaik.lookup(bond, words, 'k', timeout=60),
+                         lambda: mosaik.Map(bond, words).wait(0, 60),
+                         lambda: mosaik.Map(bond, words, timeout=60).insert('k', 'v'),
+                         lambda: mosaik.Feed(bond, surface('events')).next(60)):
+                began = time.monotonic()
+                with self.assertRaisesRegex(mosaik.Refused, 'no majority: 2 members refused; .*PeerList'):
+                    what()
+                self.assertLess(time.monotonic() - began, 30)
+
     def test_tickets_are_renewed_in_place(self):
         """Readers and writers go on over the end of a ticket, and are let go when it is withdrawn."""
         issuer, mine = mosaik.new_key(), mosaik.new_key()

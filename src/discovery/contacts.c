@@ -456,6 +456,8 @@ void mk_discovery_diagnose(struct mk_discovery *d, const struct mk_peer *peer, u
     } else if (c->dialing && c->dial.last_close != 0) {
         *ret_close = c->dial.last_close;
         snprintf(ret_detail, MK_REASON_MAX, "%s", c->dial.last_detail);
+    } else if (c->dialing && c->last_close == 0 && mk_dial_waits(&c->dial, ret_detail)) {
+        *ret_close = MK_CLOSE_UNREACHABLE;
     } else {
         *ret_close = c->last_close;
         snprintf(ret_detail, MK_REASON_MAX, "%s", c->last_detail);

@@ -210,7 +210,8 @@ void mk_discovery_unwatch(struct mk_discovery_watch *w);
  * plus the given hint (may be NULL). */
 void mk_discovery_want(struct mk_discovery *d, const struct mk_peer *peer, const char *hint);
 void mk_discovery_unwant(struct mk_discovery *d, const struct mk_peer *peer);
-/** How the last dial of that peer ended: a close code and text ("" when up). */
+/** How the last dial of that peer ended: a close code and text ("" when up); of the first one,
+ * while it is under way, what it waits for. */
 void mk_discovery_diagnose(struct mk_discovery *d, const struct mk_peer *peer, unsigned *ret_close,
                            char ret_detail[MK_REASON_MAX]);
 

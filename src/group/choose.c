@@ -237,13 +237,29 @@ static size_t count(struct mk_chooser *c, const struct mk_peers *peers,
     return n;
 }
 
+/** A majority refused, and no other can be asked: a refused member counts as absent, so what the
+ * rest would say, should it come, changes nothing. */
+static bool is_shut_out(struct mk_chooser *c, const struct mk_peers *peers)
+{
+    if (count(c, peers, is_refusal) < peers->n / 2 + 1)
+        return false;
+    for (size_t i = 0; i < peers->n; i++) {
+        const struct mk_peer *p = &peers->v[i];
+
+        if (!is_final(choice_of(c, p)) &&
+            (mk_net_link(c->net, p) != NULL || mk_net_first_dial(c->net, p)))
+            return false;
+    }
+    return true;
+}
+
 int mk_chooser_why(struct mk_chooser *c, struct mk_fault *ret)
 {
     const struct mk_peers *peers = newest_peers(c);
     size_t refused = count(c, peers, is_refusal);
     struct mk_buf text = {0};
     char hex[MK_ID_HEX];
-    int err = refused == peers->n                        ? MK_EREFUSED
+    int err = is_shut_out(c, peers)                      ? MK_EREFUSED
               : count(c, peers, has_no_such) == peers->n ? MK_ENOTFOUND
                                                          : MK_EUNREACHABLE;
 
@@ -269,7 +285,7 @@ bool mk_chooser_hopeless(struct mk_chooser *c)
     const struct mk_peers *peers = newest_peers(c);
 
     forget_refusals(c);
-    return count(c, peers, is_final) == peers->n;
+    return count(c, peers, is_final) == peers->n || is_shut_out(c, peers);
 }
 
 struct mk_wire_tickets mk_component_tickets(const struct mk_component *c)

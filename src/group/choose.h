@@ -55,10 +55,11 @@ void mk_chooser_failed(struct mk_chooser *c, const struct mk_peer *peer, unsigne
 /** It served something that adds up. */
 void mk_chooser_served(struct mk_chooser *c, const struct mk_peer *peer);
 /** What keeps us from any member: "no majority: 2 members refused ...; <peer>: <text>; ...".
- * Returns MK_EREFUSED when all refused, MK_ENOTFOUND when none has the surface, MK_EUNREACHABLE
- * else. */
+ * Returns MK_EREFUSED when all refused, or a majority and no other can be reached; MK_ENOTFOUND
+ * when none has the surface; MK_EUNREACHABLE else. */
 int mk_chooser_why(struct mk_chooser *c, struct mk_fault *ret);
-/** Every member of the roster lied, refused us, or has no such surface: no use in waiting. */
+/** Every member of the roster lied, refused us, or has no such surface; or a majority refused us,
+ * and the others cannot be reached: no use in waiting. */
 bool mk_chooser_hopeless(struct mk_chooser *c);
 
 /** What c shows, as it stands in a hello. Lent. */

@@ -74,11 +74,40 @@ static unsigned not_here(const struct mk_group *g, char detail[MK_REASON_MAX])
     return MK_CLOSE_OTHER_NETWORK;
 }
 
-static unsigned no_such(const struct mk_id *asked, char detail[MK_REASON_MAX])
+/** What is run here of that component; NULL: nothing. */
+static const struct mk_id *runs_of(const struct mk_hub *h, const struct mk_id *stable_id)
 {
-    char hex[MK_ID_HEX];
+    mk_list_each(at, &h->groups)
+    {
+        const struct mk_group *g = mk_container_of(at, struct mk_group, of_hub);
 
-    snprintf(detail, MK_REASON_MAX, "deployment %.16s is not run here", mk_id_hex(asked, hex));
+        if (mk_id_eq(&g->stable_id, stable_id))
+            return &g->deployment;
+    }
+    mk_list_each(at, &h->doors)
+    {
+        const struct mk_group *g = mk_container_of(at, struct mk_hub_door, node)->g;
+
+        if (mk_id_eq(&g->stable_id, stable_id))
+            return &g->deployment;
+    }
+    return NULL;
+}
+
+/** stable_id NULL: not known; else what is run of it is named. */
+static unsigned no_such(const struct mk_hub *h, const struct mk_id *asked,
+                        const struct mk_id *stable_id, char detail[MK_REASON_MAX])
+{
+    const struct mk_id *actual = stable_id != NULL ? runs_of(h, stable_id) : NULL;
+    char hex[MK_ID_HEX], other[MK_ID_HEX];
+
+    mk_id_hex(asked, hex);
+    if (actual != NULL)
+        snprintf(detail, MK_REASON_MAX, "deployment %.16s is not run here, but %.16s is", hex,
+                 mk_id_hex(actual, other));
+    else
+        snprintf(detail, MK_REASON_MAX, "deployment %.16s is not run here%s", hex,
+                 stable_id != NULL ? ", nor another one of this component" : "");
     return MK_CLOSE_OTHER_DEPLOYMENT;
 }
 
@@ -115,7 +144,7 @@ static unsigned accept_group(struct mk_service *s, struct mk_conv *c, struct mk_
     else if ((g = hub_find_door(h, &m.u.hello.deployment)) != NULL)
         close = not_here(g, detail);
     else if ((g = mk_hub_find(h, &m.u.hello.deployment)) == NULL)
-        close = no_such(&m.u.hello.deployment, detail);
+        close = no_such(h, &m.u.hello.deployment, NULL, detail);
     else
         close = mk_peers_accept(g, c, &m.u.hello, detail);
     mk_arena_done(&arena);
@@ -139,7 +168,7 @@ static unsigned accept_roster(struct mk_service *s, struct mk_conv *c, struct mk
     else if ((g = hub_find_door(h, &m.u.known.deployment)) != NULL)
         close = not_here(g, detail);
     else if ((g = mk_hub_find(h, &m.u.known.deployment)) == NULL)
-        close = no_such(&m.u.known.deployment, detail);
+        close = no_such(h, &m.u.known.deployment, NULL, detail);
     else
         close = mk_lineage_accept(g, c, &m.u.known, detail);
     mk_arena_done(&arena);
@@ -159,7 +188,7 @@ static unsigned accept_exec(struct mk_service *s, struct mk_conv *c, struct mk_b
     if (mk_decode(&hello, &mk_exec_hello_type, first, &arena, &f) != 0)
         close = malformed(&f, detail);
     else if ((g = hub_find_served(h, &hello.deployment)) == NULL)
-        close = no_such(&hello.deployment, detail);
+        close = no_such(h, &hello.deployment, &hello.stable_id, detail);
     else if (is_outside(g, detail))
         close = MK_CLOSE_NOT_READY;
     else
@@ -184,7 +213,7 @@ static unsigned accept_surface(struct mk_service *s, struct mk_conv *c, struct m
     else if ((r = hub_find_reader(h, &hello.deployment)) != NULL)
         close = mk_serve_accept(r->serve, c, &hello, detail);
     else if ((g = hub_find_served(h, &hello.deployment)) == NULL)
-        close = no_such(&hello.deployment, detail);
+        close = no_such(h, &hello.deployment, &hello.stable_id, detail);
     else if (is_outside(g, detail))
         close = MK_CLOSE_NOT_READY;
     else

@@ -282,6 +282,8 @@ static void end_hopeless(struct mk_lookups *l)
     struct mk_fault fault;
     int status = mk_chooser_why(&l->chooser, &fault);
 
+    if (status == MK_ENOTFOUND) /* of a key that means: proven absent */
+        status = MK_EREFUSED;
     for (unsigned n = l->n_gets; n > 0 && !c->closed && !mk_list_empty(&l->gets); n--)
         get_fail(mk_container_of(l->gets.next, struct get, node), status, &fault);
 }

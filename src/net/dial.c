@@ -25,7 +25,8 @@ struct net_dialer {
     char *addresses[NET_DIAL_ADDRESSES_MAX];
     size_t n_addresses, next, tried;
     unsigned backoff_ms;
-    uint64_t due_ns; /* UINT64_MAX: nothing to do for now */
+    uint64_t due_ns;   /* UINT64_MAX: nothing to do for now */
+    uint64_t began_ns; /* the last attempt */
 };
 
 static struct net_dialer *dialer_of(struct mk_list *n)
@@ -61,10 +62,16 @@ static void dial_failed(struct net_dialer *d, unsigned close, const char *detail
     }
 }
 
+/** Of the attempt. */
+static const char *dial_address(const struct net_dialer *d)
+{
+    return d->addresses[(d->next + d->n_addresses - 1) % d->n_addresses];
+}
+
 static void dial_connect_cb(struct mk_connect *c, struct mk_sock *s, int status)
 {
     struct net_dialer *d = mk_container_of(c, struct net_dialer, connect);
-    const char *address = d->addresses[(d->next + d->n_addresses - 1) % d->n_addresses];
+    const char *address = dial_address(d);
     char text[MK_REASON_MAX];
 
     d->connecting = false;
@@ -90,6 +97,7 @@ static void dial_try(struct net_dialer *d)
     char text[MK_REASON_MAX];
 
     d->due_ns = UINT64_MAX;
+    d->began_ns = mk_now(d->net->env);
     d->next = (d->next + 1) % d->n_addresses;
     d->net->stats.dials++;
     d->connect.cb = dial_connect_cb;
@@ -231,6 +239,37 @@ void mk_dial_add_address(struct mk_dial *pub, const char *address)
         return;
     d->due_ns = mk_now(d->net->env);
     net_wake_at(d->net, d->due_ns);
+}
+
+bool mk_net_first_dial(struct mk_net *net, const struct mk_peer *peer)
+{
+    if (table_find(net, peer) != NULL)
+        return false;
+    mk_list_each(n, &net->dialers)
+    {
+        const struct net_dialer *d = dialer_of(n);
+
+        if (mk_peer_eq(&d->pub->peer, peer) && d->n_addresses > 0 &&
+            d->pub->last_close == MK_CLOSE_NONE)
+            return true;
+    }
+    return false;
+}
+
+bool mk_dial_waits(const struct mk_dial *pub, char ret[MK_REASON_MAX])
+{
+    const struct net_dialer *d = pub->impl;
+    unsigned long long ms;
+
+    if (d == NULL || !dial_is_busy(d))
+        return false;
+    ms = (mk_now(d->net->env) - d->began_ns) / MK_MS;
+    if (d->connecting)
+        snprintf(ret, MK_REASON_MAX, "%.160s: no connection after %llu ms", dial_address(d), ms);
+    else
+        snprintf(ret, MK_REASON_MAX, "%.160s took the connection and is silent for %llu ms",
+                 dial_address(d), ms);
+    return true;
 }
 
 void mk_net_undial(struct mk_dial *pub)

@@ -151,6 +151,10 @@ struct mk_dial {
 void mk_net_dial(struct mk_net *net, struct mk_dial *d, const struct mk_peer *peer,
                  const char *address);
 void mk_dial_add_address(struct mk_dial *d, const char *address);
+/** What the attempt that is under way waits for, and for how long it has; false: none is. */
+bool mk_dial_waits(const struct mk_dial *d, char ret[MK_REASON_MAX]);
+/** Somebody dials the peer, there is no link, and no attempt has ended yet: it may be up soon. */
+bool mk_net_first_dial(struct mk_net *net, const struct mk_peer *peer);
 /** Stops dialing; an existing link stays while conversations use it. */
 void mk_net_undial(struct mk_dial *d);
 /** Parses "<64 hex>@host:port". */

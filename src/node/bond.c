@@ -23,8 +23,9 @@ void mk_bond_note(struct mk_bond *b, const struct mk_peer *peer, unsigned close,
     char hex[MK_ID_HEX];
 
     memmove(b->said[1], b->said[0], sizeof b->said[0] * (MK_BOND_SAID_MAX - 1));
-    snprintf(b->said[0], sizeof b->said[0], "%.8s: %s: %s", mk_peer_hex(peer, hex),
-             mk_close_text(close), text);
+    snprintf(b->said[0], sizeof b->said[0], "%.8s: %s%s%s", mk_peer_hex(peer, hex),
+             close != MK_CLOSE_NONE ? mk_close_text(close) : "", close != MK_CLOSE_NONE ? ": " : "",
+             text);
 }
 
 static void report_said(struct mk_client_report *r, const struct mk_peer *peer, unsigned close,
@@ -477,11 +478,26 @@ void mk_bond_unwatch(struct mk_bond *b, struct mk_bond_watch *w)
     }
 }
 
+/** All members that can be reached have said so, and no other is still being dialed for the first
+ * time. */
+static bool is_elsewhere(const struct mk_bond *b)
+{
+    if (!b->bound || !b->probe.elsewhere || b->probe.asking)
+        return false;
+    for (size_t i = 0; i < b->component.roster.peers.n; i++) {
+        if (mk_net_first_dial(b->network->net, &b->component.roster.peers.v[i]))
+            return false;
+    }
+    return true;
+}
+
 /* A member is linked: it is asked whether it runs this deployment. */
 static bool settled(void *arg)
 {
     struct mk_bond *b = arg;
 
+    if (is_elsewhere(b))
+        return true;
     if (b->state == MK_BOND_READY && !b->probe.known && through_linked(b) == 0)
         mk_bond_probe_begin(b);
     return b->state == MK_BOND_FAILED ||
@@ -492,6 +508,8 @@ int mk_bond_wait(struct mk_bond *b, uint32_t timeout_ms, struct mk_fault *reterr
 {
     char text[400];
 
+    if (b->probe.elsewhere)
+        mk_bond_probe_begin(b); /* that was then */
     mk_loop_run_until(b->network->env, settled, b, timeout_ms);
     if (b->state == MK_BOND_READY)
         return 0;
@@ -501,6 +519,10 @@ int mk_bond_wait(struct mk_bond *b, uint32_t timeout_ms, struct mk_fault *reterr
         return b->error;
     }
     explain(b, text, sizeof text);
+    if (is_elsewhere(b))
+        return mk_fault(reterr, MK_EUNREACHABLE,
+                        "%.*s: not run by any member that can be reached: %s",
+                        (int)b->reference.label.n, b->reference.label.p, text);
     return mk_fault(reterr, MK_EUNREACHABLE, "%.*s: not reachable within %u ms: %s",
                     (int)b->reference.label.n, b->reference.label.p, timeout_ms, text);
 }

@@ -322,7 +322,9 @@ static int no_item(const struct mk_feed *f, uint32_t timeout_ms, struct mk_fault
 
     mk_bond_status(f->bond, &st);
     if (!served)
-        why = st.text[0] != '\0' ? st.text : f->bond->said[0];
+        why = st.text[0] != '\0'            ? st.text
+              : f->bond->said[0][0] != '\0' ? f->bond->said[0]
+                                            : "members are linked, none served it";
     return mk_fault(reterr, MK_ETIMEDOUT, "%s: no item within %u ms%s%s", f->spec->name, timeout_ms,
                     why[0] != '\0' ? ": " : "", why);
 }

@@ -112,6 +112,10 @@ void mk_bond_probe_begin(struct mk_bond *b)
     if (p->asking || !b->bound)
         return;
     mk_timer_stop(&p->again);
+    if (mk_bond_linked(b) == 0) { /* who comes is asked when somebody waits */
+        p->known = p->elsewhere = false;
+        return;
+    }
     p->asking = true;
     p->next = 0;
     p->close = MK_CLOSE_NONE;

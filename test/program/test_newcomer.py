@@ -133,7 +133,7 @@ def hints(folder):
     refused(2, atlas, 'atlas', 'publish', SUPERCHAIN, '--member', 'ab', '--key', none)
     refused(2, 'none: No such file', 'atlas', 'publish', SUPERCHAIN, '--member', 'ab' * 20, '--key', none)
     refused(2, '`coalition map --help` tells more', 'map', 'get', SUPERCHAIN, 'atlas', 'cards')
-    refused(2, '`coalition stream --help`', 'stream', 'publish', '--surface', 'ab')
+    refused(2, '`coalition stream --help`', 'stream', 'publish')
     refused(2, '`coalition deploy --help`', 'deploy', SUPERCHAIN, '--component', 'x', '--key', none,
             '-o', none)
     refused(2, '`coalition stable-id --help`', 'stable-id', 'a|b')

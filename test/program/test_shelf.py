@@ -11,7 +11,7 @@ import re
 import subprocess
 import sys
 
-from frame import ROOT, facts, free_port, main, write
+from frame import ROOT, facts, free_port, main, refused as refuses, run, write
 
 SHELF = os.path.abspath(sys.argv[2])
 ACL = 'acl = [{ require = "peers", peers = ["%s"] }]\n\n[[surface]]' % ('5a' * 32)
@@ -62,6 +62,83 @@ def refused(folder):
         assert status == 1 and re.search(r'clause 0|peer', said), said
 
 
+def orchard(folder, config, name='example.shelf'):
+    """A coalition file with that organism file in a role."""
+    return write(folder, 'of-' + config, f"""schema_version = 1
+instance_name  = "example.orchard"
+
+[[organism]]
+role      = "shelf"
+stable_id = "{facts('stable-id', name)['stable_id']}"
+config    = "{config}"
+""")
+
+
+def change_file(folder, name, *changes):
+    """shelf.toml under another name."""
+    with open(os.path.join(folder, 'shelf.toml'), encoding='utf-8') as f:
+        text = f.read()
+    for old, new in changes:
+        assert old in text, old
+        text = text.replace(old, new)
+    write(folder, name, text)
+
+
+def surfaces_are_shown(folder):
+    """bind shows the surfaces that an organism's file declares, and says what it cannot read"""
+    more = '''
+
+[[surface]]
+kind   = "vec"
+name   = "crates"
+layout = "Crate{kilos:u64,of:str}"
+'''
+    with serving(folder):
+        assert shelf(folder, 'add', 'shelf.toml', 'pears', '2')[0] == 0
+        file = orchard(folder, 'shelf.toml')
+        bound = facts('bind', file)['coalitions'][0]['components'][0]
+        assert bound['state'] == 'ready' and bound['text'] == '', bound
+        [stock] = bound['surfaces']
+        assert (stock['kind'], stock['name'], stock['read']) == ('map', 'stock', 'admitted'), stock
+        assert stock['retention']['oldest'] == 1, stock
+        # with its file, the types need not be said
+        assert run('collection', 'get', file, 'shelf', 'map', 'stock', 'pears')[1] == '"pears" 2\n'
+        change_file(folder, 'more.toml', ('layout = "str>u64"', 'layout = "str>u64"' + more))
+        status, said, _ = run('bind', orchard(folder, 'more.toml'))
+        assert status == 0 and 'crates           read: not tried: its types, Crate{kilos' in said, said
+
+
+def absence_is_proven(folder):
+    """a surface that is not there is no proof that a key is not"""
+    with serving(folder):
+        file = orchard(folder, 'shelf.toml')
+        get = 'collection', 'get', file, 'shelf', 'map'
+        refuses(1, 'pears: not there, and the committee proved it', *get, 'stock', 'pears')
+        refuses(1, 'is not one of this component', *get, 'shelves', 'pears')
+
+
+def what_runs_there(folder):
+    """another deployment than the file's is told at once, with the one that runs"""
+    with serving(folder):
+        change_file(folder, 'other.toml', ('example.shelf"', 'example.other"'))
+        change_file(folder, 'next.toml', ('[[surface]]', ACL))
+        organism = re.search(r'deployment"\s*:\s*"([0-9a-f]{16})', run(
+            'status', orchard(folder, 'shelf.toml'), '--json')[1])[1]
+        other = orchard(folder, 'other.toml', 'example.other')
+        after = orchard(folder, 'next.toml')
+        for file, why in (other, 'nor another one of this component'), (after, organism + ' is'):
+            bound = facts('bind', file, '--timeout', '50', status=3)
+            bound = bound['coalitions'][0]['components'][0]
+            assert bound['text'].startswith('shelf: not run by any member that can be'), bound
+            assert bound['text'].endswith(why), (bound, why)
+            refuses(3, why, 'collection', 'list', file, 'shelf', 'map', 'stock')
+        for file, why in (other, 'and none runs it'), (after, 'file\'s: ' + organism):
+            status, said, complained = run('status', file)
+            assert (status, why in said) == (1, True), (status, said)
+            assert complained == [f'no node that answered runs a component of {file}'], complained
+            assert facts('status', file, status=1)['spanned'][0]['answered'] == 0
+
+
 def wrong(folder):
     """wrong use and bad files are 2 and say why"""
     for words in ((), ('get',), ('serve', 'x', '--now'), ('set', 'f', 'a', '1')):
@@ -73,4 +150,4 @@ def wrong(folder):
     assert status == 2 and "shelf.toml:6:19: bad item of committee" in said, said
 
 
-main(many, refused, wrong)
+main(many, refused, surfaces_are_shown, absence_is_proven, what_runs_there, wrong)

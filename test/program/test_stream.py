@@ -15,7 +15,9 @@ import time
 
 from frame import PROGRAM, free_port, main
 
-SURFACE = '07' * 32
+NAME = 'lines of a test'  # of the surface:
+SURFACE = subprocess.run([PROGRAM, 'id', NAME], check=True, capture_output=True,
+                         text=True).stdout.strip()
 DEADLINE = 60
 
 
@@ -60,7 +62,7 @@ def publish_and_tail(folder):
         assert address.endswith('@' + listen), address
         for i in range(1, 4):
             publisher.say(f'line {i}')
-        tail = Lines('tail', '--from', address, '--surface', SURFACE, '--oldest')
+        tail = Lines('tail', '--from', address, '--surface', NAME, '--oldest')
         assert [tail.line(tail.p.stdout) for _ in range(3)] == ['1 line 1', '2 line 2', '3 line 3']
         publisher.kill()
         assert tail.line(tail.p.stderr).startswith('not subscribed: ')

@@ -288,6 +288,13 @@ void mk_dial_add_address(struct mk_dial *d, const char *address)
     (void)address;
 }
 
+bool mk_dial_waits(const struct mk_dial *d, char ret[MK_REASON_MAX])
+{
+    (void)d;
+    (void)ret;
+    return false;
+}
+
 void mk_net_undial(struct mk_dial *d)
 {
     (void)d;

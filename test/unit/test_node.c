@@ -11,11 +11,13 @@
 #include <mosaik/stream.h>
 #include <mosaik/ticket.h>
 
+#include <arpa/inet.h>
 #include <ftw.h>
 #include <stdio.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -730,6 +732,44 @@ static void test_a_roster_of_another_deployment(void **state)
     assert_non_null(strstr(fault.text, "zero: replica = true, but this node's key is of"));
 }
 
+/* Whoever takes connections and says nothing is named, long before a handshake is given up. */
+static void test_a_silent_member(void **state)
+{
+    static const struct mk_peer silent = {{7}};
+    struct bed *b = *state;
+    struct mk_fault fault = {{0}};
+    struct mk_id id = mk_id_of_text(MK_STR("silent"));
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t n = sizeof at;
+    int s = socket(AF_INET, SOCK_STREAM, 0);
+    char text[128], why[MK_FAULT_MAX];
+    struct mk_str address;
+    struct mk_reference r = {.label = MK_STR("silent"),
+                             .stable_id = id,
+                             .has_version0 = true,
+                             .deployment = id,
+                             .deployed_content = id,
+                             .roster = {.deployment = id, .epoch = 1, .peers = {&silent, 1}},
+                             .addresses = &address,
+                             .n_addresses = 1};
+    struct mk_bond *bond;
+
+    assert_true(s >= 0);
+    assert_int_equal(bind(s, (struct sockaddr *)&at, sizeof at), 0);
+    assert_int_equal(listen(s, 8), 0);
+    assert_int_equal(getsockname(s, (struct sockaddr *)&at, &n), 0);
+    snprintf(text, sizeof text, "07%062d@127.0.0.1:%u", 0, ntohs(at.sin_port));
+    address = mk_str_of(text);
+    assert_int_equal(mk_bond_open(b->net, &bond, &r, NULL), 0);
+    assert_int_equal(mk_bond_wait(bond, 700, &fault), MK_EUNREACHABLE);
+    assert_non_null(strstr(fault.text, "took the connection and is silent for "));
+    mk_network_why_not(b->net, &silent, why);
+    assert_non_null(strstr(why, text + 65));
+    assert_non_null(strstr(why, "took the connection and is silent for "));
+    mk_bond_close(bond);
+    close(s);
+}
+
 static void test_nobody_answers(void **state)
 {
     static const struct mk_peer nobody = {{7}};
@@ -804,8 +844,12 @@ static void test_a_member_of_another_deployment(void **state)
     struct mk_bond *bond;
 
     assert_int_equal(mk_bond_open(b->net, &bond, &r, &fault), 0);
-    assert_int_equal(mk_bond_wait(bond, 4000, &fault), MK_EUNREACHABLE);
-    assert_non_null(strstr(fault.text, "the peer runs another deployment"));
+    for (unsigned i = 0; i < 3; i++) { /* long before the deadline, each time asked anew */
+        assert_int_equal(mk_bond_wait(bond, 10 * WAIT_MS, &fault), MK_EUNREACHABLE);
+        assert_non_null(strstr(fault.text, "not run by any member that can be reached"));
+        assert_non_null(strstr(fault.text, "the peer runs another deployment"));
+        assert_non_null(strstr(fault.text, "nor another one of this component"));
+    }
     mk_bond_status(bond, &st);
     assert_int_equal(st.state, MK_BOND_CONNECTING);
     assert_non_null(strstr(st.text, "is not run here"));
@@ -815,6 +859,39 @@ static void test_a_member_of_another_deployment(void **state)
     o.machine = m;
     assert_int_equal(mk_node_add(b->node, &o, &fault), 0);
     assert_int_equal(mk_bond_wait(bond, WAIT_MS, &fault), 0); /* it came */
+    mk_bond_close(bond);
+}
+
+static void test_another_deployment_is_named(void **state)
+{
+    struct bed *b = *state;
+    struct mk_id expected = mk_id_of_text(MK_STR("the next board"));
+    struct mk_id actual = mk_id_of_text(MK_STR("board"));
+    struct mk_str addresses[2] = {
+        mk_str_of(b->address),
+        MK_STR("0700000000000000000000000000000000000000000000000000000000000000@127.0.0.1:1")};
+    struct mk_peer peers[2] = {{{7}}, b->key.peer};
+    struct mk_reference r = {.label = MK_STR("board"),
+                             .stable_id = actual,
+                             .has_version0 = true,
+                             .deployment = expected,
+                             .deployed_content = expected,
+                             .roster = {.deployment = expected, .epoch = 1, .peers = {peers, 2}},
+                             .addresses = addresses,
+                             .n_addresses = 2};
+    struct mk_fault fault = {{0}};
+    char text[MK_FAULT_MAX], was[MK_ID_HEX], is[MK_ID_HEX];
+    struct mk_bond *bond;
+
+    if (mk_peer_cmp(&peers[0], &peers[1]) > 0) {
+        peers[0] = b->key.peer;
+        peers[1] = (struct mk_peer){{7}};
+    }
+    snprintf(text, sizeof text, "deployment %.16s is not run here, but %.16s is",
+             mk_id_hex(&expected, was), mk_id_hex(&actual, is));
+    assert_int_equal(mk_bond_open(b->net, &bond, &r, &fault), 0);
+    assert_int_equal(mk_bond_wait(bond, 10 * WAIT_MS, &fault), MK_EUNREACHABLE);
+    assert_non_null(strstr(fault.text, text)); /* the other member is not there */
     mk_bond_close(bond);
 }
 
@@ -968,8 +1045,10 @@ int main(void)
         ON_A_NODE(test_anothers_ticket_is_not_shown),
         ON_A_NODE(test_the_same_component_twice),
         ON_A_NODE(test_a_roster_of_another_deployment),
+        ON_A_NODE(test_a_silent_member),
         ON_A_NODE(test_nobody_answers),
         ON_A_NODE(test_a_member_of_another_deployment),
+        ON_A_NODE(test_another_deployment_is_named),
         ON_A_NODE(test_one_node_a_loop),
         ON_A_NODE(test_what_a_component_must_have),
         cmocka_unit_test(test_a_loop_with_a_node_is_not_freed),
