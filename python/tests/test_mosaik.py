@@ -570,7 +570,6 @@ class Admission(unittest.TestCase):
                 consumed = agent.status()['consumers'][0]
                 over.set()
                 thread.wait()
-                thread.join(PATIENCE)
                 return states[0], consumed, got
         finally:
             over.set()
