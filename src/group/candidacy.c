@@ -12,10 +12,21 @@
  * elsewhere: then its timer runs again, and it leaves the line. Who cannot win, since no majority
  * is linked, needs no place: it asks nobody.
  *
+ * A process without processor sees its timers late, and what leaders said meanwhile waits in its
+ * sockets; or it is the leaders' process that has none, with thousands of groups awake. Each would
+ * stand against a leader that lives, and that makes all of them busier still. So a timer that is
+ * seen late is given as long again for what waits to be read, a second at most, and one more
+ * millisecond for each other group that is awake, three seconds at most: so many would wait longer
+ * in the line anyway.
+ *
  * Safety rests on none of it. */
 #include "group/group_int.h"
 #include "group/hub_int.h"
 
+#define LATE_MS 20u       /* a timer that ended longer ago is late */
+#define LATE_MAX_MS 1000u /* what it is given at most */
+#define CROWD 128u        /* groups awake that are none */
+#define CROWD_MAX_MS 3000u
 #define READY_NS (1000 * MK_MS) /* a leader that is not ready by then does not keep its place */
 
 static struct mk_hub *office(const struct mk_group *g)
@@ -80,6 +91,36 @@ static void give_back(struct mk_group *g)
     mk_group_wake(next);
 }
 
+static uint64_t grace_ms(struct mk_group *g, uint64_t late)
+{
+    uint64_t crowd = office(g)->n_awake, ms = late > LATE_MAX_MS ? LATE_MAX_MS : late;
+
+    if (ms <= LATE_MS)
+        ms = 0;
+    if (crowd <= CROWD)
+        return ms;
+    return ms + (crowd - CROWD > CROWD_MAX_MS ? CROWD_MAX_MS : crowd - CROWD);
+}
+
+/* May what would have reset the timer be under way? Asked again until it may not. */
+static bool is_patient(struct mk_group *g)
+{
+    uint64_t now = mk_drive_now_ms(g);
+
+    if (g->candidacy.late_for != g->deadline_ms) {
+        g->candidacy.late_for = g->deadline_ms;
+        g->candidacy.until_ms = now + grace_ms(g, now - g->deadline_ms);
+    }
+    return now < g->candidacy.until_ms;
+}
+
+uint64_t mk_candidacy_deadline(const struct mk_group *g)
+{
+    bool late = g->role != MK_ROLE_LEADER && g->candidacy.late_for == g->deadline_ms;
+
+    return late && g->candidacy.until_ms > g->deadline_ms ? g->candidacy.until_ms : g->deadline_ms;
+}
+
 bool mk_candidacy_may(struct mk_group *g)
 {
     struct mk_hub *h = office(g);
@@ -88,6 +129,8 @@ bool mk_candidacy_may(struct mk_group *g)
         mk_candidacy_close(g);
         return true;
     }
+    if (is_patient(g))
+        return false;
     if (g->candidacy.stands && g->candidacy.tried && !mk_list_empty(&h->candidacies))
         give_back(g); /* once a turn */
     if (!g->candidacy.stands && h->n_candidates < MK_CANDIDATES_MAX)
@@ -113,8 +156,17 @@ static bool is_under_way(const struct mk_group *g)
     return !mk_consensus_ready(g->raft) && mk_now(g->env) < g->candidacy.since_ns + READY_NS;
 }
 
+static void count_awake(struct mk_group *g, bool awake)
+{
+    if (awake == g->candidacy.awake)
+        return;
+    g->candidacy.awake = awake;
+    office(g)->n_awake += awake ? 1 : -1u;
+}
+
 void mk_candidacy_turn(struct mk_group *g)
 {
+    count_awake(g, !mk_consensus_is_quiet(g->raft));
     if (g->candidacy.waits && !is_due(g))
         leave_line(g);
     if (g->candidacy.stands && !is_under_way(g))
@@ -125,4 +177,10 @@ void mk_candidacy_close(struct mk_group *g)
 {
     leave_line(g);
     give_back(g);
+}
+
+void mk_candidacy_gone(struct mk_group *g)
+{
+    mk_candidacy_close(g);
+    count_awake(g, false);
 }

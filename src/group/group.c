@@ -90,7 +90,7 @@ static uint64_t least(uint64_t a, uint64_t b)
 
 static uint64_t founded_deadline(const struct mk_group *g)
 {
-    uint64_t at = g->deadline_ms == UINT64_MAX ? UINT64_MAX : g->deadline_ms * MK_MS;
+    uint64_t ms = mk_candidacy_deadline(g), at = ms == UINT64_MAX ? UINT64_MAX : ms * MK_MS;
 
     if (g->candidacy.waits)
         at = UINT64_MAX; /* until it is its turn */
@@ -504,7 +504,7 @@ void mk_group_close(struct mk_group *g)
     mk_quiet_close(g);
     if (g->disk != NULL)
         mk_store_on_behind(g->disk, NULL, NULL);
-    mk_candidacy_close(g);
+    mk_candidacy_gone(g);
     mk_hub_leave(g);
     g->state = MK_GROUP_FAILED; /* nothing new is taken */
     g->stopped = true;

@@ -552,7 +552,9 @@ struct mk_group {
         struct mk_list node; /* in line, when it waits */
         bool waits, stands;
         bool tried; /* since it stands */
+        bool awake; /* counted so */
         uint64_t since_ns;
+        uint64_t late_for, until_ms; /* the timer that was seen late, and what it is given */
     } candidacy;
 
     /* quiet.c */
@@ -658,9 +660,13 @@ void mk_operate_turn(struct mk_group *g); /* a leader whose disk hangs hands ove
 /** The timer of a member that does not lead has ended: may it stand? False: it waits in line, and
  * gets a turn when it may. */
 bool mk_candidacy_may(struct mk_group *g);
+/** When its timer is to be looked at, ms; UINT64_MAX: it has none. */
+uint64_t mk_candidacy_deadline(const struct mk_group *g);
 /** After consensus had its say: a place that is needed no more is given to the next. */
 void mk_candidacy_turn(struct mk_group *g);
 void mk_candidacy_close(struct mk_group *g);
+/** Before it leaves the hub. */
+void mk_candidacy_gone(struct mk_group *g);
 
 /** Only while g->tracing: at the end of a turn, and when a command was applied. */
 void mk_trace_turn(struct mk_group *g);
