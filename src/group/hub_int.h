@@ -14,7 +14,7 @@ struct mk_hub {
     struct mk_service group, roster, exec, surface;
     /* candidacy.c */
     unsigned n_candidates;
-    unsigned n_awake; /* groups that do not rest */
+    unsigned n_awake;           /* groups that do not rest */
     struct mk_list candidacies; /* who waits in line */
     /* beat.c */
     struct mk_service beat;
