@@ -127,7 +127,6 @@ int mk_reseat_learn(struct mk_group *g, const struct mk_roster_change *c, struct
         return mk_fault(reterr, MK_ELIMIT, "more than %u epochs", MK_READER_EPOCHS_MAX);
     mk_encode(&pc, &mk_roster_type, &c->roster);
     mk_arena_done(&g->ahead_mem); /* of the one before */
-    memset(&g->ahead_mem, 0, sizeof g->ahead_mem);
     copy = mk_arena_copy(&g->ahead_mem, pc.p, pc.n);
     rv = mk_decode(&g->ahead, &mk_roster_type, MK_BYTES(copy, pc.n), &g->ahead_mem, NULL);
     MK_ASSERT(rv == 0);

@@ -276,6 +276,26 @@ bool cluster_until_ready(struct cluster *c, uint64_t ms)
     return world_run_until(c->w, is_ready, c, ms);
 }
 
+struct state_wait {
+    struct cluster *c;
+    unsigned i;
+    enum mk_group_state state;
+};
+
+static bool has_state(void *arg)
+{
+    struct state_wait *x = arg;
+    struct mk_group_status s;
+
+    cluster_status(x->c, x->i, &s);
+    return s.state == x->state;
+}
+
+bool cluster_until_state(struct cluster *c, unsigned i, enum mk_group_state state, uint64_t ms)
+{
+    return world_run_until(c->w, has_state, &(struct state_wait){c, i, state}, ms);
+}
+
 static bool is_equal(void *arg)
 {
     struct cluster *c = arg;

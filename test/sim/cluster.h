@@ -140,6 +140,8 @@ bool cluster_in_roster(struct cluster *c, unsigned i);
 bool cluster_until_ready(struct cluster *c, uint64_t ms);
 /** Every member is up and has applied what the leader has; false after ms. */
 bool cluster_until_equal(struct cluster *c, uint64_t ms);
+/** Member i is in that state; false after ms. */
+bool cluster_until_state(struct cluster *c, unsigned i, enum mk_group_state state, uint64_t ms);
 
 /** Submits through the member that leads (or any) and runs the world until the answer.
  * The outcome's status; MK_ETIMEDOUT after ms. session 0: a fresh one. */

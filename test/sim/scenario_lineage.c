@@ -32,26 +32,16 @@ static void end(struct cluster *c)
     cluster_free(c);
 }
 
-struct life {
-    struct cluster *c;
-    unsigned i;
-    enum mk_group_state state;
-};
-
-static bool has_state(void *arg)
+/* Member 0 is stopped; 3 and 4 take the places of 1 and 2, which go. */
+static void replace_all_while_0_is_away(struct cluster *c)
 {
-    struct life *l = arg;
-    struct mk_group_status s;
-
-    cluster_status(l->c, l->i, &s);
-    return s.state == l->state;
-}
-
-static bool becomes(struct cluster *c, unsigned i, enum mk_group_state state, uint64_t ms)
-{
-    struct life l = {c, i, state};
-
-    return world_run_until(c->w, has_state, &l, ms);
+    world_kill(c->w, 0);
+    assert_true(cluster_until_ready(c, 10000));
+    change(c, 0x1e);
+    change(c, 0x18);
+    world_crash(c->w, 1);
+    world_crash(c->w, 2);
+    assert_true(cluster_until_ready(c, 10000));
 }
 
 /* Seed 8608 in short: a roster follows that shares few with the first, those of the first go, and
@@ -70,7 +60,7 @@ static void test_blank_among_strangers(void **state)
         assert_true(cluster_until_ready(c, 10000));
         world_crash(c->w, wiped);
         cluster_lose_disk(c, wiped);
-        assert_true(becomes(c, wiped, MK_GROUP_FOLLOWING, 10000));
+        assert_true(cluster_until_state(c, wiped, MK_GROUP_FOLLOWING, 10000));
         assert_true(cluster_until_settled(c, 5000));
         assert_int_equal(cluster_set(c, "after", "2", 3000), 0);
         end(c);
@@ -85,28 +75,21 @@ static void test_stale_among_strangers(void **state)
 
     (void)state;
     assert_int_equal(cluster_set(c, "before", "1", 3000), 0);
-    world_kill(c->w, 0);
-    assert_true(cluster_until_ready(c, 10000));
-    change(c, 0x1e);
-    change(c, 0x18);
-    world_crash(c->w, 1);
-    world_crash(c->w, 2);
-    assert_true(cluster_until_ready(c, 10000));
+    replace_all_while_0_is_away(c);
     assert_int_equal(cluster_set(c, "without", "2", 3000), 0);
     world_restart(c->w, 0);
     world_run(c->w, 1000); /* linked; the leader asks for that before it takes it in */
     change(c, 0x19);
-    assert_true(becomes(c, 0, MK_GROUP_FOLLOWING, 10000));
+    assert_true(cluster_until_state(c, 0, MK_GROUP_FOLLOWING, 10000));
     assert_int_equal(cluster_set(c, "after", "3", 3000), 0);
     end(c);
 }
 
 static bool knows_epoch_3(void *arg)
 {
-    struct life *l = arg;
     struct mk_group_status s;
 
-    cluster_status(l->c, l->i, &s);
+    cluster_status(arg, 0, &s);
     return strstr(s.why, "not of the roster of epoch 3") != NULL;
 }
 
@@ -115,19 +98,14 @@ static bool knows_epoch_3(void *arg)
 static void test_stale_outside(void **state)
 {
     struct cluster *c = ready(&(struct cluster_options){.seed = 8, .spares = 2});
-    struct life l = {c, 0, MK_GROUP_OUTSIDE};
+    struct mk_group_status s;
 
     (void)state;
-    world_kill(c->w, 0);
-    assert_true(cluster_until_ready(c, 10000));
-    change(c, 0x1e);
-    change(c, 0x18);
-    world_crash(c->w, 1);
-    world_crash(c->w, 2);
-    assert_true(cluster_until_ready(c, 10000));
+    replace_all_while_0_is_away(c);
     world_restart(c->w, 0);
-    assert_true(world_run_until(c->w, knows_epoch_3, &l, 5000));
-    assert_true(has_state(&l));
+    assert_true(world_run_until(c->w, knows_epoch_3, c, 5000));
+    cluster_status(c, 0, &s);
+    assert_int_equal(s.state, MK_GROUP_OUTSIDE);
     end(c);
 }
 
@@ -165,7 +143,7 @@ static void test_a_long_chain(void **state)
         world_crash(c->w, 3);
         world_restart(c->w, 3);
     }
-    assert_true(becomes(c, 3, MK_GROUP_FOLLOWING, 10000));
+    assert_true(cluster_until_state(c, 3, MK_GROUP_FOLLOWING, 10000));
     assert_int_equal(mk_reseat_epoch(cluster_group(c, 3)), 33);
     assert_int_equal(cluster_set(c, "after", "1", 3000), 0);
     end(c);

@@ -43,28 +43,6 @@ static void lose(struct cluster *c, unsigned i)
     cluster_lose_disk(c, i);
 }
 
-struct life {
-    struct cluster *c;
-    unsigned i;
-    enum mk_group_state state;
-};
-
-static bool has_state(void *arg)
-{
-    struct life *l = arg;
-    struct mk_group_status s;
-
-    cluster_status(l->c, l->i, &s);
-    return s.state == l->state;
-}
-
-static bool becomes(struct cluster *c, unsigned i, enum mk_group_state state, uint64_t ms)
-{
-    struct life l = {c, i, state};
-
-    return world_run_until(c->w, has_state, &l, ms);
-}
-
 /* --- lost disks ------------------------------------------------------------------------- */
 
 static void test_a_wiped_member_rejoins_under_load(void **state)
@@ -77,7 +55,7 @@ static void test_a_wiped_member_rejoins_under_load(void **state)
     world_run(c->w, 500);
     assert_int_equal(cluster_set(c, "before", "1", 3000), 0);
     lose(c, wiped);
-    assert_true(becomes(c, wiped, MK_GROUP_FOLLOWING, 5000));
+    assert_true(cluster_until_state(c, wiped, MK_GROUP_FOLLOWING, 5000));
     assert_true(cluster_until_settled(c, 1000));
     assert_int_equal(cluster_set(c, "after", "2", 3000), 0);
     /* Its vote and its log count again: any other one may go. */
@@ -97,7 +75,7 @@ static void test_a_wiped_leader_rejoins(void **state)
     (void)state;
     assert_int_equal(cluster_set(c, "a", "1", 3000), 0);
     lose(c, wiped);
-    assert_true(becomes(c, wiped, MK_GROUP_FOLLOWING, 10000));
+    assert_true(cluster_until_state(c, wiped, MK_GROUP_FOLLOWING, 10000));
     assert_int_equal(cluster_set(c, "b", "2", 3000), 0);
     end(c);
 }
@@ -111,7 +89,7 @@ static void test_a_wiped_member_gets_a_snapshot(void **state)
     (void)state;
     assert_true(cluster_write_many(c, 150));
     lose(c, wiped);
-    assert_true(becomes(c, wiped, MK_GROUP_FOLLOWING, 10000));
+    assert_true(cluster_until_state(c, wiped, MK_GROUP_FOLLOWING, 10000));
     cluster_status(c, wiped, &s);
     assert_true(s.snapshot > 0);
     assert_true(cluster_write_many(c, 60));
@@ -129,7 +107,7 @@ static void test_wiped_over_and_over(void **state)
         lose(c, i);
         world_run(c->w, 30 * i);
         lose(c, i);
-        assert_true(becomes(c, i, MK_GROUP_FOLLOWING, 10000));
+        assert_true(cluster_until_state(c, i, MK_GROUP_FOLLOWING, 10000));
         assert_true(cluster_until_settled(c, 5000));
         world_crash(c->w, i);
         world_restart(c->w, i);
@@ -197,7 +175,7 @@ static void test_a_spare_takes_a_members_place(void **state)
     cluster_status(c, 3, &s);
     assert_int_equal(s.epoch, 2);
     assert_int_equal(s.state, MK_GROUP_FOLLOWING);
-    assert_true(becomes(c, leaves, MK_GROUP_OUTSIDE, 5000));
+    assert_true(cluster_until_state(c, leaves, MK_GROUP_OUTSIDE, 5000));
     check_course(c, 3, leaves);
     world_crash(c->w, leaves); /* nobody misses it */
     world_run(c->w, 3000);
@@ -365,18 +343,23 @@ static void test_a_reader_follows_the_chain(void **state)
     end(c);
 }
 
+struct witness {
+    struct cluster *c;
+    unsigned i;
+};
+
 /* Asked for at any time it has a majority of the roster of its epoch: of three, of four in 2. */
 static bool certifies_epoch_3(void *arg)
 {
-    struct life *l = arg;
-    const struct mk_surfaces *s = mk_group_surfaces(cluster_group(l->c, l->i));
+    struct witness *x = arg;
+    struct mk_group *g = cluster_group(x->c, x->i);
+    const struct mk_surfaces *s = mk_group_surfaces(g);
     const struct mk_certificate *cert;
 
     for (unsigned i = 0; i < s->n; i++)
-        if (mk_group_certificate(cluster_group(l->c, l->i), &s->v[i].id, &cert) == 0)
+        if (mk_group_certificate(g, &s->v[i].id, &cert) == 0)
             assert_true(cert->signatures.n >= (cert->head.epoch == 2 ? 3 : 2));
-    return mk_group_certificate(cluster_group(l->c, l->i), &s->v[0].id, &cert) == 0 &&
-           cert->head.epoch == 3;
+    return mk_group_certificate(g, &s->v[0].id, &cert) == 0 && cert->head.epoch == 3;
 }
 
 /* Two of four signed a head: no majority then, and none after they are two of three. */
@@ -386,7 +369,6 @@ static void test_signatures_of_an_old_epoch_are_counted_by_its_roster(void **sta
         ready(&(struct cluster_options){.seed = 12, .spares = 1, .snapshot_entries = 40});
     struct mk_group_status s;
     unsigned leader, away, out = 0;
-    struct life l = {c, 0, MK_GROUP_FOLLOWING};
 
     (void)state;
     assert_int_equal(cluster_propose(c, 0xf), 0);
@@ -407,8 +389,7 @@ static void test_signatures_of_an_old_epoch_are_counted_by_its_roster(void **sta
     assert_int_equal(cluster_propose(c, 0xfu & ~(1u << out)), 0);
     assert_true(cluster_write_many(c, 600));
     world_heal(c->w);
-    l.i = away;
-    assert_true(world_run_until(c->w, certifies_epoch_3, &l, 10000));
+    assert_true(world_run_until(c->w, certifies_epoch_3, &(struct witness){c, away}, 10000));
     cluster_status(c, away, &s);
     assert_true(s.snapshot > 0);
     end(c);
@@ -420,13 +401,12 @@ static void test_leadership_is_handed_over(void **state)
 {
     struct cluster *c = ready(&(struct cluster_options){.seed = 30});
     unsigned to = cluster_follower(c);
-    struct life l = {c, to, MK_GROUP_LEADING};
     uint64_t before = world_time(c->w);
 
     (void)state;
     /* asked of a follower, which passes it on */
     assert_int_equal(mk_group_transfer(cluster_group(c, to), &c->peers[to]), 0);
-    assert_true(world_run_until(c->w, has_state, &l, 500));
+    assert_true(cluster_until_state(c, to, MK_GROUP_LEADING, 500));
     assert_true(world_time(c->w) - before < 200);
     assert_int_equal(cluster_set(c, "a", "1", 3000), 0);
     end(c);
@@ -471,15 +451,13 @@ static void test_a_rolling_restart_is_not_noticed(void **state)
     for (unsigned round = 0; round < 2; round++)
         for (unsigned i = 0; i < 3; i++) {
             if (cluster_leader(c) == (int)i) {
-                struct life l = {c, i, MK_GROUP_FOLLOWING};
-
                 assert_int_equal(mk_group_transfer(cluster_group(c, i), NULL), 0);
-                assert_true(world_run_until(c->w, has_state, &l, 500));
+                assert_true(cluster_until_state(c, i, MK_GROUP_FOLLOWING, 500));
                 world_run(c->w, 20);
             }
             world_kill(c->w, i);
             world_restart(c->w, i);
-            assert_true(becomes(c, i, MK_GROUP_FOLLOWING, 5000));
+            assert_true(cluster_until_state(c, i, MK_GROUP_FOLLOWING, 5000));
             world_run(c->w, 500);
         }
     longest = longest_gap(c, from, world_time_ns(c->w));

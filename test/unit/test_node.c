@@ -732,26 +732,34 @@ static void test_a_roster_of_another_deployment(void **state)
     assert_non_null(strstr(fault.text, "zero: replica = true, but this node's key is of"));
 }
 
+/* A deployment of one member at an address; both lent. */
+static struct mk_reference reference_of(const char *label, const struct mk_peer *member,
+                                        const struct mk_str *address)
+{
+    struct mk_id id = mk_id_of_text(mk_str_of(label));
+
+    return (struct mk_reference){.label = mk_str_of(label),
+                                 .stable_id = id,
+                                 .has_version0 = true,
+                                 .deployment = id,
+                                 .deployed_content = id,
+                                 .roster = {.deployment = id, .epoch = 1, .peers = {member, 1}},
+                                 .addresses = address,
+                                 .n_addresses = 1};
+}
+
 /* Whoever takes connections and says nothing is named, long before a handshake is given up. */
 static void test_a_silent_member(void **state)
 {
     static const struct mk_peer silent = {{7}};
     struct bed *b = *state;
     struct mk_fault fault = {{0}};
-    struct mk_id id = mk_id_of_text(MK_STR("silent"));
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t n = sizeof at;
     int s = socket(AF_INET, SOCK_STREAM, 0);
     char text[128], why[MK_FAULT_MAX];
     struct mk_str address;
-    struct mk_reference r = {.label = MK_STR("silent"),
-                             .stable_id = id,
-                             .has_version0 = true,
-                             .deployment = id,
-                             .deployed_content = id,
-                             .roster = {.deployment = id, .epoch = 1, .peers = {&silent, 1}},
-                             .addresses = &address,
-                             .n_addresses = 1};
+    struct mk_reference r = reference_of("silent", &silent, &address);
     struct mk_bond *bond;
 
     assert_true(s >= 0);
@@ -775,17 +783,9 @@ static void test_nobody_answers(void **state)
     static const struct mk_peer nobody = {{7}};
     struct bed *b = *state;
     struct mk_fault fault = {{0}};
-    struct mk_id id = mk_id_of_text(MK_STR("elsewhere"));
     struct mk_str address =
         MK_STR("0700000000000000000000000000000000000000000000000000000000000000@127.0.0.1:1");
-    struct mk_reference r = {.label = MK_STR("elsewhere"),
-                             .stable_id = id,
-                             .has_version0 = true,
-                             .deployment = id,
-                             .deployed_content = id,
-                             .roster = {.deployment = id, .epoch = 1, .peers = {&nobody, 1}},
-                             .addresses = &address,
-                             .n_addresses = 1};
+    struct mk_reference r = reference_of("elsewhere", &nobody, &address);
     struct mk_bond *bond;
 
     assert_int_equal(mk_bond_open(b->net, &bond, &r, &fault), 0); /* at once */
@@ -824,14 +824,7 @@ static void test_a_member_of_another_deployment(void **state)
     struct mk_fault fault = {{0}};
     struct mk_id id = mk_id_of_text(MK_STR("elsewhere"));
     struct mk_str address = mk_str_of(b->address);
-    struct mk_reference r = {.label = MK_STR("elsewhere"),
-                             .stable_id = id,
-                             .has_version0 = true,
-                             .deployment = id,
-                             .deployed_content = id,
-                             .roster = {.deployment = id, .epoch = 1, .peers = {&b->key.peer, 1}},
-                             .addresses = &address,
-                             .n_addresses = 1};
+    struct mk_reference r = reference_of("elsewhere", &b->key.peer, &address);
     struct mk_component_options o = {.label = MK_STR("elsewhere"),
                                      .stable_id = id,
                                      .content_hash = id,

@@ -189,6 +189,44 @@ static void office_issue(struct office *o, struct mk_buf *out, const struct mk_p
     mk_buf_done(&claims);
 }
 
+/* One side has a ticket that ends at exp (unix seconds), the other asks for it. */
+struct ticketed {
+    struct mk_acl_clause clauses[2];
+    struct mk_acl_composition acl;
+    struct mk_buf ticket;
+    struct office office;
+};
+
+/* The subscription, with ten items taken. of_producer: the ticket is the producer's. */
+static struct bed_taker *ticketed_new(struct ticketed *x, struct bed *b, bool of_producer,
+                                      uint64_t exp)
+{
+    unsigned bearer = of_producer ? 0 : 1;
+    struct office *o = &x->office;
+    struct mk_bytes bytes;
+    struct bed_taker *t;
+
+    *x = (struct ticketed){
+        .clauses = {{.tag = mk_acl_clause_RecogniseIssuer}, {.tag = mk_acl_clause_GateReaders}},
+        .acl = {.clauses = {x->clauses, 2}}};
+    office_init(o);
+    x->clauses[0].u.recognise_issuer.root = o->root;
+    office_issue(o, &x->ticket, &b->peers[bearer].key.peer, mk_wall_ms(world_node(b->w, 0)) / 1000,
+                 exp);
+    bytes = mk_buf_bytes(&x->ticket);
+    bed_up(b, bearer, &bytes, 1);
+    bed_produce(b, 0,
+                (struct mk_producer_options){.acl = of_producer ? NULL : &x->acl,
+                                             .stable_id = o->aud,
+                                             .issuers = &o->issuers});
+    t = bed_take(b, 1, 0,
+                 (struct mk_consumer_options){.acl = of_producer ? &x->acl : NULL,
+                                              .stable_id = o->aud,
+                                              .issuers = &o->issuers});
+    bed_until_last(t, bed_send(b, 0, 10, ITEM));
+    return t;
+}
+
 /** The subscription ends at the second at which the ticket does, with the clause; also when
  * the wall clock jumps there. */
 static void test_a_ticket_ends(void **state)
@@ -197,29 +235,11 @@ static void test_a_ticket_ends(void **state)
     for (unsigned k = 0; k < 4; k++) {
         bool of_producer = k % 2 == 1, jump = k / 2 == 1;
         struct bed *b = bed_new(50 + k);
-        struct mk_acl_clause clauses[2] = {{.tag = mk_acl_clause_RecogniseIssuer},
-                                           {.tag = mk_acl_clause_GateReaders}};
-        struct mk_acl_composition acl = {.clauses = {clauses, 2}};
-        struct mk_buf ticket = {0};
-        struct mk_bytes bytes;
-        struct office o;
+        struct ticketed x;
         struct bed_taker *t;
         uint64_t wall = mk_wall_ms(world_node(b->w, 0)), exp = wall / 1000 + 20, before;
 
-        office_init(&o);
-        clauses[0].u.recognise_issuer.root = o.root;
-        office_issue(&o, &ticket, &b->peers[of_producer ? 0 : 1].key.peer, wall / 1000, exp);
-        bytes = mk_buf_bytes(&ticket);
-        bed_up(b, of_producer ? 0 : 1, &bytes, 1);
-        bed_produce(b, 0,
-                    (struct mk_producer_options){.acl = of_producer ? NULL : &acl,
-                                                 .stable_id = o.aud,
-                                                 .issuers = &o.issuers});
-        t = bed_take(b, 1, 0,
-                     (struct mk_consumer_options){.acl = of_producer ? &acl : NULL,
-                                                  .stable_id = o.aud,
-                                                  .issuers = &o.issuers});
-        bed_until_last(t, bed_send(b, 0, 10, ITEM));
+        t = ticketed_new(&x, b, of_producer, exp);
         if (jump) {
             world_clock_jump(b->w, of_producer ? 1 : 0, 15000);
             exp -= 15;
@@ -237,7 +257,7 @@ static void test_a_ticket_ends(void **state)
         assert_int_equal(t->n_items, before);
         assert_int_equal(t->close, 12 /* MK_CLOSE_REFUSED: by then it is not admitted at all */);
         assert_int_equal(bed_stats(b, 0).expired, of_producer ? 0 : 1);
-        mk_buf_done(&ticket);
+        mk_buf_done(&x.ticket);
         bed_free(b);
     }
 }
@@ -250,40 +270,21 @@ static void test_a_ticket_is_revoked(void **state)
     for (unsigned k = 0; k < 2; k++) {
         bool of_producer = k == 1;
         struct bed *b = bed_new(60 + k);
-        struct mk_acl_clause clauses[2] = {{.tag = mk_acl_clause_RecogniseIssuer},
-                                           {.tag = mk_acl_clause_GateReaders}};
-        struct mk_acl_composition acl = {.clauses = {clauses, 2}};
-        struct mk_buf ticket = {0};
-        struct mk_bytes bytes;
-        struct office o;
+        struct ticketed x;
         struct bed_taker *t;
         uint64_t wall = mk_wall_ms(world_node(b->w, 0));
 
-        office_init(&o);
-        clauses[0].u.recognise_issuer.root = o.root;
-        office_issue(&o, &ticket, &b->peers[of_producer ? 0 : 1].key.peer, wall / 1000,
-                     wall / 1000 + 86400);
-        bytes = mk_buf_bytes(&ticket);
-        bed_up(b, of_producer ? 0 : 1, &bytes, 1);
-        bed_produce(b, 0,
-                    (struct mk_producer_options){.acl = of_producer ? NULL : &acl,
-                                                 .stable_id = o.aud,
-                                                 .issuers = &o.issuers});
-        t = bed_take(b, 1, 0,
-                     (struct mk_consumer_options){.acl = of_producer ? &acl : NULL,
-                                                  .stable_id = o.aud,
-                                                  .issuers = &o.issuers});
-        bed_until_last(t, bed_send(b, 0, 10, ITEM));
+        t = ticketed_new(&x, b, of_producer, wall / 1000 + 86400);
         mk_streams_rejudge(&b->peers[of_producer ? 1 : 0].net->streams);
         world_run(b->w, 1000);
         assert_true(t->subscribed); /* nothing is wrong with it */
-        o.revoking = true;
+        x.office.revoking = true;
         mk_streams_rejudge(&b->peers[of_producer ? 1 : 0].net->streams);
         bed_until_not(t);
         assert_int_equal(t->close, 16 /* MK_CLOSE_EXPIRED */);
         assert_non_null(strstr(t->detail, "clause 0 RecogniseIssuer: "));
         assert_non_null(strstr(t->detail, "revoked"));
-        mk_buf_done(&ticket);
+        mk_buf_done(&x.ticket);
         bed_free(b);
     }
 }
